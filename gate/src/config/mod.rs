@@ -1,0 +1,35 @@
+//! The filter's configuration: what an operator may write, checked completely before it is used.
+
+mod check;
+
+pub use check::{Problem, parse};
+
+/// A checked configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The policy server.
+    pub server: Server,
+    /// Largest request body in bytes.
+    pub body_bytes: usize,
+    /// Name of this plugin instance, for the server's list of holders.
+    pub name: String,
+}
+
+/// How to reach the policy server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Cluster (Envoy) or `host:port` (nginx hosts).
+    pub cluster: String,
+    /// Value of `:authority`.
+    pub authority: String,
+    /// How long a request waits for one answer of the server, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// Default of `limits.body_bytes`: 10 MiB, room for a long context with inline images.
+pub const DEFAULT_BODY_BYTES: u64 = 10 << 20;
+/// Most that `limits.body_bytes` may be: a VM has 1 GiB of memory for all its streams.
+pub const MOST_BODY_BYTES: u64 = 64 << 20;
+/// Default of `server.timeout_ms`: the server answers in milliseconds but may wait 250 ms for
+/// money to come back.
+pub const DEFAULT_TIMEOUT_MS: u64 = 2_000;

@@ -1,0 +1,96 @@
+//! The upstream's answer on its way to the client.
+
+use metering::charge::Outcome;
+use metering::usage::{PlainAnswer, StreamAnswer, StreamView};
+
+use crate::io::Headers;
+
+/// How the answer is read.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// No header has come.
+    NotYet,
+    /// An error status: passes as it is and costs nothing.
+    Failed,
+    /// One JSON document.
+    Plain(Box<PlainAnswer>),
+    /// Server-sent events.
+    Stream(Box<StreamAnswer>),
+    /// Compressed or of another kind: passes as it is.
+    Unreadable,
+}
+
+impl Answer {
+    /// Chooses by the response's head.
+    pub(crate) fn of(status: u16, headers: &Headers, wants_stream_usage: bool) -> Self {
+        if !(200..300).contains(&status) {
+            return Self::Failed;
+        }
+        if value(headers, b"content-encoding").is_some_and(|coding| coding != b"identity") {
+            return Self::Unreadable;
+        }
+        let kind = value(headers, b"content-type").unwrap_or_default();
+        if is_kind(kind, b"text/event-stream") {
+            let view =
+                if wants_stream_usage { StreamView::WithUsage } else { StreamView::WithoutUsage };
+            Self::Stream(Box::new(StreamAnswer::new(view)))
+        } else if is_kind(kind, b"application/json") {
+            Self::Plain(Box::default())
+        } else {
+            Self::Unreadable
+        }
+    }
+
+    /// What became of it.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::NotYet => Outcome::NoAnswer,
+            Self::Failed => Outcome::Failed,
+            Self::Plain(plain) => Outcome::Answered(plain.seen()),
+            Self::Stream(stream) => Outcome::Answered(stream.seen()),
+            Self::Unreadable => Outcome::Unreadable,
+        }
+    }
+
+    /// Its bytes may be changed on their way.
+    pub(crate) fn may_change(&self) -> bool {
+        matches!(self, Self::Plain(_) | Self::Stream(_))
+    }
+}
+
+/// The value of a header field, if there is exactly one.
+pub(crate) fn value<'a>(headers: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
+    let mut found = headers.iter().filter(|(other, _)| other == name);
+    match (found.next(), found.next()) {
+        (Some((_, value)), None) => Some(value.trim_ascii()),
+        _ => None,
+    }
+}
+
+fn is_kind(value: &[u8], kind: &[u8]) -> bool {
+    let bare = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    bare.trim_ascii().eq_ignore_ascii_case(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chosen_by_the_head() {
+        let of = |status, kind: &str, coding: &str| {
+            let headers = vec![
+                (b"content-type".to_vec(), kind.as_bytes().to_vec()),
+                (b"content-encoding".to_vec(), coding.as_bytes().to_vec()),
+            ];
+            Answer::of(status, &headers, true)
+        };
+        assert!(matches!(of(200, "application/json", "identity"), Answer::Plain(_)));
+        assert!(matches!(of(200, "Application/JSON; charset=utf-8", "identity"), Answer::Plain(_)));
+        assert!(matches!(of(200, "text/event-stream;x=y", "identity"), Answer::Stream(_)));
+        assert!(matches!(of(200, "application/json", "gzip"), Answer::Unreadable));
+        assert!(matches!(of(200, "text/html", "identity"), Answer::Unreadable));
+        assert!(matches!(of(429, "application/json", "identity"), Answer::Failed));
+        assert!(matches!(of(302, "text/html", "identity"), Answer::Failed));
+    }
+}

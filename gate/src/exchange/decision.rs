@@ -1,0 +1,245 @@
+//! The verdict on a request, check by check, the first failure answering.
+
+use std::rc::Rc;
+
+use metering::charge::Admitted;
+use metering::request::{ChatRequest, OutputLimit};
+use metering::reservation::Bounds;
+use metering::window::Call as WindowCall;
+use wire::v1::{Ask, KeyPolicy, KeyState, LeaseAnswer, Model, Price, Refusal as LeaseRefusal};
+use wire::{CatalogueVersion, NanoUsd};
+
+use super::{Answer, Body, Open, Running};
+use crate::catalogue::Models;
+use crate::io::{Now, SharedMemory};
+use crate::refusal::Refusal;
+use crate::windows;
+
+/// What a request needs before it can go on.
+pub(crate) enum Verdict {
+    /// The rest of the body.
+    Wait,
+    /// A lease for this.
+    NeedLease(Box<Ask>),
+    /// Nothing: it may go to the upstream.
+    Forward(Box<Forward>),
+    /// It may not.
+    Refuse(Refusal),
+}
+
+/// An admitted call and what is written into it.
+pub(crate) struct Forward {
+    pub(crate) running: Running,
+    pub(crate) output_limit: Option<u64>,
+    pub(crate) model_is_alias: bool,
+    pub(crate) writes_max_completion_tokens: bool,
+}
+
+impl From<Refusal> for Verdict {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(refusal)
+    }
+}
+
+/// Whether the key itself may be used at this time.
+pub(crate) fn check_key(policy: &KeyPolicy, now: Now) -> Result<(), Refusal> {
+    match policy.state {
+        KeyState::Revoked => return Err(Refusal::Revoked),
+        KeyState::Disabled => return Err(Refusal::Disabled),
+        KeyState::Active => {}
+    }
+    if policy.expires_at_unix_ms.is_some_and(|at| now.wall_ms >= at) {
+        return Err(Refusal::Expired);
+    }
+    Ok(())
+}
+
+/// The ask of a request whose body is sound and whose model has a price; none for any other, which
+/// will be refused without money.
+pub(crate) fn ask(body: &Body, models: &Models) -> Option<Ask> {
+    let Body::Read(Ok(request)) = body else { return None };
+    let model = models.find(&request.model).filter(|model| !model.retired)?;
+    model.price?;
+    Some(ask_of(request, model, models.version))
+}
+
+fn ask_of(request: &ChatRequest, model: &Model, catalogue_version: CatalogueVersion) -> Ask {
+    let by_bytes = request.body_bytes.saturating_add(model.input_overhead_tokens);
+    let (output_tokens, output_is_clients) = match request.output_limit {
+        OutputLimit::Tokens(tokens) => (tokens, true),
+        OutputLimit::Absent => (model.max_output_tokens, false),
+    };
+    Ask {
+        model: model.name.clone(),
+        catalogue_version,
+        // No model reads more than its context holds, and bytes do not bound images.
+        input_tokens: if request.has_media {
+            model.context_length
+        } else {
+            by_bytes.min(model.context_length)
+        },
+        output_tokens,
+        output_is_clients,
+        choices: request.choices,
+    }
+}
+
+/// What the VM knows when it decides.
+pub(crate) struct Knowledge<'a> {
+    pub(crate) models: &'a Models,
+    pub(crate) policy: &'a Rc<KeyPolicy>,
+    pub(crate) body_limit: usize,
+    pub(crate) vm: u64,
+    pub(crate) outbox_has_room: bool,
+}
+
+/// Decides on a chat request whose key has passed [`check_key`].
+pub(crate) fn decide(
+    open: &Open,
+    known: &Knowledge<'_>,
+    now: Now,
+    memory: &mut dyn SharedMemory,
+) -> Verdict {
+    let (request, model, price) = match check_request(open, known) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Verdict::Wait,
+        Err(refusal) => return refusal.into(),
+    };
+    match admit(open, known, (request, model, price), now, memory) {
+        Ok(verdict) => verdict,
+        Err(refusal) => refusal.into(),
+    }
+}
+
+type Checked<'a> = (&'a ChatRequest, &'a Model, Price);
+
+/// Body, model, entitlement, context: everything that costs nothing to check.
+fn check_request<'a>(
+    open: &'a Open,
+    known: &Knowledge<'a>,
+) -> Result<Option<Checked<'a>>, Refusal> {
+    let request = match &open.body {
+        Body::TooLarge => return Err(Refusal::BodyTooLarge(known.body_limit)),
+        Body::Coming => return Ok(None),
+        _ if open.is_compressed => return Err(Refusal::UnsupportedEncoding),
+        Body::Read(Ok(request)) => request,
+        Body::Read(Err(problem)) => return Err(Refusal::Body(problem.clone())),
+        Body::None => return Err(Refusal::UnknownEndpoint),
+    };
+    let name = || request.model.clone();
+    let model = known.models.find(&request.model).ok_or_else(|| Refusal::UnknownModel(name()))?;
+    if model.retired {
+        return Err(Refusal::ModelRemoved(name()));
+    }
+    let price = model.price.ok_or_else(|| Refusal::UnknownModel(name()))?;
+    if known.policy.org_has_no_models {
+        return Err(Refusal::NoModels);
+    }
+    if !known.policy.models.contains(&model.name) {
+        return Err(Refusal::ModelNotAllowed(name()));
+    }
+    if let OutputLimit::Tokens(tokens) = request.output_limit
+        && tokens >= model.context_length
+    {
+        let context = model.context_length;
+        return Err(Refusal::ContextLength { asked: tokens.saturating_add(1), context });
+    }
+    Ok(Some((request, model, price)))
+}
+
+/// Windows read, money reserved, windows committed.
+fn admit(
+    open: &Open,
+    known: &Knowledge<'_>,
+    (request, model, price): Checked<'_>,
+    now: Now,
+    memory: &mut dyn SharedMemory,
+) -> Result<Verdict, Refusal> {
+    if !known.outbox_has_room {
+        return Err(Refusal::OutboxFull);
+    }
+    let policy = known.policy;
+    let now_ms = now.monotonic_ms;
+    let groups = windows::groups(&policy.limits, &model.name);
+    let counts_tokens = windows::count_tokens(&groups);
+    let mut ask = ask_of(request, model, known.models.version);
+    let mut bounds = Bounds::new(&ask, policy.default_max_output_tokens);
+    if let Some(room) = windows::token_room(memory, &groups, now_ms)? {
+        // A limit that we choose shrinks to what the windows hold; one that does not fit at all is
+        // refused by the check below, with the right time to wait.
+        if let Some(output) = bounds.output_within_window(room) {
+            bounds = bounds.lowered_to(output);
+        } else {
+            bounds = bounds.lowered_to(bounds.least_output_tokens());
+        }
+    }
+    let window_call = |output_tokens| WindowCall {
+        vm: known.vm,
+        tokens: if counts_tokens { bounds.window_tokens(output_tokens) } else { 0 },
+    };
+    windows::check(memory, &groups, window_call(bounds.output_tokens()), now_ms)?;
+    let reserves = policy.budgeted || counts_tokens;
+    let mut output_tokens = bounds.output_tokens();
+    let mut reserved = NanoUsd::ZERO;
+    if policy.budgeted {
+        match &open.lease {
+            Some(LeaseAnswer::Granted(grant)) => {
+                output_tokens = output_tokens.min(grant.output_tokens);
+                reserved = grant.amount;
+            }
+            Some(LeaseAnswer::Refused(why)) => return Err(refused_lease(why)),
+            Some(LeaseAnswer::NotNeeded) | None => {
+                if !ask.output_is_clients {
+                    ask.output_tokens = output_tokens;
+                }
+                return Ok(Verdict::NeedLease(Box::new(ask)));
+            }
+        }
+    }
+    let window_call = window_call(output_tokens);
+    let standings = windows::commit(memory, &groups, window_call, now_ms)?;
+    let input_bound = ask.input_tokens;
+    let admitted = Admitted {
+        price,
+        body_bytes: request.body_bytes,
+        input_bound,
+        output_bound: reserves.then(|| output_tokens.saturating_mul(ask.choices)),
+        reasoning: model.reasoning,
+        cut_calls: policy.cut_calls,
+    };
+    let running = Running {
+        policy: Rc::clone(policy),
+        model: model.name.clone(),
+        catalogue_version: known.models.version,
+        admitted,
+        reserved,
+        lease: open.grant().map(|grant| grant.lease.clone()),
+        groups,
+        window_call,
+        standings,
+        streamed: request.stream,
+        wants_stream_usage: request.wants_stream_usage,
+        status: 0,
+        answer: Answer::NotYet,
+        began_ms: open.began_ms,
+        began_unix_ms: open.began_unix_ms,
+    };
+    Ok(Verdict::Forward(Box::new(Forward {
+        running,
+        output_limit: (reserves && !ask.output_is_clients).then_some(output_tokens),
+        model_is_alias: request.model != model.name.as_str(),
+        writes_max_completion_tokens: model.reasoning,
+    })))
+}
+
+fn refused_lease(why: &LeaseRefusal) -> Refusal {
+    match why {
+        LeaseRefusal::BudgetExceeded { level, need, left } => {
+            Refusal::Budget { level: *level, need: *need, left: *left }
+        }
+        LeaseRefusal::Contended { retry_after_ms } => {
+            Refusal::Contended { retry_after_ms: *retry_after_ms }
+        }
+        LeaseRefusal::KeyNotUsable | LeaseRefusal::UnknownPrice => Refusal::PolicyUnavailable,
+    }
+}

@@ -1,0 +1,58 @@
+//! A call has ended: its charge, its record, its place in the windows.
+
+use metering::charge::{Charge, Outcome, charge};
+use wire::RequestId;
+use wire::v1::{Basis, CallRecord, Ending, LeaseReport};
+
+use super::Running;
+use crate::io::Now;
+
+/// What the end of a call leaves behind.
+pub(crate) struct Departure {
+    pub(crate) record: CallRecord,
+    pub(crate) lease: Option<LeaseReport>,
+    /// Tokens to count in token windows.
+    pub(crate) used_tokens: u64,
+}
+
+/// Ends a call.
+pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: Now) -> Departure {
+    let outcome = running.answer.outcome();
+    let Charge { usage, cost, basis } = charge(&running.admitted, outcome);
+    let ending = match outcome {
+        Outcome::Failed => Ending::UpstreamError,
+        Outcome::NoAnswer => Ending::NoAnswer,
+        Outcome::Answered(seen) if !seen.complete => Ending::Cut,
+        Outcome::Answered(_) | Outcome::Unreadable => Ending::Complete,
+    };
+    let record = CallRecord {
+        sequence,
+        request,
+        key: running.policy.key.clone(),
+        lease: running.lease.clone(),
+        model: running.model.clone(),
+        catalogue_version: running.catalogue_version,
+        usage,
+        cost,
+        basis,
+        reserved: running.reserved,
+        status: running.status,
+        streamed: running.streamed,
+        ending,
+        started_unix_ms: running.began_unix_ms,
+        duration_ms: now.monotonic_ms.saturating_sub(running.began_ms),
+    };
+    let lease = running.lease.clone().map(|lease| LeaseReport {
+        lease,
+        spent: cost,
+        floor: None,
+        is_final: true,
+    });
+    let used_tokens = match basis {
+        Basis::Refunded => 0,
+        Basis::Measured | Basis::Estimated => {
+            usage.input_tokens.saturating_add(usage.output_tokens)
+        }
+    };
+    Departure { record, lease, used_tokens }
+}

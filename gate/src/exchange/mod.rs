@@ -1,0 +1,111 @@
+//! One HTTP exchange: what has come of the request, what was decided, what passes of the answer.
+
+mod answer;
+mod arrival;
+mod decision;
+mod departure;
+
+use std::rc::Rc;
+
+use metering::charge::Admitted;
+use metering::request::ChatRequest;
+use metering::window::Call as WindowCall;
+use wire::v1::{Grant, KeyPolicy, LeaseAnswer};
+use wire::{CatalogueVersion, KeyDigest, LeaseId, ModelName, NanoUsd, RequestId};
+
+use crate::io::CallId;
+use crate::route::Route;
+use crate::windows::Group;
+
+pub(crate) use answer::Answer;
+pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide};
+pub(crate) use departure::depart;
+
+/// Most calls to the server for one request: register, catalogue, catch up, key, lease, and some
+/// of them again because something changed meanwhile. A request that needs more gets 503.
+pub(crate) const MOST_CALLS: u8 = 10;
+
+/// A request that Tollgate looks after.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) request: RequestId,
+    pub(crate) stage: Stage,
+}
+
+/// Where an exchange is.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// Not decided yet.
+    Open(Box<Open>),
+    /// Sent to the upstream.
+    Running(Box<Running>),
+    /// Answered by the filter.
+    Answered,
+}
+
+/// What is known of a request that is not decided yet.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) route: Route,
+    pub(crate) digest: KeyDigest,
+    /// Names of header fields that must not reach the upstream.
+    pub(crate) private_headers: Vec<Vec<u8>>,
+    pub(crate) has_content_length: bool,
+    pub(crate) is_compressed: bool,
+    pub(crate) body: Body,
+    /// The call to the server that it waits for.
+    pub(crate) waits_for: Option<CallId>,
+    pub(crate) calls_left: u8,
+    /// Number of its lease, once one was asked for.
+    pub(crate) lease_number: Option<u64>,
+    pub(crate) lease: Option<LeaseAnswer>,
+    pub(crate) began_ms: u64,
+    pub(crate) began_unix_ms: u64,
+    /// Calls to the server that failed.
+    pub(crate) failures: u8,
+    /// It has waited for a call, so the host must be told when it may go on.
+    pub(crate) waited: bool,
+}
+
+/// The request body so far.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// Still coming.
+    Coming,
+    /// Above the limit: it is thrown away and answered 413 if nothing else is wrong first.
+    TooLarge,
+    /// All there and read.
+    Read(Result<Box<ChatRequest>, metering::request::Problem>),
+    /// The route has none.
+    None,
+}
+
+/// A call that the upstream works on.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) policy: Rc<KeyPolicy>,
+    pub(crate) model: ModelName,
+    pub(crate) catalogue_version: CatalogueVersion,
+    pub(crate) admitted: Admitted,
+    pub(crate) reserved: NanoUsd,
+    pub(crate) lease: Option<LeaseId>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) window_call: WindowCall,
+    pub(crate) standings: crate::windows::Standings,
+    pub(crate) streamed: bool,
+    pub(crate) wants_stream_usage: bool,
+    pub(crate) status: u16,
+    pub(crate) answer: Answer,
+    pub(crate) began_ms: u64,
+    pub(crate) began_unix_ms: u64,
+}
+
+impl Open {
+    /// The lease, if one was granted.
+    pub(crate) fn grant(&self) -> Option<&Grant> {
+        match &self.lease {
+            Some(LeaseAnswer::Granted(grant)) => Some(grant),
+            _ => None,
+        }
+    }
+}

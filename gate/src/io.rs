@@ -1,0 +1,222 @@
+//! The whole contract between the machine and whoever drives it.
+
+use std::fmt;
+
+use metering::request::BodyEdit;
+
+/// Names and values of a header map in order, as bytes: not every header is UTF-8.
+pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// One HTTP stream, by the host's context id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u32);
+
+/// One call-out, numbered by the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// The time of an input, read once by the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic milliseconds: for windows, sessions, time-outs.
+    pub monotonic_ms: u64,
+    /// Milliseconds since 1970 UTC: for expiry dates and records only.
+    pub wall_ms: u64,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// The timer of the newest root context.
+    Tick,
+    /// Request headers have come.
+    RequestHeaders {
+        /// The stream.
+        stream: StreamId,
+        /// Pseudo headers included.
+        headers: &'a Headers,
+        /// The host says that no body follows. Some hosts always or never say so.
+        end: bool,
+    },
+    /// Part of the body is buffered by the host, not all of it.
+    RequestBodyGrows {
+        /// The stream.
+        stream: StreamId,
+        /// Bytes buffered so far.
+        size: usize,
+    },
+    /// The whole body is there.
+    RequestBody {
+        /// The stream.
+        stream: StreamId,
+        /// All of it.
+        body: &'a [u8],
+    },
+    /// Response headers have come, the upstream's or a local reply's.
+    ResponseHeaders {
+        /// The stream.
+        stream: StreamId,
+        /// Pseudo headers included.
+        headers: &'a Headers,
+        /// No body follows.
+        end: bool,
+    },
+    /// A chunk of the response body.
+    ResponseBody {
+        /// The stream.
+        stream: StreamId,
+        /// Its bytes.
+        chunk: &'a [u8],
+        /// It is the last.
+        end: bool,
+    },
+    /// A call-out has been answered or has failed.
+    CallDone {
+        /// Which.
+        call: CallId,
+        /// The status, if there was an answer.
+        status: Option<u16>,
+        /// The body.
+        body: &'a [u8],
+    },
+    /// The stream is over, however it ended. Repeating it is harmless.
+    End {
+        /// The stream.
+        stream: StreamId,
+    },
+}
+
+/// What is to be done, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Answer the client now; nothing goes upstream.
+    Reply {
+        /// The stream.
+        stream: StreamId,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Set a request header, replacing every value.
+    SetRequestHeader {
+        /// The stream.
+        stream: StreamId,
+        /// Lower-case name.
+        name: String,
+        /// Value.
+        value: String,
+    },
+    /// Remove a request header, every value of it.
+    RemoveRequestHeader {
+        /// The stream.
+        stream: StreamId,
+        /// Name as it came.
+        name: Vec<u8>,
+    },
+    /// Change the buffered request body.
+    EditRequestBody {
+        /// The stream.
+        stream: StreamId,
+        /// Edits by offset, sorted and apart from each other.
+        edits: Vec<BodyEdit>,
+    },
+    /// Throw away what is buffered of the request body: it will not be needed.
+    DropRequestBody {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Let the paused request go on.
+    Resume {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Set a response header.
+    SetResponseHeader {
+        /// The stream.
+        stream: StreamId,
+        /// Lower-case name.
+        name: String,
+        /// Value.
+        value: String,
+    },
+    /// Remove a response header.
+    RemoveResponseHeader {
+        /// The stream.
+        stream: StreamId,
+        /// Lower-case name.
+        name: &'static str,
+    },
+    /// Put these bytes in place of the chunk that has just come.
+    ReplaceResponseBody {
+        /// The stream.
+        stream: StreamId,
+        /// The new bytes.
+        bytes: Vec<u8>,
+    },
+    /// Call the policy server.
+    Call(Call),
+}
+
+/// A call-out to the policy server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Its number, named again in [`Input::CallDone`].
+    pub id: CallId,
+    /// The stream that waits for it; none for the VM's own calls.
+    pub stream: Option<StreamId>,
+    /// Cluster or upstream name as the host knows it.
+    pub cluster: String,
+    /// Header map, pseudo headers included. Holds the filter's token: not for logs.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body; empty for GET.
+    pub body: Vec<u8>,
+    /// After this many milliseconds the host gives up.
+    pub timeout_ms: u64,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.headers.iter().find(|(name, _)| *name == ":path");
+        f.debug_struct("Call")
+            .field("id", &self.id)
+            .field("stream", &self.stream)
+            .field("path", &path.map(|(_, value)| value))
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer made by the filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Header fields.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// The proxy process's memory that all its workers share: numbered values changed by
+/// compare-and-swap. Like the time, it is an argument: the machine itself knows no host.
+pub trait SharedMemory {
+    /// The value and its version, or `None` where nothing was ever stored.
+    ///
+    /// # Errors
+    /// When the host has no such memory or fails.
+    fn read(&mut self, slot: u32) -> Result<Option<(Vec<u8>, u32)>, SharedMemoryFailed>;
+
+    /// Stores a value if the version is still `expected`; `None` means: if there is none yet.
+    /// `Ok(false)` says that somebody else was faster.
+    ///
+    /// # Errors
+    /// When the host has no such memory or fails.
+    fn swap(
+        &mut self,
+        slot: u32,
+        value: &[u8],
+        expected: Option<u32>,
+    ) -> Result<bool, SharedMemoryFailed>;
+}
+
+/// The host has no shared memory, or it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedMemoryFailed;

@@ -1,0 +1,31 @@
+//! The life of one request and of one VM of the filter, as a pure state machine.
+//!
+//! A driver (the plugin, a test, the simulation) owns one [`Gate`] per VM. For each event it calls
+//! [`Gate::handle`] with the time, the shared memory and an [`Input`], then carries out every
+//! [`Output`] in order. After request inputs it asks [`Gate::holds`] whether the request must wait.
+//!
+//! Nothing here calls a host, reads a clock or draws a random number.
+
+mod catalogue;
+pub mod config;
+pub mod credential;
+mod exchange;
+mod io;
+mod key_cache;
+mod link;
+mod machine;
+mod model_list;
+mod outbox;
+mod policy_calls;
+mod refusal;
+mod route;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod windows;
+
+pub use io::{
+    Call, CallId, Headers, Input, Now, Output, Reply, SharedMemory, SharedMemoryFailed, StreamId,
+};
+pub use machine::{Gate, Token};
+pub use metering::request::{BodyEdit, apply_edits};
+pub use refusal::Refusal;

@@ -1,0 +1,111 @@
+//! The bond with the policy server: who this VM is to it, up to which revision it knows, and how
+//! long it may act on that.
+
+use wire::v1::RegisterReply;
+use wire::{Epoch, HolderId, Nonce, Revision};
+
+use crate::outbox::pause_ms;
+
+/// How long a poll may stay unanswered at the server, in milliseconds, unless the session is shorter.
+pub(crate) const POLL_WAIT_MS: u64 = 25_000;
+/// How much longer the host waits for its answer.
+pub(crate) const POLL_MARGIN_MS: u64 = 5_000;
+
+/// One registration and what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) holder: HolderId,
+    pub(crate) epoch: Epoch,
+    /// Everything up to here has been applied.
+    pub(crate) revision: Revision,
+    ttl_ms: u64,
+    /// Key state, catalogue and leases may be used before this monotonic time.
+    usable_until_ms: u64,
+}
+
+/// The bond.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) nonce: Nonce,
+    pub(crate) session: Option<Session>,
+    /// When the poll under way counts as lost.
+    poll_deadline_ms: Option<u64>,
+    poll_not_before_ms: u64,
+    poll_failures: u32,
+}
+
+impl Link {
+    pub(crate) fn new(nonce: Nonce) -> Self {
+        Self {
+            nonce,
+            session: None,
+            poll_deadline_ms: None,
+            poll_not_before_ms: 0,
+            poll_failures: 0,
+        }
+    }
+
+    /// A registration sent at `sent_ms` was answered. One that is answered late does not replace
+    /// a session that knows more.
+    pub(crate) fn registered(&mut self, reply: RegisterReply, sent_ms: u64) {
+        let known = self.session.as_ref();
+        if known.is_some_and(|s| s.epoch == reply.epoch && s.revision >= reply.revision) {
+            return;
+        }
+        self.session = Some(Session {
+            holder: reply.holder,
+            epoch: reply.epoch,
+            revision: reply.revision,
+            ttl_ms: reply.session_ttl_ms,
+            usable_until_ms: sent_ms.saturating_add(reply.session_ttl_ms),
+        });
+    }
+
+    /// The session, if what is known under it may be used now.
+    pub(crate) fn usable(&self, now_ms: u64) -> Option<&Session> {
+        self.session.as_ref().filter(|session| now_ms < session.usable_until_ms)
+    }
+
+    /// A poll sent at `sent_ms` was answered and its changes have been applied. Only polls renew
+    /// what may be used: another answer may be fresh while a change is still on its way.
+    pub(crate) fn caught_up(&mut self, revision: Revision, sent_ms: u64) {
+        if let Some(session) = &mut self.session {
+            session.revision = session.revision.max(revision);
+            let until = sent_ms.saturating_add(session.ttl_ms);
+            session.usable_until_ms = session.usable_until_ms.max(until);
+        }
+    }
+
+    /// How long the next poll may wait: at least two must fit into a session.
+    pub(crate) fn poll_wait_ms(&self) -> u64 {
+        self.session.as_ref().map_or(0, |session| POLL_WAIT_MS.min(session.ttl_ms / 2))
+    }
+
+    /// Whether the VM's own poll is to be sent now.
+    pub(crate) fn poll_is_due(&self, now_ms: u64) -> bool {
+        self.session.is_some()
+            && self.poll_deadline_ms.is_none_or(|deadline| now_ms >= deadline)
+            && now_ms >= self.poll_not_before_ms
+    }
+
+    pub(crate) fn poll_sent(&mut self, now_ms: u64) {
+        self.poll_deadline_ms = Some(now_ms.saturating_add(POLL_WAIT_MS + 2 * POLL_MARGIN_MS));
+    }
+
+    pub(crate) fn poll_answered(&mut self) {
+        self.poll_deadline_ms = None;
+        self.poll_failures = 0;
+        self.poll_not_before_ms = 0;
+    }
+
+    pub(crate) fn poll_failed(&mut self, now_ms: u64, jitter: u64) {
+        self.poll_deadline_ms = None;
+        self.poll_not_before_ms = now_ms.saturating_add(pause_ms(self.poll_failures, jitter));
+        self.poll_failures = self.poll_failures.saturating_add(1);
+    }
+
+    /// The server does not know this holder (any more): the next registration is a new one.
+    pub(crate) fn lost(&mut self, nonce: Nonce) {
+        *self = Self::new(nonce);
+    }
+}

@@ -1,0 +1,363 @@
+//! One VM: its bond with the server, what it knows, and the exchanges that run in it.
+
+mod calls;
+mod forward;
+mod housekeeping;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::rc::Rc;
+
+use metering::window::Call as WindowCall;
+use wire::{Nonce, RequestId};
+
+use crate::catalogue::Models;
+use crate::config::Config;
+use crate::exchange::{Answer, Body, Exchange, Stage};
+use crate::io::{CallId, Headers, Input, Now, Output, SharedMemory, StreamId};
+use crate::key_cache::KeyCache;
+use crate::link::Link;
+use crate::outbox::Outbox;
+use crate::policy_calls::Purpose;
+use crate::refusal::Refusal;
+use crate::windows::{self, Group};
+
+/// The filter's own bearer token. Its text is a secret: `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Shortest token that is accepted: 128 bits even as hexadecimal.
+    pub const SHORTEST: usize = 32;
+
+    /// Takes a token from the environment.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = text.len() >= Self::SHORTEST && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(redacted)")
+    }
+}
+
+/// The machine of one VM.
+#[derive(Debug)]
+pub struct Gate {
+    config: Config,
+    token: Token,
+    /// Tells this VM's running calls from other VMs' in shared windows.
+    vm: u64,
+    random: Random,
+    link: Link,
+    models: Option<Rc<Models>>,
+    keys: KeyCache,
+    streams: HashMap<StreamId, Exchange>,
+    calls: HashMap<CallId, Pending>,
+    next_call: u64,
+    next_lease: u64,
+    next_request: u64,
+    outbox: Outbox,
+    unfinished: VecDeque<Unfinished>,
+    touch_at_ms: u64,
+    outputs: VecDeque<Output>,
+}
+
+/// A call-out under way.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    purpose: Purpose,
+    stream: Option<StreamId>,
+    sent_ms: u64,
+}
+
+/// An ended call whose place in a window could not be given back yet.
+#[derive(Debug)]
+struct Unfinished {
+    groups: Vec<Group>,
+    call: WindowCall,
+    used_tokens: u64,
+}
+
+/// Numbers for jitter and nonces, grown from the driver's random seed (SplitMix64).
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ mixed >> 31
+    }
+}
+
+impl Gate {
+    /// A VM that knows nothing yet. `seed` are random bytes: the first 16 become the nonce by
+    /// which it registers, so they must be unpredictable and never repeat.
+    #[must_use]
+    pub fn new(config: Config, token: Token, seed: [u8; 32]) -> Self {
+        let (nonce, rest) = seed.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        let number = |from: usize| {
+            rest.get(from..from + 8)
+                .and_then(|bytes| bytes.try_into().ok())
+                .map_or(0, u64::from_le_bytes)
+        };
+        Self {
+            config,
+            token,
+            vm: number(0),
+            random: Random(number(8)),
+            link: Link::new(Nonce(*nonce)),
+            models: None,
+            keys: KeyCache::default(),
+            streams: HashMap::new(),
+            calls: HashMap::new(),
+            next_call: 0,
+            next_lease: 0,
+            next_request: 0,
+            outbox: Outbox::default(),
+            unfinished: VecDeque::new(),
+            touch_at_ms: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes a new configuration; what is known and what runs stays.
+    pub fn reconfigure(&mut self, config: Config, token: Token) {
+        self.config = config;
+        self.token = token;
+    }
+
+    /// Takes in one event. Afterwards every [`Gate::next_output`] is to be carried out.
+    pub fn handle(&mut self, now: Now, memory: &mut dyn SharedMemory, input: Input<'_>) {
+        match input {
+            Input::Tick => self.tick(now, memory),
+            Input::RequestHeaders { stream, headers, end } => {
+                self.request_headers(stream, headers, end, now, memory);
+            }
+            Input::RequestBodyGrows { stream, size } => {
+                self.body_grows(stream, size, now, memory);
+            }
+            Input::RequestBody { stream, body } => {
+                let most = self.config.body_bytes;
+                if let Some(Stage::Open(open)) = self.stage(stream) {
+                    open.body_complete(body, most);
+                    self.advance(stream, now, memory);
+                }
+            }
+            Input::ResponseHeaders { stream, headers, end } => {
+                self.response_headers(stream, headers, end);
+            }
+            Input::ResponseBody { stream, chunk, end } => self.response_body(stream, chunk, end),
+            Input::CallDone { call, status, body } => {
+                self.call_done(call, status, body, now, memory);
+            }
+            Input::End { stream } => self.end(stream, now, memory),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether the request must not go on now: it is undecided, or has been answered here. A
+    /// stream that is not known must never go on.
+    #[must_use]
+    pub fn holds(&self, stream: StreamId) -> bool {
+        !matches!(self.streams.get(&stream), Some(Exchange { stage: Stage::Running(_), .. }))
+    }
+
+    /// Whether the response body is to be shown to the machine.
+    #[must_use]
+    pub fn reads_response(&self, stream: StreamId) -> bool {
+        match self.streams.get(&stream) {
+            Some(Exchange { stage: Stage::Running(running), .. }) => running.answer.may_change(),
+            _ => false,
+        }
+    }
+
+    /// Streams that are open now; for tests of leaks.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    fn stage(&mut self, stream: StreamId) -> Option<&mut Stage> {
+        self.streams.get_mut(&stream).map(|exchange| &mut exchange.stage)
+    }
+
+    fn request_headers(
+        &mut self,
+        stream: StreamId,
+        headers: &Headers,
+        end: bool,
+        now: Now,
+        memory: &mut dyn SharedMemory,
+    ) {
+        // A host that reuses ids has ended the old stream without telling us.
+        self.end(stream, now, memory);
+        let request = self.new_request_id();
+        match Exchange::begin(request, headers, now) {
+            Ok(exchange) => {
+                self.streams.insert(stream, exchange);
+                // An empty body is read like any other, and found not to be JSON. Hosts whose
+                // word on this cannot be trusted show the body later all the same.
+                let most = self.config.body_bytes;
+                if end && let Some(Stage::Open(open)) = self.stage(stream) {
+                    open.body_complete(&[], most);
+                }
+                self.advance(stream, now, memory);
+            }
+            Err(refused) => {
+                let (exchange, refusal) = *refused;
+                self.streams.insert(stream, exchange);
+                self.reply(stream, &refusal);
+            }
+        }
+    }
+
+    fn body_grows(
+        &mut self,
+        stream: StreamId,
+        size: usize,
+        now: Now,
+        memory: &mut dyn SharedMemory,
+    ) {
+        let most = self.config.body_bytes;
+        let Some(Stage::Open(open)) = self.stage(stream) else { return };
+        let too_large_now = open.body_grows(size, most);
+        if matches!(open.body, Body::TooLarge) {
+            self.outputs.push_back(Output::DropRequestBody { stream });
+        }
+        if too_large_now {
+            self.advance(stream, now, memory);
+        }
+    }
+
+    fn new_request_id(&mut self) -> RequestId {
+        self.next_request += 1;
+        let text = format!("req_{:016x}{:08x}", self.vm, self.next_request);
+        // 28 or a few more characters of hexadecimal: always an id.
+        RequestId::new(text).unwrap_or_else(|_| unreachable_id())
+    }
+
+    /// Answers instead of the upstream.
+    fn reply(&mut self, stream: StreamId, refusal: &Refusal) {
+        let Some(exchange) = self.streams.get_mut(&stream) else { return };
+        exchange.stage = Stage::Answered;
+        let reply = refusal.reply(exchange.request.as_str());
+        self.outputs.push_back(Output::Reply { stream, reply });
+    }
+
+    fn response_headers(&mut self, stream: StreamId, headers: &Headers, end: bool) {
+        let Some(exchange) = self.streams.get_mut(&stream) else { return };
+        let Stage::Running(running) = &mut exchange.stage else { return };
+        let status = headers
+            .iter()
+            .find(|(name, _)| name == b":status")
+            .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
+            .unwrap_or(0);
+        running.status = status;
+        running.answer = Answer::of(status, headers, running.wants_stream_usage);
+        let set = |name: &str, value: String| Output::SetResponseHeader {
+            stream,
+            name: name.to_owned(),
+            value,
+        };
+        if running.answer.may_change() && !end {
+            let name = "content-length";
+            self.outputs.push_back(Output::RemoveResponseHeader { stream, name });
+        }
+        let id = exchange.request.as_str();
+        self.outputs.push_back(set("x-tollgate-request-id", id.to_owned()));
+        self.outputs.push_back(set("x-request-id", id.to_owned()));
+        for (name, value) in forward::rate_headers(&running.standings) {
+            self.outputs.push_back(set(&name, value));
+        }
+    }
+
+    fn response_body(&mut self, stream: StreamId, chunk: &[u8], end: bool) {
+        let Some(Stage::Running(running)) = self.stage(stream) else { return };
+        let price = running.admitted.price;
+        let cost = |usage: &wire::v1::Usage| metering::price::cost(usage, &price);
+        let replaced = match &mut running.answer {
+            Answer::Plain(plain) => plain.chunk(chunk, cost),
+            Answer::Stream(answer) => {
+                let replaced = answer.chunk(chunk, cost);
+                let held = if end { answer.finish() } else { Vec::new() };
+                match (replaced, held.is_empty()) {
+                    (replaced, true) => replaced,
+                    (replaced, false) => {
+                        let mut bytes = replaced.unwrap_or_else(|| chunk.to_vec());
+                        bytes.extend(held);
+                        Some(bytes)
+                    }
+                }
+            }
+            Answer::NotYet | Answer::Failed | Answer::Unreadable => None,
+        };
+        if let Some(bytes) = replaced {
+            self.outputs.push_back(Output::ReplaceResponseBody { stream, bytes });
+        }
+    }
+
+    fn end(&mut self, stream: StreamId, now: Now, memory: &mut dyn SharedMemory) {
+        let Some(exchange) = self.streams.remove(&stream) else { return };
+        match exchange.stage {
+            Stage::Answered => {}
+            Stage::Open(open) => self.abandon(&open),
+            Stage::Running(running) => {
+                let sequence = self.outbox.next_sequence();
+                let left = crate::exchange::depart(&running, exchange.request, sequence, now);
+                self.outbox.record(left.record);
+                if let Some(report) = left.lease {
+                    self.outbox.lease(report);
+                }
+                self.leave_windows(
+                    Unfinished {
+                        groups: running.groups,
+                        call: running.window_call,
+                        used_tokens: left.used_tokens,
+                    },
+                    now,
+                    memory,
+                );
+            }
+        }
+    }
+
+    fn leave_windows(&mut self, call: Unfinished, now: Now, memory: &mut dyn SharedMemory) {
+        let Unfinished { groups, call, used_tokens } = call;
+        let groups = windows::finish(memory, groups, call, used_tokens, now.monotonic_ms);
+        if !groups.is_empty() {
+            self.unfinished.push_back(Unfinished { groups, call, used_tokens });
+        }
+    }
+}
+
+/// Only for a text that cannot be an id, which the formats here never are.
+fn unreachable_id() -> RequestId {
+    RequestId::new("req_0").unwrap_or_else(|_| unreachable_id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_long_and_never_shown() {
+        assert!(Token::new("short").is_none());
+        assert!(Token::new(&" ".repeat(40)).is_none());
+        let token = Token::new(&"t".repeat(32)).unwrap();
+        assert_eq!(format!("{token:?}"), "Token(redacted)");
+    }
+}

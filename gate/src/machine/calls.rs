@@ -1,0 +1,331 @@
+//! Call-outs are made and answered.
+
+use serde::de::DeserializeOwned;
+use wire::v1::{
+    AdmitReply, AdmitRequest, Ask, Catalogue, Change, ChangesReply, KeyAnswer, LeaseAnswer,
+    LeaseReply, LeaseRequest, RegisterReply, RegisterRequest, ReportReply,
+};
+use wire::{Epoch, Nonce, PROTOCOL_VERSION, Revision};
+
+use super::{Gate, Pending};
+use crate::catalogue::Models;
+use crate::exchange::{Open, Stage};
+use crate::io::{CallId, Now, Output, SharedMemory, StreamId};
+use crate::key_cache::Known;
+use crate::link::Session;
+use crate::policy_calls::{Answered, Caller, Purpose, read};
+use crate::refusal::Refusal;
+
+/// How an answered call leaves the request that waited for it.
+enum Effect {
+    /// It may go on.
+    GoOn,
+    /// The call failed; it may be tried once more.
+    Failed,
+}
+
+impl Gate {
+    /// Makes the call that an open request needs and returns its number.
+    pub(super) fn call_for(
+        &mut self,
+        stream: StreamId,
+        open: &mut Open,
+        purpose: Purpose,
+        ask: Option<Box<Ask>>,
+        now: Now,
+    ) -> CallId {
+        let id = self.pending(purpose, Some(stream), now);
+        if ask.is_some() && open.lease_number.is_none() {
+            self.next_lease += 1;
+            open.lease_number = Some(self.next_lease);
+        }
+        let n = open.lease_number.unwrap_or(0);
+        let caller = Caller { server: &self.config.server, token: &self.token };
+        let at = Some(stream);
+        let call = match (purpose, &self.link.session, ask) {
+            (Purpose::Catalogue, Some(session), _) => caller.catalogue(id, at, session),
+            (Purpose::Changes, Some(session), _) => caller.changes(id, at, session, 0),
+            (Purpose::Admit { .. }, Some(session), ask) => {
+                let message = AdmitRequest {
+                    holder: session.holder.clone(),
+                    epoch: session.epoch,
+                    digest: open.digest,
+                    n,
+                    ask: ask.map(|ask| *ask),
+                    void: Vec::new(),
+                };
+                caller.post(id, at, "/proxy/v1/admit", &message)
+            }
+            (Purpose::Lease, Some(session), Some(ask)) => {
+                let key = match self.keys.get(&open.digest) {
+                    Some(Known::Key(policy)) => Some(policy.key.clone()),
+                    Some(Known::NoKey) | None => None,
+                };
+                match key {
+                    Some(key) => {
+                        let message = LeaseRequest {
+                            holder: session.holder.clone(),
+                            epoch: session.epoch,
+                            key,
+                            n,
+                            ask: *ask,
+                            void: Vec::new(),
+                        };
+                        caller.post(id, at, "/proxy/v1/leases", &message)
+                    }
+                    None => self.register_call(id, at),
+                }
+            }
+            _ => self.register_call(id, at),
+        };
+        self.outputs.push_back(Output::Call(call));
+        id
+    }
+
+    fn register_call(&self, id: CallId, stream: Option<StreamId>) -> crate::io::Call {
+        let caller = Caller { server: &self.config.server, token: &self.token };
+        let message = RegisterRequest {
+            protocol: PROTOCOL_VERSION,
+            nonce: self.link.nonce,
+            plugin: self.config.name.clone(),
+        };
+        caller.post(id, stream, "/proxy/v1/holders", &message)
+    }
+
+    /// Makes one of the VM's own calls.
+    pub(super) fn call_own(&mut self, purpose: Purpose, now: Now) {
+        let Some(session) = self.link.session.clone() else { return };
+        let id = self.pending(purpose, None, now);
+        let wait_ms = self.link.poll_wait_ms();
+        let caller = Caller { server: &self.config.server, token: &self.token };
+        let call = match purpose {
+            Purpose::Changes => {
+                self.link.poll_sent(now.monotonic_ms);
+                caller.changes(id, None, &session, wait_ms)
+            }
+            _ => caller.catalogue(id, None, &session),
+        };
+        self.outputs.push_back(Output::Call(call));
+    }
+
+    pub(super) fn pending(
+        &mut self,
+        purpose: Purpose,
+        stream: Option<StreamId>,
+        now: Now,
+    ) -> CallId {
+        self.next_call += 1;
+        let id = CallId(self.next_call);
+        self.calls.insert(id, Pending { purpose, stream, sent_ms: now.monotonic_ms });
+        id
+    }
+
+    /// A call has been answered or has failed.
+    pub(super) fn call_done(
+        &mut self,
+        call: CallId,
+        status: Option<u16>,
+        body: &[u8],
+        now: Now,
+        memory: &mut dyn SharedMemory,
+    ) {
+        let Some(pending) = self.calls.remove(&call) else { return };
+        if status == Some(401) {
+            log::error!("the policy server refuses this filter's token (TOLLGATE_FILTER_TOKEN)");
+        }
+        let Some(stream) = pending.stream else {
+            return self.own_call_done(pending, status, body, now);
+        };
+        let Some(Stage::Open(open)) = self.stage(stream) else { return };
+        open.waits_for = None;
+        let Some(Stage::Open(mut open)) =
+            self.stage(stream).map(|stage| std::mem::replace(stage, Stage::Answered))
+        else {
+            return;
+        };
+        open.waited = true;
+        let effect = self.learn(&mut open, pending, status, body);
+        if self.link.session.is_none() {
+            // A grant of a holder that is no more is void by itself.
+            open.lease = None;
+            open.lease_number = None;
+        }
+        if let Effect::Failed = effect {
+            open.failures += 1;
+        }
+        let hopeless = open.failures > 1;
+        if hopeless {
+            self.abandon(&open);
+            return self.reply(stream, &Refusal::PolicyUnavailable);
+        }
+        if let Some(stage) = self.stage(stream) {
+            *stage = Stage::Open(open);
+        }
+        self.advance(stream, now, memory);
+    }
+
+    fn learn(
+        &mut self,
+        open: &mut Open,
+        pending: Pending,
+        status: Option<u16>,
+        body: &[u8],
+    ) -> Effect {
+        match pending.purpose {
+            Purpose::Register => self.read_or(status, body, |gate, reply: RegisterReply| {
+                gate.registered(reply, pending.sent_ms);
+            }),
+            Purpose::Catalogue => self.read_or(status, body, Self::take_catalogue),
+            Purpose::Changes => self.read_or(status, body, |gate, reply: ChangesReply| {
+                gate.apply(&reply, pending.sent_ms);
+            }),
+            Purpose::Admit { asks } => self.read_or(status, body, |gate, reply: AdmitReply| {
+                if !gate.is_current(reply.epoch, reply.revision) {
+                    return;
+                }
+                let policy = match reply.key {
+                    KeyAnswer::Known(policy) => Some(*policy),
+                    KeyAnswer::Unknown => None,
+                };
+                gate.keys.learn(open.digest, policy);
+                gate.take_lease(open, asks.then_some(reply.lease));
+            }),
+            Purpose::Lease => self.read_or(status, body, |gate, reply: LeaseReply| {
+                if gate.is_current(reply.epoch, reply.revision) {
+                    gate.take_lease(open, Some(reply.answer));
+                }
+            }),
+            Purpose::Report => Effect::GoOn,
+        }
+    }
+
+    fn take_lease(&mut self, open: &mut Open, answer: Option<LeaseAnswer>) {
+        if let Some(answer) = answer {
+            // `not_needed` leaves the number unused; it is used for the next ask.
+            open.lease = Some(answer).filter(|answer| *answer != LeaseAnswer::NotNeeded);
+            self.forget_if_outdated(open);
+        }
+    }
+
+    fn read_or<T: DeserializeOwned>(
+        &mut self,
+        status: Option<u16>,
+        body: &[u8],
+        take: impl FnOnce(&mut Self, T),
+    ) -> Effect {
+        match read(status, body) {
+            Answered::Ok(message) => {
+                take(self, message);
+                Effect::GoOn
+            }
+            Answered::HolderLost => {
+                self.lose_holder();
+                Effect::GoOn
+            }
+            Answered::Failed => Effect::Failed,
+        }
+    }
+
+    /// Whether a reply is as new as what has been applied. An older one may hold a key that has
+    /// been revoked since: it is discarded and asked for again.
+    fn is_current(&self, epoch: Epoch, revision: Revision) -> bool {
+        let known = self.link.session.as_ref();
+        known.is_some_and(|session| session.epoch == epoch && revision >= session.revision)
+    }
+
+    fn registered(&mut self, reply: RegisterReply, sent_ms: u64) {
+        let epoch = self.link.session.as_ref().map(|session| session.epoch);
+        if epoch != Some(reply.epoch) {
+            self.keys.clear();
+            self.models = None;
+        }
+        self.link.registered(reply, sent_ms);
+    }
+
+    fn take_catalogue(&mut self, catalogue: Catalogue) {
+        if self.is_current(catalogue.epoch, catalogue.revision) {
+            self.models = Some(std::rc::Rc::new(Models::new(catalogue)));
+        }
+    }
+
+    fn apply(&mut self, reply: &ChangesReply, sent_ms: u64) {
+        if self.link.session.as_ref().is_none_or(|session: &Session| session.epoch != reply.epoch) {
+            return self.lose_holder();
+        }
+        for change in &reply.changes {
+            match change {
+                Change::Key { digests, .. } => {
+                    digests.iter().for_each(|digest| self.keys.forget(digest));
+                }
+                Change::AllKeys => self.keys.clear(),
+                Change::Catalogue { version } => {
+                    if self.models.as_ref().is_some_and(|models| models.version < *version) {
+                        self.models = None;
+                    }
+                }
+            }
+        }
+        self.link.caught_up(reply.revision, sent_ms);
+    }
+
+    /// The server has forgotten this holder: so does the VM, with all that hung on it.
+    fn lose_holder(&mut self) {
+        let (high, low) = (self.random.next().to_le_bytes(), self.random.next().to_le_bytes());
+        let mut nonce = [0; 16];
+        nonce.iter_mut().zip(high.into_iter().chain(low)).for_each(|(to, from)| *to = from);
+        self.link.lost(Nonce(nonce));
+        self.keys.clear();
+        self.models = None;
+        for exchange in self.streams.values_mut() {
+            if let Stage::Open(open) = &mut exchange.stage {
+                open.lease = None;
+                open.lease_number = None;
+            }
+        }
+    }
+
+    fn own_call_done(&mut self, pending: Pending, status: Option<u16>, body: &[u8], now: Now) {
+        let now_ms = now.monotonic_ms;
+        match pending.purpose {
+            Purpose::Report => match read::<ReportReply>(status, body) {
+                Answered::Ok(reply) => {
+                    self.outbox.acknowledged();
+                    if !reply.differing.is_empty() {
+                        log::error!("the server prices records {:?} differently", reply.differing);
+                    }
+                }
+                Answered::HolderLost => {
+                    self.lose_holder();
+                    let jitter = self.random.next();
+                    self.outbox.failed(now_ms, jitter);
+                }
+                Answered::Failed => {
+                    let jitter = self.random.next();
+                    self.outbox.failed(now_ms, jitter);
+                }
+            },
+            Purpose::Changes => match read::<ChangesReply>(status, body) {
+                Answered::Ok(reply) => {
+                    self.link.poll_answered();
+                    self.apply(&reply, pending.sent_ms);
+                    if self.link.session.is_some() && self.models.is_none() {
+                        self.call_own(Purpose::Catalogue, now);
+                    }
+                    // At once: this poll tells the server that the changes are applied.
+                    self.call_own(Purpose::Changes, now);
+                }
+                Answered::HolderLost => self.lose_holder(),
+                Answered::Failed => {
+                    let jitter = self.random.next();
+                    self.link.poll_failed(now_ms, jitter);
+                }
+            },
+            Purpose::Catalogue => {
+                if let Answered::Ok(catalogue) = read(status, body) {
+                    self.take_catalogue(catalogue);
+                }
+            }
+            Purpose::Register | Purpose::Admit { .. } | Purpose::Lease => {}
+        }
+    }
+}

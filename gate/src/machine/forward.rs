@@ -1,0 +1,255 @@
+//! From a verdict to what the upstream gets.
+
+use std::rc::Rc;
+
+use metering::request::{Edits, OutputField, edited_length};
+use wire::v1::{Ask, LeaseReport, Refusal as LeaseRefusal};
+use wire::{NanoUsd, RequestId};
+
+use super::Gate;
+use crate::exchange::{Body, Forward, Knowledge, Open, Stage, Verdict, ask, check_key, decide};
+use crate::io::{Now, Output, SharedMemory, StreamId};
+use crate::key_cache::Known;
+use crate::model_list;
+use crate::policy_calls::Purpose;
+use crate::refusal::Refusal;
+use crate::route::Route;
+use crate::windows::{Standing, Standings};
+
+/// What an open request does next.
+enum Step {
+    Wait,
+    Call(Purpose, Option<Box<Ask>>),
+    Reply(crate::io::Reply),
+    Refuse(Refusal),
+    Forward(Box<Forward>),
+}
+
+impl Gate {
+    /// Takes an open request as far as it can go now.
+    pub(super) fn advance(&mut self, stream: StreamId, now: Now, memory: &mut dyn SharedMemory) {
+        let Some(exchange) = self.streams.get_mut(&stream) else { return };
+        let request = exchange.request.clone();
+        let Stage::Open(open) = &mut exchange.stage else { return };
+        if open.waits_for.is_some() {
+            return;
+        }
+        let Stage::Open(mut open) = std::mem::replace(&mut exchange.stage, Stage::Answered) else {
+            return;
+        };
+        match self.step(&open, &request, now, memory) {
+            Step::Wait => self.put_back(stream, open),
+            Step::Call(..) if open.calls_left == 0 => {
+                self.abandon(&open);
+                self.reply(stream, &Refusal::PolicyUnavailable);
+            }
+            Step::Call(purpose, ask) => {
+                open.calls_left -= 1;
+                open.waits_for = Some(self.call_for(stream, &mut open, purpose, ask, now));
+                self.put_back(stream, open);
+            }
+            Step::Reply(reply) => self.outputs.push_back(Output::Reply { stream, reply }),
+            Step::Refuse(refusal) => {
+                self.abandon(&open);
+                self.reply(stream, &refusal);
+            }
+            Step::Forward(forward) => self.forward(stream, &open, *forward, &request),
+        }
+    }
+
+    fn put_back(&mut self, stream: StreamId, open: Box<Open>) {
+        if let Some(exchange) = self.streams.get_mut(&stream) {
+            exchange.stage = Stage::Open(open);
+        }
+    }
+
+    fn step(
+        &mut self,
+        open: &Open,
+        request: &RequestId,
+        now: Now,
+        memory: &mut dyn SharedMemory,
+    ) -> Step {
+        let usable = self.link.usable(now.monotonic_ms).is_some();
+        let known = if usable { self.keys.get(&open.digest) } else { None };
+        // Until the body is there, only a key that is known to be bad decides anything.
+        if matches!(open.body, Body::Coming) {
+            return match known {
+                Some(Known::NoKey) => Step::Refuse(Refusal::UnknownKey),
+                Some(Known::Key(policy)) => {
+                    check_key(&policy, now).map_or_else(Step::Refuse, |()| Step::Wait)
+                }
+                None => Step::Wait,
+            };
+        }
+        if !usable {
+            let registered = self.link.session.is_some();
+            return Step::Call(if registered { Purpose::Changes } else { Purpose::Register }, None);
+        }
+        let Some(models) = self.models.clone() else {
+            return Step::Call(Purpose::Catalogue, None);
+        };
+        let policy = match known {
+            None => {
+                let ask = if open.lease.is_none() { ask(&open.body, &models) } else { None };
+                return Step::Call(Purpose::Admit { asks: ask.is_some() }, ask.map(Box::new));
+            }
+            Some(Known::NoKey) => return Step::Refuse(Refusal::UnknownKey),
+            Some(Known::Key(policy)) => policy,
+        };
+        if let Err(refusal) = check_key(&policy, now) {
+            return Step::Refuse(refusal);
+        }
+        let listed = match &open.route {
+            Route::Chat => {
+                let known = Knowledge {
+                    models: &models,
+                    policy: &policy,
+                    body_limit: self.config.body_bytes,
+                    vm: self.vm,
+                    outbox_has_room: self.outbox.has_room(self.streams.len()),
+                };
+                return step_of(decide(open, &known, now, memory));
+            }
+            Route::Models => model_list::list(&models, &policy, request.as_str()),
+            Route::Model(name) => model_list::one(&models, &policy, name, request.as_str()),
+        };
+        listed.map_or_else(Step::Refuse, Step::Reply)
+    }
+
+    /// A request ends without going to the upstream: money that it was given goes back.
+    pub(super) fn abandon(&mut self, open: &Open) {
+        if let Some(grant) = open.grant() {
+            self.outbox.lease(LeaseReport {
+                lease: grant.lease.clone(),
+                spent: NanoUsd::ZERO,
+                floor: None,
+                is_final: true,
+            });
+        }
+        if let Some(pending) = open.waits_for.and_then(|call| self.calls.remove(&call)) {
+            let asked = matches!(pending.purpose, Purpose::Admit { asks: true } | Purpose::Lease);
+            if let Some(n) = open.lease_number.filter(|_| asked) {
+                self.outbox.void(n);
+            }
+        } else if let (Some(n), None) = (open.lease_number, &open.lease) {
+            // It was asked for and the answer was no good: the grant may exist all the same.
+            self.outbox.void(n);
+        }
+    }
+
+    fn forward(&mut self, stream: StreamId, open: &Open, forward: Forward, request: &RequestId) {
+        let Forward { running, output_limit, model_is_alias, writes_max_completion_tokens } =
+            forward;
+        for name in &open.private_headers {
+            self.outputs.push_back(Output::RemoveRequestHeader { stream, name: name.clone() });
+        }
+        let policy = Rc::clone(&running.policy);
+        let mut set = |name: &str, value: &str| {
+            let (name, value) = (name.to_owned(), value.to_owned());
+            self.outputs.push_back(Output::SetRequestHeader { stream, name, value });
+        };
+        // Compressed answers could not be metered.
+        set("accept-encoding", "identity");
+        set("x-tollgate-model", running.model.as_str());
+        set("x-tollgate-key-id", policy.key.as_str());
+        set("x-tollgate-org", policy.org.as_str());
+        set("x-tollgate-request-id", request.as_str());
+        if let Body::Read(Ok(chat)) = &open.body {
+            let field = if writes_max_completion_tokens {
+                OutputField::MaxCompletionTokens
+            } else {
+                OutputField::MaxTokens
+            };
+            let edits = chat.edits(Edits {
+                model: model_is_alias.then_some(running.model.as_str()),
+                output_limit: output_limit.map(|tokens| (field, tokens)),
+            });
+            if !edits.is_empty() {
+                let length = usize::try_from(chat.body_bytes).unwrap_or(usize::MAX);
+                if open.has_content_length {
+                    set("content-length", &edited_length(length, &edits).to_string());
+                }
+                self.outputs.push_back(Output::EditRequestBody { stream, edits });
+            }
+        }
+        let resumes = open.waited;
+        if let Some(exchange) = self.streams.get_mut(&stream) {
+            exchange.stage = Stage::Running(Box::new(running));
+        }
+        if resumes {
+            self.outputs.push_back(Output::Resume { stream });
+        }
+    }
+
+    /// A refused lease that says that what we know is out of date.
+    pub(super) fn forget_if_outdated(&mut self, open: &mut Open) {
+        match &open.lease {
+            Some(wire::v1::LeaseAnswer::Refused(LeaseRefusal::KeyNotUsable)) => {
+                self.keys.forget(&open.digest);
+            }
+            Some(wire::v1::LeaseAnswer::Refused(LeaseRefusal::UnknownPrice)) => self.models = None,
+            _ => return,
+        }
+        open.lease = None;
+        open.lease_number = None;
+    }
+}
+
+fn step_of(verdict: Verdict) -> Step {
+    match verdict {
+        Verdict::Wait => Step::Wait,
+        Verdict::NeedLease(ask) => Step::Call(Purpose::Lease, Some(ask)),
+        Verdict::Forward(forward) => Step::Forward(forward),
+        Verdict::Refuse(refusal) => Step::Refuse(refusal),
+    }
+}
+
+/// `x-ratelimit-*` in OpenAI's form, where a limit applies.
+pub(super) fn rate_headers(standings: &Standings) -> Vec<(String, String)> {
+    let mut headers = Vec::new();
+    let units = [("requests", standings.requests), ("tokens", standings.tokens)];
+    for (unit, standing) in units {
+        let Some(Standing { max, remaining, reset_ms }) = standing else { continue };
+        headers.push((format!("x-ratelimit-limit-{unit}"), max.to_string()));
+        headers.push((format!("x-ratelimit-remaining-{unit}"), remaining.to_string()));
+        headers.push((format!("x-ratelimit-reset-{unit}"), go_duration(reset_ms)));
+    }
+    headers
+}
+
+/// A duration as Go writes it (`time.Duration.String`), which OpenAI's reset headers use: `850ms`,
+/// `7s`, `1m0s`, `1h2m3s`. From a second up it is rounded up to whole seconds.
+fn go_duration(millis: u64) -> String {
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let seconds = millis.div_ceil(1000);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::go_duration;
+
+    #[test]
+    fn durations_read_like_go() {
+        for (millis, text) in [
+            (0, "0ms"),
+            (12, "12ms"),
+            (999, "999ms"),
+            (1000, "1s"),
+            (1001, "2s"),
+            (60_000, "1m0s"),
+            (3_723_000, "1h2m3s"),
+            (86_400_000, "24h0m0s"),
+        ] {
+            assert_eq!(go_duration(millis), text);
+        }
+    }
+}

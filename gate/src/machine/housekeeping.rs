@@ -1,0 +1,81 @@
+//! What the VM does by the clock: polls, reports, windows that could not be left, signs of life.
+
+use metering::window::CLAIM_TTL_MS;
+use wire::v1::ReportRequest;
+
+use super::Gate;
+use crate::exchange::Stage;
+use crate::io::{Now, Output, SharedMemory};
+use crate::policy_calls::{Caller, Purpose};
+use crate::windows::{self, Group};
+
+/// How often the VM repeats that its calls still run: three times before they would be forgotten.
+const TOUCH_EVERY_MS: u64 = CLAIM_TTL_MS / 3;
+/// Calls whose place in a window is given back in one tick; the rest waits for the next.
+const UNFINISHED_PER_TICK: usize = 100;
+/// A report that was not answered by then counts as lost.
+const REPORT_TIMEOUT_MARGIN_MS: u64 = 1_000;
+
+impl Gate {
+    pub(super) fn tick(&mut self, now: Now, memory: &mut dyn SharedMemory) {
+        self.forget_lost_calls(now);
+        if self.link.poll_is_due(now.monotonic_ms) {
+            self.call_own(Purpose::Changes, now);
+        }
+        self.report(now);
+        for _ in 0..self.unfinished.len().min(UNFINISHED_PER_TICK) {
+            if let Some(call) = self.unfinished.pop_front() {
+                self.leave_windows(call, now, memory);
+            }
+        }
+        if now.monotonic_ms >= self.touch_at_ms {
+            self.touch_at_ms = now.monotonic_ms.saturating_add(TOUCH_EVERY_MS);
+            let groups = self.running_groups();
+            windows::touch(memory, &groups, self.vm, now.monotonic_ms);
+        }
+    }
+
+    fn report(&mut self, now: Now) {
+        let Some(session) = self.link.session.clone() else { return };
+        let Some(contents) = self.outbox.due(now.monotonic_ms) else { return };
+        let id = self.pending(Purpose::Report, None, now);
+        let message = ReportRequest {
+            holder: session.holder,
+            epoch: session.epoch,
+            leases: contents.leases,
+            records: contents.records,
+            void: contents.void,
+        };
+        let caller = Caller { server: &self.config.server, token: &self.token };
+        let call = caller.post(id, None, "/proxy/v1/reports", &message);
+        self.outputs.push_back(Output::Call(call));
+    }
+
+    /// The host answers every call, unless the root context that made it is gone.
+    fn forget_lost_calls(&mut self, now: Now) {
+        let limit = self.config.server.timeout_ms.saturating_add(REPORT_TIMEOUT_MARGIN_MS);
+        let lost = self.calls.iter().find(|(_, pending)| {
+            pending.purpose == Purpose::Report
+                && now.monotonic_ms.saturating_sub(pending.sent_ms) > limit
+        });
+        if let Some(id) = lost.map(|(id, _)| *id) {
+            self.calls.remove(&id);
+            let jitter = self.random.next();
+            self.outbox.failed(now.monotonic_ms, jitter);
+        }
+    }
+
+    fn running_groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for exchange in self.streams.values() {
+            if let Stage::Running(running) = &exchange.stage {
+                for group in &running.groups {
+                    if !groups.contains(group) {
+                        groups.push(group.clone());
+                    }
+                }
+            }
+        }
+        groups
+    }
+}

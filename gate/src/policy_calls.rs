@@ -1,0 +1,131 @@
+//! The call-outs to the policy server: how each looks and what its answer means.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wire::v1::Problem;
+
+use crate::config::Server;
+use crate::io::{Call, CallId, StreamId};
+use crate::link::{POLL_MARGIN_MS, Session};
+use crate::machine::Token;
+
+/// What a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// `POST /proxy/v1/holders`.
+    Register,
+    /// `GET /proxy/v1/catalogue`.
+    Catalogue,
+    /// `GET /proxy/v1/changes`.
+    Changes,
+    /// `POST /proxy/v1/admit`.
+    Admit {
+        /// A lease was asked for, too.
+        asks: bool,
+    },
+    /// `POST /proxy/v1/leases`.
+    Lease,
+    /// `POST /proxy/v1/reports`.
+    Report,
+}
+
+/// What came of a call.
+pub(crate) enum Answered<T> {
+    /// An answer of the expected kind.
+    Ok(T),
+    /// The server does not know this holder or lives in another epoch.
+    HolderLost,
+    /// Anything else: no answer, an error, or bytes that say nothing.
+    Failed,
+}
+
+/// Where and as whom to call.
+pub(crate) struct Caller<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) token: &'a Token,
+}
+
+impl Caller<'_> {
+    pub(crate) fn post(
+        &self,
+        id: CallId,
+        stream: Option<StreamId>,
+        path: &'static str,
+        message: &impl Serialize,
+    ) -> Call {
+        // These messages have only string keys, so writing them cannot fail.
+        let body = serde_json::to_vec(message).unwrap_or_default();
+        let mut call = self.call(id, stream, "POST", path.to_owned(), self.server.timeout_ms);
+        call.headers.push(("content-type", "application/json".to_owned()));
+        call.body = body;
+        call
+    }
+
+    pub(crate) fn catalogue(
+        &self,
+        id: CallId,
+        stream: Option<StreamId>,
+        session: &Session,
+    ) -> Call {
+        let path =
+            format!("/proxy/v1/catalogue?holder={}&epoch={}", session.holder, session.epoch.0);
+        self.call(id, stream, "GET", path, self.server.timeout_ms)
+    }
+
+    pub(crate) fn changes(
+        &self,
+        id: CallId,
+        stream: Option<StreamId>,
+        session: &Session,
+        wait_ms: u64,
+    ) -> Call {
+        let path = format!(
+            "/proxy/v1/changes?holder={}&epoch={}&revision={}&wait_ms={wait_ms}",
+            session.holder, session.epoch.0, session.revision.0
+        );
+        let timeout_ms =
+            if wait_ms == 0 { self.server.timeout_ms } else { wait_ms + POLL_MARGIN_MS };
+        self.call(id, stream, "GET", path, timeout_ms)
+    }
+
+    fn call(
+        &self,
+        id: CallId,
+        stream: Option<StreamId>,
+        method: &str,
+        path: String,
+        timeout_ms: u64,
+    ) -> Call {
+        Call {
+            id,
+            stream,
+            cluster: self.server.cluster.clone(),
+            headers: vec![
+                (":method", method.to_owned()),
+                (":path", path),
+                (":authority", self.server.authority.clone()),
+                ("authorization", format!("Bearer {}", self.token.reveal())),
+            ],
+            body: Vec::new(),
+            timeout_ms,
+        }
+    }
+}
+
+/// Reads an answer. Failures look different on every host (an invented 503 or 504, no status at
+/// all), so everything that is not the expected message counts as one.
+pub(crate) fn read<T: DeserializeOwned>(status: Option<u16>, body: &[u8]) -> Answered<T> {
+    match status {
+        Some(200..=299) => serde_json::from_slice(body).map_or(Answered::Failed, Answered::Ok),
+        Some(409) => match serde_json::from_slice::<Problem>(body) {
+            Ok(problem)
+                if [Problem::UNKNOWN_HOLDER, Problem::OTHER_EPOCH]
+                    .contains(&problem.error.code.as_str()) =>
+            {
+                Answered::HolderLost
+            }
+            _ => Answered::Failed,
+        },
+        _ => Answered::Failed,
+    }
+}

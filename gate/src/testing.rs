@@ -1,0 +1,1 @@
+//! Text scripts for the machine.

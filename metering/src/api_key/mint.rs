@@ -1,0 +1,69 @@
+//! New keys from random bytes that the caller draws.
+
+use std::fmt::Write as _;
+
+use super::checksum;
+
+/// How every native key begins. `sk-` keeps SDKs and secret scanners happy, `tg` says whose it is.
+pub const NATIVE_PREFIX: &str = "sk-tg-";
+/// Length of the public id inside a native key.
+pub const NATIVE_ID_LENGTH: usize = 12;
+/// How the access key id of a pair begins.
+pub(super) const PAIR_PREFIX: &str = "PMIND";
+
+/// 32 letters and digits without look-alikes (Crockford's base 32).
+const BASE32: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// A native key: `sk-tg-<id>-<secret><checksum>`. The secret is 24 random bytes (192 bits) as 48
+/// hexadecimal digits. `None` when the id is not [`NATIVE_ID_LENGTH`] letters and digits.
+#[must_use]
+pub fn native_key(id: &str, random: &[u8; 24]) -> Option<String> {
+    let id_fits =
+        id.len() == NATIVE_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    id_fits.then(|| {
+        let mut key = format!("{NATIVE_PREFIX}{id}-{}", hex(random));
+        key.extend(checksum::of(&key).map(char::from));
+        key
+    })
+}
+
+/// A pair `<access_key_id>:<secret>`: the id is `PMIND` and 27 base-32 characters made of 17 bytes
+/// (135 bits used), the secret 32 random bytes as 64 hexadecimal digits.
+#[must_use]
+pub fn pair_key(id: &[u8; 17], secret: &[u8; 32]) -> String {
+    let mut key = String::from(PAIR_PREFIX);
+    let bit = |index: usize| id.get(index / 8).is_some_and(|byte| byte >> (7 - index % 8) & 1 == 1);
+    for position in 0..27 {
+        let value =
+            (0..5).fold(0, |value, offset| value << 1 | usize::from(bit(position * 5 + offset)));
+        key.push(BASE32.get(value).copied().map_or('0', char::from));
+    }
+    key.push(':');
+    key.push_str(&hex(secret));
+    key
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_their_stated_shapes() {
+        let native = native_key("AbCdEf012345", &[0xab; 24]).unwrap();
+        assert_eq!(native.len(), 6 + 12 + 1 + 48 + 6);
+        assert!(native_key("short", &[0; 24]).is_none());
+        let pair = pair_key(&[0xff; 17], &[0; 32]);
+        let (id, secret) = pair.split_once(':').unwrap();
+        assert_eq!((id.len(), secret.len()), (32, 64));
+        assert!(id.starts_with("PMIND"));
+        assert_ne!(pair_key(&[1; 17], &[0; 32]), pair);
+    }
+}

@@ -1,0 +1,141 @@
+//! What an ended call is charged, exactly once, however it ended.
+
+use wire::NanoUsd;
+use wire::v1::{Basis, CutCalls, Price, Usage};
+
+use crate::price;
+use crate::usage::{Seen, input_estimate};
+
+/// What was known when the call was admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// Prices pinned at admission.
+    pub price: Price,
+    /// Length of the request body in bytes.
+    pub body_bytes: u64,
+    /// Bound on input tokens.
+    pub input_bound: u64,
+    /// Bound on output tokens, all choices together; `None` where nothing was reserved.
+    pub output_bound: Option<u64>,
+    /// The model reasons before it shows anything.
+    pub reasoning: bool,
+    /// What calls without usage are charged.
+    pub cut_calls: CutCalls,
+}
+
+/// What became of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The upstream answered with an error status, or was never reached: nothing was produced.
+    Failed,
+    /// It answered in a form that can be read.
+    Answered(Seen),
+    /// It answered, but what it sent cannot be read (compressed, or of an unknown kind).
+    Unreadable,
+    /// The call ended before any answer.
+    NoAnswer,
+}
+
+/// The charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// What is taken as used.
+    pub usage: Usage,
+    /// Its cost.
+    pub cost: NanoUsd,
+    /// How it was found.
+    pub basis: Basis,
+}
+
+/// Finds the charge.
+///
+/// Reported usage is charged as it is. Without it the input is estimated from the body and the
+/// output from what was seen; the whole reservation is charged where seeing nothing says nothing
+/// (a reasoning model, an unreadable answer) or where `cut_calls` says so. No call that may have
+/// produced something is free.
+#[must_use]
+pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
+    let seen = match outcome {
+        Outcome::Failed => {
+            let usage = Usage::default();
+            return Charge { usage, cost: NanoUsd::ZERO, basis: Basis::Refunded };
+        }
+        Outcome::Answered(Seen { usage: Some(usage), .. }) => {
+            let cost = price::cost(&usage, &admitted.price);
+            return Charge { usage, cost, basis: Basis::Measured };
+        }
+        Outcome::Answered(seen) => Some(seen),
+        Outcome::NoAnswer => Some(Seen::default()),
+        Outcome::Unreadable => None,
+    };
+    let shown = seen.filter(|seen| seen.deltas > 0 || seen.output_bytes > 0);
+    let by_reservation = admitted.cut_calls == CutCalls::Reservation
+        || seen.is_none()
+        || (admitted.reasoning && shown.is_none());
+    let usage = match admitted.output_bound {
+        Some(output_tokens) if by_reservation => {
+            Usage { input_tokens: admitted.input_bound, output_tokens, ..Usage::default() }
+        }
+        bound => Usage {
+            input_tokens: input_estimate(admitted.body_bytes, admitted.input_bound),
+            output_tokens: seen.unwrap_or_default().output_estimate(bound.unwrap_or(u64::MAX)),
+            ..Usage::default()
+        },
+    };
+    Charge { usage, cost: price::cost(&usage, &admitted.price), basis: Basis::Estimated }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::PicoUsdPerToken;
+
+    const ADMITTED: Admitted = Admitted {
+        price: Price {
+            input: PicoUsdPerToken(1_000_000),
+            output: PicoUsdPerToken(2_000_000),
+            cached_input: None,
+        },
+        body_bytes: 300,
+        input_bound: 364,
+        output_bound: Some(1000),
+        reasoning: false,
+        cut_calls: CutCalls::Estimate,
+    };
+
+    fn micro(amount: u64) -> NanoUsd {
+        NanoUsd(amount * 1000)
+    }
+
+    fn seen(deltas: u64) -> Outcome {
+        Outcome::Answered(Seen { deltas, output_bytes: deltas * 2, ..Seen::default() })
+    }
+
+    #[test]
+    fn each_ending_has_its_charge() {
+        let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
+        let measured = Outcome::Answered(Seen { usage: Some(usage), ..Seen::default() });
+        let by_reservation = Admitted { cut_calls: CutCalls::Reservation, ..ADMITTED };
+        let reasoning = Admitted { reasoning: true, ..ADMITTED };
+        let unbounded = Admitted { output_bound: None, ..ADMITTED };
+        let whole = 364 + 2 * 1000;
+        for (name, admitted, outcome, basis, cost) in [
+            ("reported", ADMITTED, measured, Basis::Measured, 10 + 2 * 20),
+            ("reported wins", by_reservation, measured, Basis::Measured, 10 + 2 * 20),
+            ("failed", by_reservation, Outcome::Failed, Basis::Refunded, 0),
+            ("cut", ADMITTED, seen(7), Basis::Estimated, 100 + 2 * 7),
+            ("cut, capped", ADMITTED, seen(5000), Basis::Estimated, 100 + 2 * 1000),
+            ("cut, reservation", by_reservation, seen(7), Basis::Estimated, whole),
+            ("no answer", ADMITTED, Outcome::NoAnswer, Basis::Estimated, 100),
+            ("no answer, reservation", by_reservation, Outcome::NoAnswer, Basis::Estimated, whole),
+            ("reasoning shown", reasoning, seen(7), Basis::Estimated, 100 + 2 * 7),
+            ("reasoning hidden", reasoning, seen(0), Basis::Estimated, whole),
+            ("reasoning unanswered", reasoning, Outcome::NoAnswer, Basis::Estimated, whole),
+            ("unreadable", ADMITTED, Outcome::Unreadable, Basis::Estimated, whole),
+            ("unreadable, unbounded", unbounded, Outcome::Unreadable, Basis::Estimated, 100),
+        ] {
+            let charge = charge(&admitted, outcome);
+            assert_eq!((charge.basis, charge.cost), (basis, micro(cost)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! A strict JSON reader (RFC 8259) that is fed bytes in any chunks and keeps only bounded state:
+//! one bit per open bracket, the current name, and the current value where it is wanted. It edits
+//! nothing and builds no tree; it tells a [`Sink`] what it sees and where.
+
+use std::fmt;
+
+/// Deepest nesting. Real requests stay below 20; a cap keeps recursive parsers behind us safe too.
+pub const DEEPEST: usize = 64;
+/// Longest member name or captured value in bytes; longer ones are cut and marked incomplete.
+/// Nothing that we look for is longer than a model name (256 bytes).
+pub const LONGEST_TEXT: usize = 512;
+
+/// The bytes are not JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyntaxError {
+    /// A byte that cannot stand here, at this offset.
+    Unexpected(u64),
+    /// Deeper than [`DEEPEST`].
+    TooDeep,
+    /// The end came too early.
+    Truncated,
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unexpected(at) => write!(f, "unexpected byte at offset {at}"),
+            Self::TooDeep => write!(f, "nested deeper than {DEEPEST} levels"),
+            Self::Truncated => f.write_str("it ends too early"),
+        }
+    }
+}
+
+impl std::error::Error for SyntaxError {}
+
+/// An unescaped text, cut at [`LONGEST_TEXT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text<'a> {
+    /// The bytes, unescaped.
+    pub bytes: &'a [u8],
+    /// Nothing was cut off and the text was wanted.
+    pub complete: bool,
+}
+
+/// What was seen. `depth` counts open brackets outside the thing itself: members of the outermost
+/// object are at depth 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// `{` or `[`.
+    Open {
+        /// It is an object.
+        object: bool,
+    },
+    /// `}` or `]`.
+    Close {
+        /// It was an object.
+        object: bool,
+    },
+    /// A member's name.
+    Name(Text<'a>),
+    /// A string value, its bytes kept only if the sink wanted them; `length` is that of the raw
+    /// text between the quotes.
+    Str {
+        /// The text.
+        text: Text<'a>,
+        /// Raw length in bytes.
+        length: u64,
+    },
+    /// A number as written (cut numbers cannot be read and count as malformed values).
+    Number(Text<'a>),
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`.
+    Null,
+}
+
+/// Receives what the scanner sees.
+pub trait Sink {
+    /// One event: `start..end` are offsets as fed.
+    fn event(&mut self, event: Event<'_>, depth: usize, start: u64, end: u64);
+
+    /// Whether the text of the string value that begins now is wanted.
+    fn wants_string(&self, depth: usize) -> bool;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Value,
+    ValueOrClose,
+    NameOrClose,
+    NameOnly,
+    Colon,
+    CommaOrClose,
+    Text,
+    Escape,
+    Unicode { digits: u8, value: u16 },
+    Number(NumberPart),
+    Literal { word: &'static [u8], matched: u8 },
+    End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NumberPart {
+    Minus,
+    Zero,
+    Integer,
+    Point,
+    Fraction,
+    Exponent,
+    ExponentSign,
+    ExponentDigits,
+}
+
+/// The reader's state between chunks.
+#[derive(Debug, Clone)]
+pub struct Scanner {
+    state: State,
+    depth: usize,
+    /// Bit d is set when the bracket at depth d+1 is an object.
+    objects: u64,
+    text_is_name: bool,
+    wanted: bool,
+    text: Vec<u8>,
+    cut: bool,
+    start: u64,
+    raw_length: u64,
+    high_surrogate: Option<u16>,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self {
+            state: State::Value,
+            depth: 0,
+            objects: 0,
+            text_is_name: false,
+            wanted: false,
+            text: Vec::new(),
+            cut: false,
+            start: 0,
+            raw_length: 0,
+            high_surrogate: None,
+        }
+    }
+}
+
+impl Scanner {
+    /// Reads a chunk whose first byte has offset `at`.
+    ///
+    /// # Errors
+    /// When the bytes cannot be JSON; the scanner must not be fed again.
+    pub fn feed(&mut self, chunk: &[u8], at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+        let mut rest = chunk;
+        let mut offset = at;
+        while let Some((&byte, tail)) = rest.split_first() {
+            if self.state == State::Text {
+                let plain = self.plain_text(rest);
+                if plain > 0 {
+                    offset += plain as u64;
+                    rest = rest.get(plain..).unwrap_or_default();
+                    continue;
+                }
+            }
+            if self.step(byte, offset, sink)? {
+                offset += 1;
+                rest = tail;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that no byte follows.
+    ///
+    /// # Errors
+    /// When the text is not complete.
+    pub fn finish(&mut self, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+        if let State::Number(part) = self.state {
+            self.end_number(part, at, sink)?;
+        }
+        if self.state == State::End { Ok(()) } else { Err(SyntaxError::Truncated) }
+    }
+
+    /// Whether the outermost value is complete.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// Consumes a run of plain characters inside a string and says how many.
+    fn plain_text(&mut self, bytes: &[u8]) -> usize {
+        let run = bytes
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\') || *byte < 0x20)
+            .unwrap_or(bytes.len());
+        if run > 0 {
+            self.raw_length += run as u64;
+            self.end_lone_surrogate();
+            self.keep(bytes.get(..run).unwrap_or_default());
+        }
+        run
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if !self.wanted {
+            return;
+        }
+        let room = LONGEST_TEXT - self.text.len().min(LONGEST_TEXT);
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        self.cut |= kept.len() < bytes.len();
+        self.text.extend_from_slice(kept);
+    }
+
+    /// Half a surrogate pair is no character: it is kept as U+FFFD, so that a name with one never
+    /// reads as the same name without it.
+    fn end_lone_surrogate(&mut self) {
+        if self.high_surrogate.take().is_some() {
+            self.keep("\u{fffd}".as_bytes());
+        }
+    }
+
+    /// Handles one byte; false when the byte must be looked at again in the new state.
+    fn step(&mut self, byte: u8, at: u64, sink: &mut impl Sink) -> Result<bool, SyntaxError> {
+        let blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        match self.state {
+            State::Text => self.text_byte(byte, at, sink)?,
+            State::Escape => self.escape(byte, at)?,
+            State::Unicode { digits, value } => self.unicode(byte, digits, value, at)?,
+            State::Number(part) => match next_number_part(part, byte) {
+                Some(next) => {
+                    self.keep(&[byte]);
+                    self.state = State::Number(next);
+                }
+                None => {
+                    self.end_number(part, at, sink)?;
+                    return Ok(false);
+                }
+            },
+            State::Literal { word, matched } => self.literal(byte, word, matched, at, sink)?,
+            _ if blank => {}
+            State::Value => self.value(byte, at, sink)?,
+            State::ValueOrClose if byte == b']' => self.close(false, at, sink)?,
+            State::ValueOrClose => self.value(byte, at, sink)?,
+            State::NameOrClose if byte == b'}' => self.close(true, at, sink)?,
+            State::NameOrClose | State::NameOnly if byte == b'"' => {
+                self.begin_text(at, true, true);
+            }
+            State::Colon if byte == b':' => self.state = State::Value,
+            State::CommaOrClose => match (byte, self.in_object()) {
+                (b',', true) => self.state = State::NameOnly,
+                (b',', false) => self.state = State::Value,
+                (b'}', true) => self.close(true, at, sink)?,
+                (b']', false) => self.close(false, at, sink)?,
+                _ => return Err(SyntaxError::Unexpected(at)),
+            },
+            State::NameOrClose | State::NameOnly | State::Colon | State::End => {
+                return Err(SyntaxError::Unexpected(at));
+            }
+        }
+        Ok(true)
+    }
+
+    fn in_object(&self) -> bool {
+        self.depth > 0 && self.objects >> (self.depth - 1) & 1 == 1
+    }
+
+    fn value(&mut self, byte: u8, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+        self.start = at;
+        match byte {
+            b'{' => self.open(true, at, sink)?,
+            b'[' => self.open(false, at, sink)?,
+            b'"' => self.begin_text(at, false, sink.wants_string(self.depth)),
+            b't' => self.state = State::Literal { word: b"true", matched: 1 },
+            b'f' => self.state = State::Literal { word: b"false", matched: 1 },
+            b'n' => self.state = State::Literal { word: b"null", matched: 1 },
+            b'-' | b'0'..=b'9' => {
+                self.begin_text(at, false, true);
+                self.keep(&[byte]);
+                self.state = State::Number(match byte {
+                    b'-' => NumberPart::Minus,
+                    b'0' => NumberPart::Zero,
+                    _ => NumberPart::Integer,
+                });
+            }
+            _ => return Err(SyntaxError::Unexpected(at)),
+        }
+        Ok(())
+    }
+
+    fn begin_text(&mut self, at: u64, is_name: bool, wanted: bool) {
+        self.start = at;
+        self.text.clear();
+        self.cut = false;
+        self.wanted = wanted;
+        self.raw_length = 0;
+        self.high_surrogate = None;
+        self.text_is_name = is_name;
+        self.state = State::Text;
+    }
+
+    fn open(&mut self, object: bool, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+        if self.depth >= DEEPEST {
+            return Err(SyntaxError::TooDeep);
+        }
+        sink.event(Event::Open { object }, self.depth, at, at + 1);
+        let bit = 1u64 << self.depth;
+        self.objects = if object { self.objects | bit } else { self.objects & !bit };
+        self.depth += 1;
+        self.state = if object { State::NameOrClose } else { State::ValueOrClose };
+        Ok(())
+    }
+
+    fn close(&mut self, object: bool, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+        self.depth = self.depth.checked_sub(1).ok_or(SyntaxError::Unexpected(at))?;
+        self.after_value();
+        sink.event(Event::Close { object }, self.depth, at, at + 1);
+        Ok(())
+    }
+
+    fn after_value(&mut self) {
+        self.state = if self.depth == 0 { State::End } else { State::CommaOrClose };
+    }
+
+    fn text_byte(&mut self, byte: u8, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+        match byte {
+            b'"' => {
+                self.end_lone_surrogate();
+                let text = Text { bytes: &self.text, complete: self.wanted && !self.cut };
+                if self.text_is_name {
+                    sink.event(Event::Name(text), self.depth, self.start, at + 1);
+                    self.state = State::Colon;
+                } else {
+                    let event = Event::Str { text, length: self.raw_length };
+                    sink.event(event, self.depth, self.start, at + 1);
+                    self.after_value();
+                }
+            }
+            b'\\' => {
+                self.raw_length += 1;
+                self.state = State::Escape;
+            }
+            _ => return Err(SyntaxError::Unexpected(at)),
+        }
+        Ok(())
+    }
+
+    fn escape(&mut self, byte: u8, at: u64) -> Result<(), SyntaxError> {
+        self.raw_length += 1;
+        let plain = match byte {
+            b'"' | b'\\' | b'/' => byte,
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                self.state = State::Unicode { digits: 0, value: 0 };
+                return Ok(());
+            }
+            _ => return Err(SyntaxError::Unexpected(at)),
+        };
+        self.end_lone_surrogate();
+        self.keep(&[plain]);
+        self.state = State::Text;
+        Ok(())
+    }
+
+    fn unicode(&mut self, byte: u8, digits: u8, value: u16, at: u64) -> Result<(), SyntaxError> {
+        self.raw_length += 1;
+        let digit = char::from(byte).to_digit(16).ok_or(SyntaxError::Unexpected(at))?;
+        let value = value << 4 | u16::try_from(digit).unwrap_or(0);
+        if digits < 3 {
+            self.state = State::Unicode { digits: digits + 1, value };
+            return Ok(());
+        }
+        self.state = State::Text;
+        let code = match (self.high_surrogate, value) {
+            (Some(high), 0xDC00..=0xDFFF) => {
+                self.high_surrogate = None;
+                0x1_0000 + (u32::from(high & 0x3FF) << 10 | u32::from(value & 0x3FF))
+            }
+            (_, 0xD800..=0xDBFF) => {
+                self.end_lone_surrogate();
+                self.high_surrogate = Some(value);
+                return Ok(());
+            }
+            _ => {
+                self.end_lone_surrogate();
+                u32::from(value)
+            }
+        };
+        let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+        self.keep(character.encode_utf8(&mut [0; 4]).as_bytes());
+        Ok(())
+    }
+
+    fn literal(
+        &mut self,
+        byte: u8,
+        word: &'static [u8],
+        matched: u8,
+        at: u64,
+        sink: &mut impl Sink,
+    ) -> Result<(), SyntaxError> {
+        if word.get(usize::from(matched)) != Some(&byte) {
+            return Err(SyntaxError::Unexpected(at));
+        }
+        let matched = matched + 1;
+        if usize::from(matched) < word.len() {
+            self.state = State::Literal { word, matched };
+            return Ok(());
+        }
+        let event = match word.first() {
+            Some(b't') => Event::Bool(true),
+            Some(b'f') => Event::Bool(false),
+            _ => Event::Null,
+        };
+        sink.event(event, self.depth, self.start, at + 1);
+        self.after_value();
+        Ok(())
+    }
+
+    fn end_number(
+        &mut self,
+        part: NumberPart,
+        at: u64,
+        sink: &mut impl Sink,
+    ) -> Result<(), SyntaxError> {
+        let whole = matches!(
+            part,
+            NumberPart::Zero
+                | NumberPart::Integer
+                | NumberPart::Fraction
+                | NumberPart::ExponentDigits
+        );
+        if !whole {
+            return Err(SyntaxError::Unexpected(at));
+        }
+        let text = Text { bytes: &self.text, complete: !self.cut };
+        sink.event(Event::Number(text), self.depth, self.start, at);
+        self.after_value();
+        Ok(())
+    }
+}
+
+fn next_number_part(part: NumberPart, byte: u8) -> Option<NumberPart> {
+    use NumberPart as P;
+    match (part, byte) {
+        (P::Minus, b'0') => Some(P::Zero),
+        (P::Minus | P::Integer, b'0'..=b'9') => Some(P::Integer),
+        (P::Zero | P::Integer, b'.') => Some(P::Point),
+        (P::Point | P::Fraction, b'0'..=b'9') => Some(P::Fraction),
+        (P::Zero | P::Integer | P::Fraction, b'e' | b'E') => Some(P::Exponent),
+        (P::Exponent, b'+' | b'-') => Some(P::ExponentSign),
+        (P::Exponent | P::ExponentSign | P::ExponentDigits, b'0'..=b'9') => Some(P::ExponentDigits),
+        _ => None,
+    }
+}
+
+/// Reads a count: a plain non-negative integer that fits 64 bits. `1.0`, `1e3`, `-1` and numbers
+/// that do not fit are none.
+#[must_use]
+pub fn count(text: Text<'_>) -> Option<u64> {
+    if !text.complete || text.bytes.is_empty() {
+        return None;
+    }
+    text.bytes.iter().try_fold(0u64, |value, byte| match byte {
+        b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;

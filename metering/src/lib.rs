@@ -1,0 +1,25 @@
+//! Every number that Tollgate decides, as pure functions: no clock, no randomness, no environment.
+//!
+//! | question | module |
+//! | --- | --- |
+//! | Is this text an API key, and what is its digest? | [`api_key`] |
+//! | What does a usage cost? | [`price`] |
+//! | What could a call cost at most? | [`reservation`] |
+//! | What is an ended call charged? | [`charge`] |
+//! | Does a budget have room, and what became of granted money? | [`budget`] |
+//! | Which period does an instant belong to? | [`period`] |
+//! | Does a rate window have room? | [`window`] |
+//! | What does a request ask for? | [`request`] |
+//! | What did an answer use? | [`usage`] |
+//! | How is JSON read byte by byte? | [`json`] |
+
+pub mod api_key;
+pub mod budget;
+pub mod charge;
+pub mod json;
+pub mod period;
+pub mod price;
+pub mod request;
+pub mod reservation;
+pub mod usage;
+pub mod window;

@@ -1,0 +1,189 @@
+//! What a call could cost at most, before it is sent, and how far its output limit is lowered to
+//! what can be paid.
+
+use wire::NanoUsd;
+use wire::v1::{Ask, Price};
+
+use crate::price;
+
+/// An output limit that Tollgate chooses is never lowered below this: shorter answers are of no
+/// use to anybody, so the call is refused instead (402).
+pub const LEAST_OUTPUT_TOKENS: u64 = 256;
+
+/// What is set aside for one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// Money that covers every usage within the bounds.
+    pub amount: NanoUsd,
+    /// Bound on the output tokens of one answer, at most what was asked.
+    pub output_tokens: u64,
+}
+
+/// The bounds of a call after the key's default output limit has been applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    input_tokens: u64,
+    output_tokens: u64,
+    least_output_tokens: u64,
+    choices: u64,
+}
+
+impl Bounds {
+    /// Bounds of an ask. `default_max_output_tokens` is the key's and applies only where the
+    /// client set no limit of its own; only then may the limit be lowered later.
+    #[must_use]
+    pub fn new(ask: &Ask, default_max_output_tokens: Option<u64>) -> Self {
+        let (output_tokens, least_output_tokens) = if ask.output_is_clients {
+            (ask.output_tokens, ask.output_tokens)
+        } else {
+            let wanted = default_max_output_tokens
+                .map_or(ask.output_tokens, |default| default.min(ask.output_tokens));
+            (wanted, wanted.min(LEAST_OUTPUT_TOKENS))
+        };
+        Self {
+            input_tokens: ask.input_tokens,
+            output_tokens,
+            least_output_tokens,
+            choices: ask.choices.max(1),
+        }
+    }
+
+    /// The wanted reservation.
+    #[must_use]
+    pub fn wanted(&self, price: &Price) -> Reservation {
+        self.at(self.output_tokens, price)
+    }
+
+    /// The smallest reservation with which the call may still be made.
+    #[must_use]
+    pub fn least(&self, price: &Price) -> Reservation {
+        self.at(self.least_output_tokens, price)
+    }
+
+    /// The largest reservation that `money` pays, or `None` when not even the least one fits.
+    #[must_use]
+    pub fn within(&self, price: &Price, money: NanoUsd) -> Option<Reservation> {
+        let affordable = price::affordable_output(self.input_tokens, price, money)? / self.choices;
+        let output_tokens = affordable.min(self.output_tokens);
+        (output_tokens >= self.least_output_tokens).then(|| self.at(output_tokens, price))
+    }
+
+    /// Tokens to set aside in token windows at a given output bound: all input and all output.
+    #[must_use]
+    pub fn window_tokens(&self, output_tokens: u64) -> u64 {
+        self.input_tokens.saturating_add(output_tokens.saturating_mul(self.choices))
+    }
+
+    /// The largest output bound whose [`Bounds::window_tokens`] fit `room`, or `None` when not
+    /// even the least bound does.
+    #[must_use]
+    pub fn output_within_window(&self, room: u64) -> Option<u64> {
+        let output_tokens =
+            (room.checked_sub(self.input_tokens)? / self.choices).min(self.output_tokens);
+        (output_tokens >= self.least_output_tokens).then_some(output_tokens)
+    }
+
+    /// The same bounds with the output limited further; never raised.
+    #[must_use]
+    pub fn lowered_to(self, output_tokens: u64) -> Self {
+        let output_tokens = output_tokens.min(self.output_tokens);
+        Self {
+            output_tokens,
+            least_output_tokens: self.least_output_tokens.min(output_tokens),
+            ..self
+        }
+    }
+
+    /// Wanted bound on the output tokens of one answer.
+    #[must_use]
+    pub fn output_tokens(&self) -> u64 {
+        self.output_tokens
+    }
+
+    /// The smallest bound on the output tokens of one answer with which the call may be made.
+    #[must_use]
+    pub fn least_output_tokens(&self) -> u64 {
+        self.least_output_tokens
+    }
+
+    fn at(&self, output_tokens: u64, price: &Price) -> Reservation {
+        let all_output = output_tokens.saturating_mul(self.choices);
+        Reservation { amount: price::bound(self.input_tokens, all_output, price), output_tokens }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use wire::{CatalogueVersion, ModelName, PicoUsdPerToken};
+
+    const PRICE: Price = Price {
+        input: PicoUsdPerToken(1_000_000),  // 1 micro-USD per token
+        output: PicoUsdPerToken(2_000_000), // 2 micro-USD per token
+        cached_input: None,
+    };
+
+    fn ask(input: u64, output: u64, clients: bool, choices: u64) -> Ask {
+        Ask {
+            model: ModelName::new("m").unwrap(),
+            catalogue_version: CatalogueVersion(1),
+            input_tokens: input,
+            output_tokens: output,
+            output_is_clients: clients,
+            choices,
+        }
+    }
+
+    #[test]
+    fn the_clients_own_limit_is_neither_defaulted_nor_lowered() {
+        let bounds = Bounds::new(&ask(100, 1000, true, 1), Some(50));
+        let wanted = bounds.wanted(&PRICE);
+        assert_eq!(wanted, Reservation { amount: NanoUsd(2_100_000), output_tokens: 1000 });
+        assert_eq!(bounds.least(&PRICE), wanted);
+        assert_eq!(bounds.within(&PRICE, NanoUsd(2_099_999)), None);
+        assert_eq!(bounds.within(&PRICE, NanoUsd(2_100_000)), Some(wanted));
+    }
+
+    #[test]
+    fn a_chosen_limit_is_lowered_to_the_money_but_not_below_the_least() {
+        let bounds = Bounds::new(&ask(100, 16_384, false, 1), None);
+        let at = |micro: u64| bounds.within(&PRICE, NanoUsd(micro * 1000));
+        assert_eq!(at(100 + 2 * 16_384).map(|r| r.output_tokens), Some(16_384));
+        assert_eq!(at(100 + 2 * 300).map(|r| r.output_tokens), Some(300));
+        assert_eq!(at(100 + 2 * 256).map(|r| r.output_tokens), Some(256));
+        assert_eq!(at(100 + 2 * 256 - 1), None);
+        assert_eq!(at(99), None);
+    }
+
+    #[test]
+    fn a_default_below_the_least_is_kept() {
+        let bounds = Bounds::new(&ask(0, 16_384, false, 1), Some(10));
+        assert_eq!(bounds.wanted(&PRICE).output_tokens, 10);
+        assert_eq!(bounds.least(&PRICE).output_tokens, 10);
+    }
+
+    #[test]
+    fn every_choice_is_paid_for() {
+        let bounds = Bounds::new(&ask(10, 100, true, 4), None);
+        assert_eq!(bounds.wanted(&PRICE).amount, NanoUsd((10 + 2 * 400) * 1000));
+        assert_eq!(bounds.window_tokens(100), 410);
+    }
+
+    proptest! {
+        #[test]
+        fn a_reservation_never_passes_the_money(
+            input in 0u64..100_000, output in 0u64..100_000, choices in 0u64..5,
+            clients: bool, money in 0u64..1 << 40,
+        ) {
+            let bounds = Bounds::new(&ask(input, output, clients, choices), None);
+            if let Some(found) = bounds.within(&PRICE, NanoUsd(money)) {
+                prop_assert!(found.amount <= NanoUsd(money));
+                prop_assert!(found.amount >= bounds.least(&PRICE).amount);
+                prop_assert!(found.output_tokens <= output);
+            } else {
+                prop_assert!(bounds.least(&PRICE).amount > NanoUsd(money));
+            }
+        }
+    }
+}

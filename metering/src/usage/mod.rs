@@ -1,0 +1,51 @@
+//! What an answer used, read byte by byte in whatever chunks it comes, and the few edits that
+//! Tollgate makes to it. Nothing is held back but one event of a stream.
+
+mod chat;
+mod plain;
+mod sse;
+mod stream;
+
+pub use plain::PlainAnswer;
+pub use sse::{Lines, Piece};
+pub use stream::{LONGEST_HELD_EVENT, StreamAnswer, StreamView};
+
+use wire::v1::Usage;
+
+/// Bytes of visible output per token, for output whose count was never reported: English prose has
+/// about four.
+const BYTES_PER_OUTPUT_TOKEN: u64 = 4;
+/// Bytes of a request body per input token, for input whose count was never reported. Lower than
+/// the four of prose, since the estimate must not be cheap.
+const BYTES_PER_INPUT_TOKEN: u64 = 3;
+
+/// What has been seen of an answer so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The usage that it reported last.
+    pub usage: Option<Usage>,
+    /// Pieces of output: deltas of a stream.
+    pub deltas: u64,
+    /// Bytes of output.
+    pub output_bytes: u64,
+    /// It came to its proper end.
+    pub complete: bool,
+}
+
+impl Seen {
+    /// Output tokens by what was seen: one for each delta, or a quarter of the bytes if that is
+    /// more; never more than `bound`.
+    #[must_use]
+    pub fn output_estimate(&self, bound: u64) -> u64 {
+        self.deltas.max(self.output_bytes.div_ceil(BYTES_PER_OUTPUT_TOKEN)).min(bound)
+    }
+}
+
+/// Input tokens of a request of which nothing was reported; never more than `bound`.
+#[must_use]
+pub fn input_estimate(body_bytes: u64, bound: u64) -> u64 {
+    body_bytes.div_ceil(BYTES_PER_INPUT_TOKEN).min(bound)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! A chat answer as a stream of events.
+
+use wire::NanoUsd;
+use wire::v1::Usage;
+
+use super::Seen;
+use super::chat::{ChatReader, Member};
+use super::plain::with_cost;
+use super::sse::{Lines, Piece};
+use crate::json::Scanner;
+
+/// Most bytes of one event that are held to be edited. Chat chunks have some hundred bytes; a
+/// larger event passes as it is, still read.
+pub const LONGEST_HELD_EVENT: usize = 1 << 20;
+const DONE: &[u8] = b"[DONE]";
+
+/// What the client is to see of the usage that was forced on its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamView {
+    /// It asked for usage: it sees it, with the cost.
+    WithUsage,
+    /// It did not: no usage chunk, no `"usage":null`.
+    WithoutUsage,
+}
+
+/// Reads a stream as it passes, hides or prices its usage, and holds at most one event.
+#[derive(Debug, Clone)]
+pub struct StreamAnswer {
+    view: StreamView,
+    lines: Lines,
+    scanner: Scanner,
+    reader: ChatReader,
+    not_json: bool,
+    held: Vec<u8>,
+    /// The event became too large to be held: its bytes pass as they come.
+    passing: bool,
+    /// Bytes of the current event so far.
+    event_bytes: u64,
+    /// Data bytes of the current event so far, and whether they begin like `[DONE]`.
+    data_bytes: usize,
+    like_done: bool,
+    complete: bool,
+}
+
+impl StreamAnswer {
+    /// A stream of which nothing has come yet.
+    #[must_use]
+    pub fn new(view: StreamView) -> Self {
+        Self {
+            view,
+            lines: Lines::default(),
+            scanner: Scanner::default(),
+            reader: ChatReader::default(),
+            not_json: false,
+            held: Vec::new(),
+            passing: false,
+            event_bytes: 0,
+            data_bytes: 0,
+            like_done: true,
+            complete: false,
+        }
+    }
+
+    /// Reads the next chunk and returns what the client gets instead of it: every event that is
+    /// complete now. `None` when that is the chunk itself.
+    pub fn chunk(&mut self, bytes: &[u8], cost: impl Fn(&Usage) -> NanoUsd) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(self.held.len() + bytes.len());
+        let mut rest = bytes;
+        while let Some((byte, tail)) = rest.split_first() {
+            let run = self.lines.data_run(rest);
+            if !run.is_empty() {
+                self.keep(run, &mut out);
+                self.data(run);
+                rest = rest.get(run.len()..).unwrap_or_default();
+                continue;
+            }
+            let piece = self.lines.byte(*byte);
+            self.keep(&[*byte], &mut out);
+            match piece {
+                Piece::Data => self.data(&[*byte]),
+                Piece::DataBreak => self.data(b"\n"),
+                Piece::Frame => {}
+                Piece::EventEnd => self.event_ends(&mut out, &cost),
+            }
+            rest = tail;
+        }
+        if out == bytes { None } else { Some(out) }
+    }
+
+    /// The stream is over: what is still held goes out as it is.
+    pub fn finish(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// What has been seen so far.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        Seen { complete: self.complete, ..self.reader.seen }
+    }
+
+    /// Bytes held back now; at most [`LONGEST_HELD_EVENT`].
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
+    fn keep(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.event_bytes = self.event_bytes.saturating_add(bytes.len() as u64);
+        if self.held.len() + bytes.len() > LONGEST_HELD_EVENT {
+            self.passing = true;
+            out.append(&mut self.held);
+        }
+        if self.passing { out.extend_from_slice(bytes) } else { self.held.extend_from_slice(bytes) }
+    }
+
+    fn data(&mut self, bytes: &[u8]) {
+        let at = self.event_bytes.saturating_sub(bytes.len() as u64);
+        let until = self.data_bytes.saturating_add(bytes.len());
+        self.like_done &= DONE.get(self.data_bytes..until) == Some(bytes);
+        self.data_bytes = until;
+        if !self.not_json && self.scanner.feed(bytes, at, &mut self.reader).is_err() {
+            self.not_json = true;
+        }
+    }
+
+    fn event_ends(&mut self, out: &mut Vec<u8>, cost: &impl Fn(&Usage) -> NanoUsd) {
+        self.complete |= self.like_done && self.data_bytes == DONE.len();
+        let member = self.reader.usage_member.filter(|_| !self.not_json);
+        let held = std::mem::take(&mut self.held);
+        match (member, self.passing) {
+            (Some(member), false) => self.edited(&held, member, out, cost),
+            _ => out.extend_from_slice(&held),
+        }
+        self.scanner = Scanner::default();
+        self.reader.next_document();
+        self.not_json = false;
+        self.passing = false;
+        self.event_bytes = 0;
+        self.data_bytes = 0;
+        self.like_done = true;
+    }
+
+    /// An event with a `usage` member.
+    fn edited(
+        &self,
+        held: &[u8],
+        member: Member,
+        out: &mut Vec<u8>,
+        cost: &impl Fn(&Usage) -> NanoUsd,
+    ) {
+        match (self.view, self.reader.seen.usage) {
+            (StreamView::WithUsage, Some(usage)) if member.is_report && !member.has_cost => {
+                let brace = usize::try_from(member.end.saturating_sub(1)).unwrap_or(held.len());
+                out.extend(with_cost(held, brace, member.is_empty, cost(&usage)));
+            }
+            (StreamView::WithUsage, _) => out.extend_from_slice(held),
+            (StreamView::WithoutUsage, _) if member.is_report && !self.reader.has_choices => {}
+            (StreamView::WithoutUsage, _) => {
+                let (from, to) = member.span_with_comma();
+                out.extend_from_slice(held.get(..from).unwrap_or(held));
+                out.extend_from_slice(held.get(to..).unwrap_or_default());
+            }
+        }
+    }
+}
+
+impl Member {
+    /// The bytes to cut so that the object stays well formed.
+    fn span_with_comma(&self) -> (usize, usize) {
+        let (from, to) = match (self.after_previous, self.next_name) {
+            (Some(previous), _) => (previous, self.end),
+            (None, Some(next)) => (self.name, next),
+            (None, None) => (self.name, self.end),
+        };
+        (usize::try_from(from).unwrap_or(0), usize::try_from(to).unwrap_or(0))
+    }
+}

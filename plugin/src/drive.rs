@@ -1,0 +1,151 @@
+//! One VM: its gate, and the loop that carries inputs in and outputs out.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use gate::{CallId, Gate, Input, Output, StreamId};
+
+use crate::clock::Clock;
+use crate::host::{self, Buffer, Map};
+use crate::shared_memory::SharedData;
+
+/// State that belongs to the VM: it outlives root contexts, which come and go with configurations.
+pub struct Vm {
+    gate: RefCell<Gate>,
+    clock: Clock,
+    /// The root context that polls: the newest.
+    pub newest_root: Cell<u32>,
+    /// Tokens of call-outs under way.
+    calls: RefCell<HashMap<u32, CallId>>,
+}
+
+thread_local! {
+    /// One machine for each plugin name, since one VM may run several plugins.
+    static VMS: RefCell<HashMap<String, Rc<Vm>>> = RefCell::new(HashMap::new());
+}
+
+impl Vm {
+    /// The machine of a plugin name, made if there is none yet.
+    pub fn configured(
+        config: gate::config::Config,
+        token: gate::Token,
+        seed: [u8; 32],
+    ) -> Rc<Self> {
+        let name = config.name.clone();
+        VMS.with_borrow_mut(|vms| {
+            if let Some(vm) = vms.get(&name) {
+                vm.gate.borrow_mut().reconfigure(config, token);
+                return Rc::clone(vm);
+            }
+            let vm = Rc::new(Self {
+                gate: RefCell::new(Gate::new(config, token, seed)),
+                clock: Clock::default(),
+                newest_root: Cell::new(0),
+                calls: RefCell::default(),
+            });
+            vms.insert(name, Rc::clone(&vm));
+            vm
+        })
+    }
+
+    /// Takes in one event that happened in the active context and does what follows from it.
+    pub fn drive(&self, active: u32, input: Input<'_>) {
+        let now = self.clock.now();
+        // A host that calls back while a host call of ours runs gets nothing done: the machine
+        // is busy. None of the known hosts does.
+        let Ok(mut gate) = self.gate.try_borrow_mut() else { return };
+        gate.handle(now, &mut SharedData, input);
+        while let Some(output) = gate.next_output() {
+            if let Some(call) = self.perform(active, output) {
+                let failed = Input::CallDone { call, status: None, body: &[] };
+                gate.handle(now, &mut SharedData, failed);
+            }
+        }
+    }
+
+    /// Whether the request must wait.
+    pub fn holds(&self, stream: u32) -> bool {
+        self.gate.try_borrow().is_ok_and(|gate| gate.holds(StreamId(stream)))
+    }
+
+    /// Whether the response body is to be read.
+    pub fn reads_response(&self, stream: u32) -> bool {
+        self.gate.try_borrow().is_ok_and(|gate| gate.reads_response(StreamId(stream)))
+    }
+
+    /// A call-out has been answered, in the active context.
+    pub fn call_answered(&self, active: u32, token: u32, num_headers: usize) {
+        let call = self.calls.borrow_mut().remove(&token);
+        let Some(call) = call else { return };
+        let status = if num_headers == 0 {
+            None
+        } else {
+            let text = host::header(Map::CallResponse, ":status").ok().flatten();
+            text.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok())
+        };
+        let body = host::buffer(Buffer::CallResponseBody).unwrap_or_default();
+        self.drive(active, Input::CallDone { call, status, body: &body });
+    }
+
+    /// Carries out one output. Returns the call that could not be made.
+    fn perform(&self, active: u32, output: Output) -> Option<CallId> {
+        match output {
+            Output::Call(call) => {
+                return match host::dispatch_http_call(&call) {
+                    Ok(token) => {
+                        self.calls.borrow_mut().insert(token, call.id);
+                        None
+                    }
+                    Err(status) => {
+                        log::warn!("{call:?} could not be made: status {}", status.0);
+                        Some(call.id)
+                    }
+                };
+            }
+            Output::Reply { stream, reply } => {
+                on(active, stream, || host::send_local_response(&reply, "tollgate"))
+            }
+            Output::SetRequestHeader { stream, name, value } => {
+                on(active, stream, || host::set_header(Map::Request, &name, &value))
+            }
+            Output::RemoveRequestHeader { stream, name } => {
+                on(active, stream, || host::remove_header(Map::Request, &name))
+            }
+            Output::EditRequestBody { stream, edits } => on(active, stream, || {
+                let body = host::buffer(Buffer::RequestBody)?;
+                host::replace_buffer(Buffer::RequestBody, &gate::apply_edits(&body, &edits))
+            }),
+            Output::DropRequestBody { stream } => {
+                on(active, stream, || host::replace_buffer(Buffer::RequestBody, &[]))
+            }
+            Output::Resume { stream } => on(active, stream, host::resume_request),
+            Output::SetResponseHeader { stream, name, value } => {
+                on(active, stream, || host::set_header(Map::Response, &name, &value))
+            }
+            Output::RemoveResponseHeader { stream, name } => {
+                on(active, stream, || host::remove_header(Map::Response, name.as_bytes()))
+            }
+            Output::ReplaceResponseBody { stream, bytes } => {
+                on(active, stream, || host::replace_buffer(Buffer::ResponseBody, &bytes))
+            }
+        }
+        None
+    }
+}
+
+/// Does something to a stream, which need not be the active context.
+fn on(active: u32, stream: StreamId, act: impl FnOnce() -> Result<(), host::Status>) {
+    let elsewhere = stream.0 != active;
+    if elsewhere && host::set_effective_context(stream.0).is_err() {
+        // The stream is gone; its end has been or will be told.
+        return;
+    }
+    if let Err(status) = act() {
+        log::warn!("a host call failed with status {}", status.0);
+    }
+    if elsewhere {
+        // The active context exists: the host is calling it.
+        let _ = host::set_effective_context(active);
+    }
+}

@@ -1,0 +1,94 @@
+//! Root callbacks.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use gate::{Input, Token, config};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use crate::drive::Vm;
+use crate::host::{self, Buffer};
+use crate::http_context::Http;
+
+/// How often the VM looks after its reports and polls: short, since money that a call did not use
+/// comes back with its report.
+const TICK: Duration = Duration::from_millis(50);
+const TOKEN_VARIABLE: &str = "TOLLGATE_FILTER_TOKEN";
+
+/// One configuration of the plugin in this VM.
+pub struct Root {
+    id: u32,
+    vm: Option<Rc<Vm>>,
+}
+
+impl Root {
+    /// A root context that is not configured yet.
+    pub fn new(id: u32) -> Self {
+        Self { id, vm: None }
+    }
+
+    fn configure(&mut self) -> Result<(), Vec<String>> {
+        let text = host::buffer(Buffer::PluginConfiguration).unwrap_or_default();
+        let token = host::environment(TOKEN_VARIABLE).ok().flatten();
+        let token = token.as_deref().and_then(Token::new);
+        let config = config::parse(&text);
+        let mut problems: Vec<String> = match &config {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        };
+        if token.is_none() {
+            problems.push(format!(
+                "environment.{TOKEN_VARIABLE}: must be set, to at least {} visible ASCII characters",
+                Token::SHORTEST
+            ));
+        }
+        let (Ok(config), Some(token)) = (config, token) else { return Err(problems) };
+        let seed = host::random().map_err(|status| {
+            vec![format!("the host gives no random bytes: status {}", status.0)]
+        })?;
+        let vm = Vm::configured(config, token, seed);
+        vm.newest_root.set(self.id);
+        self.vm = Some(vm);
+        if let Err(status) = host::set_tick_period(TICK) {
+            log::warn!("the host has no timer: status {}", status.0);
+        }
+        Ok(())
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, num_headers: usize, _: usize, _: usize) {
+        if let Some(vm) = &self.vm {
+            vm.call_answered(self.id, token, num_headers);
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _: usize) -> bool {
+        match self.configure() {
+            Ok(()) => true,
+            Err(problems) => {
+                for problem in problems {
+                    log::error!("configuration: {problem}");
+                }
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(vm) = self.vm.as_ref().filter(|vm| vm.newest_root.get() == self.id) {
+            vm.drive(self.id, Input::Tick);
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Http::new(id, self.vm.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

@@ -1,0 +1,41 @@
+//! `GET /proxy/v1/changes?holder=…&epoch=…&revision=…&wait_ms=…`: a long poll. Polling with
+//! revision r says that everything up to r has been applied.
+
+use serde::{Deserialize, Serialize};
+
+use super::KeyState;
+use crate::{CatalogueVersion, Epoch, KeyDigest, KeyId, Revision};
+
+/// What changed after the revision in the poll. An empty list at the end of the wait is a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesReply {
+    /// The server's epoch.
+    pub epoch: Epoch,
+    /// The revision after these changes.
+    pub revision: Revision,
+    /// The changes in order.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum Change {
+    /// A key was created, changed, rotated or ended: forget what is known under these digests.
+    Key {
+        /// The key.
+        key: KeyId,
+        /// Every digest that it has or had.
+        digests: Vec<KeyDigest>,
+        /// Its state now.
+        state: KeyState,
+    },
+    /// There is a newer catalogue.
+    Catalogue {
+        /// Its version.
+        version: CatalogueVersion,
+    },
+    /// Something above many keys changed, or the poll was too far behind: forget every key.
+    AllKeys,
+}

@@ -1,0 +1,33 @@
+//! `POST /proxy/v1/holders`: a VM registers at its first request.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CatalogueVersion, Epoch, HolderId, Nonce, Revision};
+
+/// A VM introduces itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterRequest {
+    /// [`crate::PROTOCOL_VERSION`] of the filter.
+    pub protocol: u32,
+    /// 128 random bits; repeating them is the same holder.
+    pub nonce: Nonce,
+    /// Name of the plugin instance in the proxy's configuration, for people.
+    pub plugin: String,
+}
+
+/// The server's answer: who you are and how long you may act on what you know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterReply {
+    /// The holder's id, named in every later request.
+    pub holder: HolderId,
+    /// The server's epoch.
+    pub epoch: Epoch,
+    /// The revision that the holder starts from.
+    pub revision: Revision,
+    /// How long key state and leases stay usable after the sent time of the last answered
+    /// exchange, in milliseconds.
+    pub session_ttl_ms: u64,
+    /// The newest catalogue.
+    pub catalogue_version: CatalogueVersion,
+}

@@ -1,0 +1,186 @@
+//! What a filter must know about a key to decide on its requests.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{KeyId, ModelName, OrgId, TeamId};
+
+/// Everything the filter knows about one key. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPolicy {
+    /// The key.
+    pub key: KeyId,
+    /// The organisation that owns it.
+    pub org: OrgId,
+    /// Its team, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamId>,
+    /// Whether it may be used.
+    pub state: KeyState,
+    /// Expiry in milliseconds since 1970 UTC; at this instant the key has expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_unix_ms: Option<u64>,
+    /// The organisation is entitled to no model at all (403 `no_models` when listing).
+    #[serde(default)]
+    pub org_has_no_models: bool,
+    /// Models that the key may call: what key, team and organisation allow together.
+    pub models: ModelSet,
+    /// Rate limits of every level that apply to the key.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
+    /// Some level has a cap on money: every call needs a lease.
+    pub budgeted: bool,
+    /// Output tokens to allow when a request names no limit of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_max_output_tokens: Option<u64>,
+    /// What a call without usage is charged.
+    #[serde(default)]
+    pub cut_calls: CutCalls,
+}
+
+/// Where a key is in its life. Expiry is separate: it depends on the time of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// May be used.
+    Active,
+    /// Switched off, can be switched on again.
+    Disabled,
+    /// Ended for good.
+    Revoked,
+}
+
+/// A set of models.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelSet {
+    /// Every model of the catalogue, also future ones.
+    All,
+    /// Exactly these; empty means none.
+    Only(Vec<ModelName>),
+}
+
+impl ModelSet {
+    /// Whether the set holds the model (a concrete name, not an alias).
+    #[must_use]
+    pub fn contains(&self, model: &ModelName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(model),
+        }
+    }
+}
+
+/// What to charge a call that ended without reporting usage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutCalls {
+    /// Input estimate plus output seen.
+    #[default]
+    Estimate,
+    /// The whole reservation.
+    Reservation,
+}
+
+/// One rate limit: at most `max` units in any trailing window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What is counted.
+    pub unit: Unit,
+    /// Over how long; calls in flight have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// The most units.
+    pub max: u64,
+    /// Where it is counted.
+    pub scope: Scope,
+    /// On whose account it is counted.
+    pub subject: Subject,
+}
+
+/// Whose calls one limit counts together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The level.
+    pub level: Level,
+    /// Id of the key, team or organisation.
+    pub id: String,
+    /// Only calls of this model, if named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
+}
+
+/// A level of the tenancy at which limits and budgets stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// The key itself.
+    Key,
+    /// The user who owns it.
+    User,
+    /// Its team.
+    Team,
+    /// Its organisation.
+    Org,
+}
+
+impl Level {
+    /// The word used in errors and APIs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::User => "user",
+            Self::Team => "team",
+            Self::Org => "org",
+        }
+    }
+}
+
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Admitted calls.
+    Requests,
+    /// Tokens of ended calls plus the reserved tokens of running ones.
+    Tokens,
+    /// Calls in flight.
+    Concurrent,
+}
+
+/// Length of a trailing window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Window {
+    /// Sixty seconds.
+    #[serde(rename = "1m")]
+    Minute,
+    /// Sixty minutes.
+    #[serde(rename = "1h")]
+    Hour,
+    /// Twenty-four hours.
+    #[serde(rename = "1d")]
+    Day,
+}
+
+impl Window {
+    /// Length in milliseconds.
+    #[must_use]
+    pub fn millis(self) -> u64 {
+        match self {
+            Self::Minute => 60_000,
+            Self::Hour => 3_600_000,
+            Self::Day => 86_400_000,
+        }
+    }
+}
+
+/// Over which processes a limit is shared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// All workers of one proxy process; needs no server and forgets at restart.
+    #[default]
+    Proxy,
+    /// All proxies together.
+    Cluster,
+}

@@ -1,0 +1,91 @@
+//! `POST /proxy/v1/leases`: money to spend locally.
+
+use serde::{Deserialize, Serialize};
+
+use super::key::Level;
+use crate::{CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, Revision};
+
+/// What one call could use at most. It names tokens, not money: the server prices it with the same
+/// arithmetic as the filter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The concrete model.
+    pub model: ModelName,
+    /// The catalogue whose prices apply.
+    pub catalogue_version: CatalogueVersion,
+    /// Bound on input tokens.
+    pub input_tokens: u64,
+    /// Wanted bound on output tokens of one answer.
+    pub output_tokens: u64,
+    /// The bound is the client's own, so it may not be lowered to what the budgets can pay.
+    pub output_is_clients: bool,
+    /// Answers that may be produced (`n` times prompts), at least 1.
+    pub choices: u64,
+}
+
+/// Asks for the lease number `n` of this holder. Repeating (holder, n) answers the same lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRequest {
+    /// Who asks.
+    pub holder: HolderId,
+    /// The epoch that the holder knows.
+    pub epoch: Epoch,
+    /// The key that will spend.
+    pub key: KeyId,
+    /// The holder's own number for this lease, never used twice for another.
+    pub n: u64,
+    /// What the call needs.
+    pub ask: Ask,
+    /// Numbers of leases whose grants never arrived: they are closed unspent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub void: Vec<u64>,
+}
+
+/// Answer to a [`LeaseRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseReply {
+    /// The server's epoch.
+    pub epoch: Epoch,
+    /// The revision up to which the answer is true.
+    pub revision: Revision,
+    /// The lease, or why there is none.
+    pub answer: super::LeaseAnswer,
+}
+
+/// A lease: money that counts against every budget above the key until it is spent or handed back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The holder's number for it.
+    pub n: u64,
+    /// Its whole amount.
+    pub amount: NanoUsd,
+    /// The bound on output tokens of the call that it pays for; at most what was asked.
+    pub output_tokens: u64,
+}
+
+/// Why no lease was granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum Refusal {
+    /// Spent and parked money leave too little at this level: 402.
+    BudgetExceeded {
+        /// The tightest level.
+        level: Level,
+        /// What the call could cost.
+        need: NanoUsd,
+        /// What is left under the cap, counting only spent and parked money.
+        left: NanoUsd,
+    },
+    /// The money is there but leased to others right now: try again.
+    Contended {
+        /// A time after which trying again makes sense, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The key may not be used (any more); look it up again.
+    KeyNotUsable,
+    /// The catalogue version or the model in the ask is not known (any more).
+    UnknownPrice,
+}

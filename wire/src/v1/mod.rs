@@ -1,0 +1,22 @@
+//! Version 1 of the filter API. Every request is JSON and carries the filter's bearer token; every
+//! answer carries the epoch and the revision up to which it is true.
+
+mod admit;
+mod catalogue;
+mod changes;
+mod holder;
+mod key;
+mod lease;
+mod problem;
+mod report;
+
+pub use admit::{AdmitReply, AdmitRequest, KeyAnswer, LeaseAnswer};
+pub use catalogue::{Catalogue, Model, Price};
+pub use changes::{Change, ChangesReply};
+pub use holder::{RegisterReply, RegisterRequest};
+pub use key::{
+    CutCalls, KeyPolicy, KeyState, Level, Limit, ModelSet, Scope, Subject, Unit, Window,
+};
+pub use lease::{Ask, Grant, LeaseReply, LeaseRequest, Refusal};
+pub use problem::{Problem, ProblemBody};
+pub use report::{Basis, CallRecord, Ending, LeaseReport, ReportReply, ReportRequest, Usage};

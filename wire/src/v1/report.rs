@@ -1,0 +1,132 @@
+//! `POST /proxy/v1/reports`: what was spent, and one record for each ended call.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, RequestId, Revision,
+};
+
+/// A batch of reports. Repeating, reordering or losing one changes nothing: `spent` only grows and
+/// records are unique by (holder, sequence).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportRequest {
+    /// Who reports.
+    pub holder: HolderId,
+    /// The epoch that the holder knows.
+    pub epoch: Epoch,
+    /// State of leases.
+    #[serde(default)]
+    pub leases: Vec<LeaseReport>,
+    /// Ended calls.
+    #[serde(default)]
+    pub records: Vec<CallRecord>,
+    /// Numbers of leases whose grants never arrived: they are closed unspent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub void: Vec<u64>,
+}
+
+/// Cumulative state of one lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseReport {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Sum of the charges of ended calls; the larger of two reports wins.
+    pub spent: NanoUsd,
+    /// Spent plus running reservations; what lies above it is handed back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<NanoUsd>,
+    /// No call will draw on it any more: what was not spent is handed back.
+    #[serde(default, rename = "final")]
+    pub is_final: bool,
+}
+
+/// One ended call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// Number of the record, unique for the holder.
+    pub sequence: u64,
+    /// The call.
+    pub request: RequestId,
+    /// The key that made it.
+    pub key: KeyId,
+    /// The lease that paid for it; none where no level has a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseId>,
+    /// The concrete model.
+    pub model: ModelName,
+    /// The catalogue under which it was admitted and priced.
+    pub catalogue_version: CatalogueVersion,
+    /// What it used.
+    pub usage: Usage,
+    /// What it was charged.
+    pub cost: NanoUsd,
+    /// How the charge was found.
+    pub basis: Basis,
+    /// What had been reserved for it.
+    pub reserved: NanoUsd,
+    /// Status that the client saw; 0 when it saw none.
+    pub status: u16,
+    /// The client asked for a stream.
+    pub streamed: bool,
+    /// How it ended.
+    pub ending: Ending,
+    /// Wall-clock time of admission in milliseconds since 1970 UTC.
+    pub started_unix_ms: u64,
+    /// From admission to end in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// Tokens of one call in the semantics of OpenAI's chat completions: cached input is part of input,
+/// reasoning is part of output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// All input tokens.
+    pub input_tokens: u64,
+    /// Those of them that the provider read from its cache.
+    #[serde(default)]
+    pub cached_input_tokens: u64,
+    /// All output tokens.
+    pub output_tokens: u64,
+    /// Those of them that were reasoning.
+    #[serde(default)]
+    pub reasoning_tokens: u64,
+}
+
+/// How a charge was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// The upstream reported usage.
+    Measured,
+    /// It did not; input estimate plus output seen, or the reservation.
+    Estimated,
+    /// Nothing was produced; nothing is charged.
+    Refunded,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The answer came to its end.
+    Complete,
+    /// The upstream answered with an error status.
+    UpstreamError,
+    /// The answer broke off, by client or upstream.
+    Cut,
+    /// The upstream never answered.
+    NoAnswer,
+}
+
+/// Answer to a [`ReportRequest`]: everything in it is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportReply {
+    /// The server's epoch.
+    pub epoch: Epoch,
+    /// The revision up to which the answer is true.
+    pub revision: Revision,
+    /// Records whose cost the server computes differently; each is alarmed there.
+    #[serde(default)]
+    pub differing: Vec<u64>,
+}
