@@ -277,9 +277,8 @@ fn window(limit: &Limit, full: Full) -> Shape {
         (Unit::Concurrent, _) | (_, None) => ("concurrency_exceeded", "calls at the same time"),
     };
     let message = format!("The limit of {} {unit} is reached.", limit.max);
-    let never_fits = full.room == limit.max && full.wait_ms.is_none();
     let shape = rate(code, Some(limit.subject.level.as_str().to_owned()), message, full.wait_ms);
-    if never_fits {
+    if full.needs > limit.max {
         let message = format!("This call alone could pass the limit of {} {unit}.", limit.max);
         return Shape { message, hopeless: true, ..shape };
     }

@@ -177,7 +177,10 @@ fn admit(
         vm: known.vm,
         tokens: if counts_tokens { bounds.window_tokens(output_tokens) } else { 0 },
     };
-    windows::check(memory, &groups, window_call(bounds.output_tokens()), now_ms)?;
+    // Nobody is asked for money, and nobody is told that there is none, while a window is full.
+    let check = |memory: &mut dyn SharedMemory| {
+        windows::check(memory, &groups, window_call(bounds.output_tokens()), now_ms)
+    };
     let reserves = policy.budgeted || counts_tokens;
     let mut output_tokens = bounds.output_tokens();
     let mut reserved = NanoUsd::ZERO;
@@ -187,8 +190,12 @@ fn admit(
                 output_tokens = output_tokens.min(grant.output_tokens);
                 reserved = grant.amount;
             }
-            Some(LeaseAnswer::Refused(why)) => return Err(refused_lease(why)),
+            Some(LeaseAnswer::Refused(why)) => {
+                check(memory)?;
+                return Err(refused_lease(why));
+            }
             Some(LeaseAnswer::NotNeeded) | None => {
+                check(memory)?;
                 if !ask.output_is_clients {
                     ask.output_tokens = output_tokens;
                 }

@@ -34,6 +34,8 @@ pub struct Full {
     pub unit: Unit,
     /// Which window; `None` for calls in flight.
     pub window: Option<Window>,
+    /// What the call needs, in its unit.
+    pub needs: u64,
     /// Room left in it, in its unit.
     pub room: u64,
     /// When there will be room if nothing more is counted, in milliseconds; `None` when that
@@ -197,7 +199,7 @@ impl Counter {
                 .find(|track| (track.unit, track.window) == (rule.unit, window))?;
             track.series.wait_for(excess, now_ms, window.millis())
         });
-        Err(Full { unit: rule.unit, window: rule.window, room, wait_ms })
+        Err(Full { unit: rule.unit, window: rule.window, needs: units, room, wait_ms })
     }
 
     fn taken(&self, unit: Unit, window: Option<Window>) -> u64 {

@@ -1,1 +1,0 @@
-//! Text scripts for the machine.

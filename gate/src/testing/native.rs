@@ -1,0 +1,202 @@
+//! The machine as a filter, without any host.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{Filter, ProcessMemory, Seen};
+use crate::config::Config;
+use crate::io::{Call, Headers, Input, Now, Output, StreamId};
+use crate::machine::{Gate, Token};
+use metering::request::apply_edits;
+
+/// A machine with just enough of a host around it.
+#[derive(Debug)]
+pub struct Native {
+    gate: Gate,
+    /// The process's shared memory.
+    pub memory: ProcessMemory,
+    now: Now,
+    calls: VecDeque<Call>,
+    requests: HashMap<u32, Request>,
+    /// Head and chunk of the response that pass just now.
+    head: Headers,
+    chunk: Vec<u8>,
+    seen: Vec<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Request {
+    headers: Headers,
+    body: Vec<u8>,
+    went_on: bool,
+}
+
+impl Native {
+    /// A machine with this configuration and a fixed seed.
+    #[must_use]
+    pub fn new(config: Config, token: Token) -> Self {
+        Self {
+            gate: Gate::new(config, token, [7; 32]),
+            memory: ProcessMemory::default(),
+            now: Now { monotonic_ms: 0, wall_ms: 0 },
+            calls: VecDeque::new(),
+            requests: HashMap::new(),
+            head: Vec::new(),
+            chunk: Vec::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// The machine itself.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn drive(&mut self, input: Input<'_>) {
+        self.gate.handle(self.now, &mut self.memory, input);
+        while let Some(output) = self.gate.next_output() {
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Call(call) => {
+                let of = |name| {
+                    let pair = call.headers.iter().find(|(other, _)| *other == name);
+                    pair.map(|(_, value)| value.clone()).unwrap_or_default()
+                };
+                let (method, path) = (of(":method"), of(":path"));
+                self.seen.push(Seen::Call { method, path, body: call.body.clone() });
+                self.calls.push_back(call);
+            }
+            Output::Reply { stream, reply } => self.seen.push(Seen::Reply {
+                stream: stream.0,
+                status: reply.status,
+                headers: reply
+                    .headers
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value.into_bytes()))
+                    .collect(),
+                body: reply.body,
+            }),
+            Output::SetRequestHeader { stream, name, value } => {
+                let request = self.requests.entry(stream.0).or_default();
+                set(&mut request.headers, &name, &value);
+            }
+            Output::RemoveRequestHeader { stream, name } => {
+                let request = self.requests.entry(stream.0).or_default();
+                request.headers.retain(|(other, _)| *other != name);
+            }
+            Output::EditRequestBody { stream, edits } => {
+                let request = self.requests.entry(stream.0).or_default();
+                request.body = apply_edits(&request.body, &edits);
+            }
+            Output::DropRequestBody { stream } => {
+                self.requests.entry(stream.0).or_default().body.clear();
+            }
+            Output::Resume { stream } => self.go_on(stream.0),
+            Output::SetResponseHeader { name, value, .. } => set(&mut self.head, &name, &value),
+            Output::RemoveResponseHeader { name, .. } => {
+                self.head.retain(|(other, _)| other != name.as_bytes());
+            }
+            Output::ReplaceResponseBody { bytes, .. } => self.chunk = bytes,
+        }
+    }
+
+    fn go_on_unless_held(&mut self, stream: u32) {
+        if !self.gate.holds(StreamId(stream)) {
+            self.go_on(stream);
+        }
+    }
+
+    fn go_on(&mut self, stream: u32) {
+        let request = self.requests.entry(stream).or_default();
+        if !std::mem::replace(&mut request.went_on, true) {
+            let (headers, body) = (named(&request.headers), request.body.clone());
+            self.seen.push(Seen::Upstream { stream, headers, body });
+        }
+    }
+}
+
+fn set(headers: &mut Headers, name: &str, value: &str) {
+    headers.retain(|(other, _)| other != name.as_bytes());
+    headers.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+}
+
+fn named(headers: &Headers) -> Vec<(String, Vec<u8>)> {
+    headers
+        .iter()
+        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.clone()))
+        .collect()
+}
+
+fn bytes(headers: Vec<(String, Vec<u8>)>) -> Headers {
+    headers.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect()
+}
+
+impl Filter for Native {
+    fn clock(&mut self, millis: u64) {
+        self.now = Now { monotonic_ms: millis, wall_ms: millis };
+    }
+
+    fn tick(&mut self) {
+        self.drive(Input::Tick);
+    }
+
+    fn request(&mut self, stream: u32, headers: Vec<(String, Vec<u8>)>, end: bool) {
+        let headers = bytes(headers);
+        let request = Request { headers: headers.clone(), ..Request::default() };
+        self.requests.insert(stream, request);
+        self.drive(Input::RequestHeaders { stream: StreamId(stream), headers: &headers, end });
+        if end {
+            self.go_on_unless_held(stream);
+        }
+    }
+
+    fn body(&mut self, stream: u32, bytes: &[u8], end: bool) {
+        let request = self.requests.entry(stream).or_default();
+        request.body.extend_from_slice(bytes);
+        let body = request.body.clone();
+        let id = StreamId(stream);
+        if end {
+            self.drive(Input::RequestBody { stream: id, body: &body });
+            self.go_on_unless_held(stream);
+        } else {
+            self.drive(Input::RequestBodyGrows { stream: id, size: body.len() });
+        }
+    }
+
+    fn answer(&mut self, path: &str, status: Option<u16>, body: &[u8]) -> bool {
+        let is_it = |call: &Call| {
+            call.headers.iter().any(|(name, value)| *name == ":path" && value.starts_with(path))
+        };
+        let found = self.calls.iter().position(is_it).and_then(|at| self.calls.remove(at));
+        let Some(call) = found else { return false };
+        self.drive(Input::CallDone { call: call.id, status, body });
+        true
+    }
+
+    fn response(&mut self, stream: u32, headers: Vec<(String, Vec<u8>)>, end: bool) {
+        let headers = bytes(headers);
+        self.head = headers.clone();
+        self.drive(Input::ResponseHeaders { stream: StreamId(stream), headers: &headers, end });
+        self.seen.push(Seen::Head { stream, headers: named(&self.head) });
+    }
+
+    fn data(&mut self, stream: u32, bytes: &[u8], end: bool) {
+        self.chunk = bytes.to_vec();
+        self.drive(Input::ResponseBody { stream: StreamId(stream), chunk: bytes, end });
+        let bytes = std::mem::take(&mut self.chunk);
+        self.seen.push(Seen::Data { stream, bytes });
+    }
+
+    fn end(&mut self, stream: u32) {
+        self.drive(Input::End { stream: StreamId(stream) });
+        self.requests.remove(&stream);
+    }
+
+    fn seen(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen)
+    }
+}

@@ -1,0 +1,4 @@
+//! The machine, played by scripts and by random sequences of events.
+
+mod scripts;
+mod sequences;

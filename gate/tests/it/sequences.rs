@@ -1,0 +1,293 @@
+//! Random sequences of events, sensible or not: the machine answers each request at most once, lets
+//! it go at most once and never after an answer, charges each call that went to the upstream exactly
+//! once, and forgets every stream.
+
+use std::collections::{HashMap, HashSet};
+
+use gate::testing::ProcessMemory;
+use gate::{CallId, Gate, Headers, Input, Now, Output, StreamId, Token};
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+enum Event {
+    Request { stream: u32, key: u8, get: bool, end: bool },
+    Grows { stream: u32, size: usize },
+    Body { stream: u32, kind: u8 },
+    Answer { which: usize, kind: u8 },
+    Head { stream: u32, kind: u8 },
+    Data { stream: u32, kind: u8, end: bool },
+    End { stream: u32 },
+    Tick,
+    Wait(u64),
+    LoseSwaps(u32),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let stream = 1u32..4;
+    let event = prop_oneof![
+        4 => (stream.clone(), 0u8..4, any::<bool>(), any::<bool>())
+            .prop_map(|(stream, key, get, end)| Event::Request { stream, key, get, end: end && get }),
+        1 => (stream.clone(), 0usize..4000).prop_map(|(stream, size)| Event::Grows { stream, size }),
+        4 => (stream.clone(), 0u8..6).prop_map(|(stream, kind)| Event::Body { stream, kind }),
+        9 => (any::<usize>(), 0u8..12).prop_map(|(which, kind)| Event::Answer { which, kind }),
+        3 => (stream.clone(), 0u8..4).prop_map(|(stream, kind)| Event::Head { stream, kind }),
+        3 => (stream.clone(), 0u8..4, any::<bool>())
+            .prop_map(|(stream, kind, end)| Event::Data { stream, kind, end }),
+        2 => stream.prop_map(|stream| Event::End { stream }),
+        2 => Just(Event::Tick),
+        1 => prop_oneof![0u64..100, 0u64..90_000].prop_map(Event::Wait),
+        1 => (0u32..12).prop_map(Event::LoseSwaps),
+    ];
+    proptest::collection::vec(event, 1..120)
+}
+
+const BODIES: [&str; 6] = [
+    r#"{"model":"m"}"#,
+    r#"{"model":"m","max_tokens":9,"stream":true}"#,
+    r#"{"model":"alias","n":2}"#,
+    r#"{"model":"other"}"#,
+    "{",
+    "",
+];
+const HEADS: [(&str, &str); 4] = [
+    ("200", "application/json"),
+    ("200", "text/event-stream"),
+    ("500", "application/json"),
+    ("2\u{fffd}0", "text/html"),
+];
+const DATA: [&str; 4] = [
+    r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#,
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n",
+    "data: {\"cho",
+    "",
+];
+
+/// An answer that mostly fits the call, now and then not.
+fn answer(path: &str, kind: u8) -> (Option<u16>, String) {
+    let limits = r#"[{"unit":"requests","window":"1m","max":3,"scope":"proxy","subject":{"level":"key","id":"k"}},{"unit":"tokens","window":"1m","max":90000,"scope":"proxy","subject":{"level":"org","id":"o"}}]"#;
+    let policy = |state: &str| {
+        format!(
+            r#"{{"known":{{"key":"k","org":"o","state":"{state}","models":"all","limits":{limits},"budgeted":true}}}}"#
+        )
+    };
+    let grant = r#"{"granted":{"lease":"l","n":1,"amount":50000,"output_tokens":300}}"#;
+    let refused = r#"{"refused":{"reason":"key_not_usable"}}"#;
+    match kind {
+        0 => return (None, String::new()),
+        1 => return (Some(503), "upstream connect error".to_owned()),
+        2 => return (Some(409), r#"{"error":{"code":"unknown_holder","message":""}}"#.to_owned()),
+        3 => return (Some(200), "{}".to_owned()),
+        _ => {}
+    }
+    let body = if path.contains("holders") {
+        let epoch = if kind == 4 { 8 } else { 7 };
+        format!(
+            r#"{{"holder":"h","epoch":{epoch},"revision":1,"session_ttl_ms":60000,"catalogue_version":1}}"#
+        )
+    } else if path.contains("catalogue") {
+        r#"{"epoch":7,"revision":1,"version":1,"models":[{"name":"m","aliases":["alias"],"price":{"input":1000,"output":2000},"context_length":9000,"max_output_tokens":900}]}"#.to_owned()
+    } else if path.contains("admit") {
+        let (key, lease) = match kind {
+            4 => ("\"unknown\"".to_owned(), "\"not_needed\""),
+            5 => (policy("revoked"), "\"not_needed\""),
+            6 => (policy("active"), refused),
+            7 => (policy("active"), "\"not_needed\""),
+            _ => (policy("active"), grant),
+        };
+        format!(r#"{{"epoch":7,"revision":1,"key":{key},"lease":{lease}}}"#)
+    } else if path.contains("leases") {
+        let lease = if kind == 4 { refused } else { grant };
+        format!(r#"{{"epoch":7,"revision":1,"answer":{lease}}}"#)
+    } else if path.contains("changes") {
+        let changes = if kind == 4 { r#"[{"what":"all_keys"}]"# } else { "[]" };
+        format!(r#"{{"epoch":7,"revision":1,"changes":{changes}}}"#)
+    } else {
+        r#"{"epoch":7,"revision":1}"#.to_owned()
+    };
+    (Some(200), body)
+}
+
+#[derive(Default)]
+struct World {
+    memory: ProcessMemory,
+    calls: Vec<(CallId, String, Vec<u8>)>,
+    replied: HashSet<u32>,
+    resumed: HashSet<u32>,
+    /// Requests that were seen to go on, by stream; each must be recorded once.
+    went_on: u32,
+    on_the_way: HashSet<u32>,
+    recorded: HashMap<u64, String>,
+}
+
+impl World {
+    fn carry_out(&mut self, gate: &mut Gate) {
+        while let Some(output) = gate.next_output() {
+            match output {
+                Output::Call(call) => {
+                    let path = call.headers.iter().find(|(name, _)| *name == ":path");
+                    let path = path.map(|(_, path)| path.clone()).unwrap_or_default();
+                    self.calls.push((call.id, path, call.body));
+                }
+                Output::Reply { stream, .. } => {
+                    assert!(self.replied.insert(stream.0), "two replies");
+                    assert!(!self.on_the_way.contains(&stream.0), "reply after it went on");
+                }
+                Output::Resume { stream } => {
+                    assert!(!self.replied.contains(&stream.0), "resumed after a reply");
+                    assert!(self.resumed.insert(stream.0), "resumed twice");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// After a request event: a request that is not held is with the upstream from now on.
+    fn look(&mut self, gate: &Gate, stream: u32) {
+        if !gate.holds(StreamId(stream)) && self.on_the_way.insert(stream) {
+            self.went_on += 1;
+        }
+    }
+
+    fn over(&mut self, stream: u32) {
+        self.replied.remove(&stream);
+        self.resumed.remove(&stream);
+        self.on_the_way.remove(&stream);
+    }
+
+    fn note_records(&mut self, body: &[u8]) {
+        let report: serde_json::Value = serde_json::from_slice(body).unwrap();
+        for record in report["records"].as_array().unwrap() {
+            let sequence = record["sequence"].as_u64().unwrap();
+            let text = record.to_string();
+            let before = self.recorded.insert(sequence, text.clone());
+            assert!(before.is_none_or(|before| before == text), "a record has changed");
+        }
+    }
+}
+
+fn request(key: u8, get: bool) -> Headers {
+    let (method, path) = if get { ("GET", "/v1/models") } else { ("POST", "/v1/chat/completions") };
+    let mut headers = vec![
+        (b":method".to_vec(), method.as_bytes().to_vec()),
+        (b":path".to_vec(), path.as_bytes().to_vec()),
+    ];
+    if key > 0 {
+        let value = format!("Bearer sk-0123456789-0123456789-{key}");
+        headers.push((b"authorization".to_vec(), value.into_bytes()));
+    }
+    headers
+}
+
+fn run(events: Vec<Event>) {
+    let config = br#"{"server":{"cluster":"c"},"limits":{"body_bytes":2000}}"#;
+    let config = gate::config::parse(config).unwrap();
+    let mut gate = Gate::new(config, Token::new(&"t".repeat(40)).unwrap(), [3; 32]);
+    let mut world = World::default();
+    let mut now = Now { monotonic_ms: 1000, wall_ms: 1000 };
+    let closing = (1..4).map(|stream| Event::End { stream });
+    for event in events.into_iter().chain(closing) {
+        let mut touched = None;
+        match event {
+            Event::Request { stream, key, get, end } => {
+                world.over(stream);
+                let headers = request(key, get);
+                let input =
+                    Input::RequestHeaders { stream: StreamId(stream), headers: &headers, end };
+                gate.handle(now, &mut world.memory, input);
+                touched = Some(stream);
+            }
+            Event::Grows { stream, size } => {
+                let input = Input::RequestBodyGrows { stream: StreamId(stream), size };
+                gate.handle(now, &mut world.memory, input);
+                touched = Some(stream);
+            }
+            Event::Body { stream, kind } => {
+                let body = BODIES[usize::from(kind)].as_bytes();
+                let input = Input::RequestBody { stream: StreamId(stream), body };
+                gate.handle(now, &mut world.memory, input);
+                touched = Some(stream);
+            }
+            Event::Answer { which, kind } if !world.calls.is_empty() => {
+                let (call, path, sent) = world.calls.remove(which % world.calls.len());
+                if path.contains("reports") {
+                    world.note_records(&sent);
+                }
+                let (status, body) = answer(&path, kind);
+                let input = Input::CallDone { call, status, body: body.as_bytes() };
+                gate.handle(now, &mut world.memory, input);
+            }
+            Event::Answer { .. } => {}
+            Event::Head { stream, kind } => {
+                let (status, content) = HEADS[usize::from(kind)];
+                let headers = vec![
+                    (b":status".to_vec(), status.as_bytes().to_vec()),
+                    (b"content-type".to_vec(), content.as_bytes().to_vec()),
+                ];
+                let input = Input::ResponseHeaders {
+                    stream: StreamId(stream),
+                    headers: &headers,
+                    end: false,
+                };
+                gate.handle(now, &mut world.memory, input);
+            }
+            Event::Data { stream, kind, end } => {
+                let chunk = DATA[usize::from(kind)].as_bytes();
+                let input = Input::ResponseBody { stream: StreamId(stream), chunk, end };
+                gate.handle(now, &mut world.memory, input);
+            }
+            Event::End { stream } => {
+                gate.handle(now, &mut world.memory, Input::End { stream: StreamId(stream) });
+                world.over(stream);
+            }
+            Event::Tick => gate.handle(now, &mut world.memory, Input::Tick),
+            Event::Wait(ms) => {
+                now = Now { monotonic_ms: now.monotonic_ms + ms, wall_ms: now.wall_ms + ms };
+            }
+            Event::LoseSwaps(swaps) => world.memory.lose_swaps = swaps,
+        }
+        world.carry_out(&mut gate);
+        let streams = touched.map_or_else(|| (1..4).collect(), |stream| vec![stream]);
+        for stream in streams {
+            world.look(&gate, stream);
+        }
+    }
+    assert_eq!(gate.open_streams(), 0, "a stream was left behind");
+    settle(&mut gate, &mut world, now);
+    assert_eq!(world.recorded.len() as u32, world.went_on, "calls and records differ");
+}
+
+/// The server answers everything from now on, until the outbox is empty.
+fn settle(gate: &mut Gate, world: &mut World, mut now: Now) {
+    let registered = request(1, true);
+    for round in 0..40 {
+        now.monotonic_ms += 10_000;
+        if round % 8 == 0 {
+            // a request makes a VM without a session register again
+            let input =
+                Input::RequestHeaders { stream: StreamId(9), headers: &registered, end: true };
+            gate.handle(now, &mut world.memory, input);
+        }
+        gate.handle(now, &mut world.memory, Input::Tick);
+        world.carry_out(gate);
+        for (call, path, sent) in std::mem::take(&mut world.calls) {
+            if path.contains("reports") {
+                world.note_records(&sent);
+            }
+            let (status, body) = answer(&path, 9);
+            let input = Input::CallDone { call, status, body: body.as_bytes() };
+            gate.handle(now, &mut world.memory, input);
+            world.carry_out(gate);
+            world.over(9);
+        }
+        gate.handle(now, &mut world.memory, Input::End { stream: StreamId(9) });
+        world.over(9);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #[test]
+    fn each_request_has_one_fate(events in events()) {
+        run(events);
+    }
+}
