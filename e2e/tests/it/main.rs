@@ -1,0 +1,11 @@
+//! The shipped filter in a real Envoy.
+
+mod bad_input;
+mod configuration;
+mod endings;
+mod ledger;
+mod passing;
+mod revocation;
+mod sdk;
+mod trailers;
+mod windows;
