@@ -1,0 +1,231 @@
+//! Key look-ups and leases: where money is granted.
+
+use metering::budget::{Denial, LeaseMoney, Movement, reserve};
+use metering::reservation::Bounds;
+use wire::v1::{
+    AdmitReply, AdmitRequest, Ask, Grant, KeyAnswer, LeaseAnswer, LeaseReply, LeaseRequest, Refusal,
+};
+use wire::{HolderId, LeaseId, NanoUsd};
+
+use super::{FilterError, Work};
+use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError};
+
+/// Grants disclaimed in one request: far more than a VM has call-outs in flight.
+const VOIDS_MOST: usize = 1024;
+
+/// When to ask again where others hold the money: about the time of a short call.
+const CONTENDED_RETRY_MS: u64 = 1_000;
+
+/// The store's integers have 63 bits; a counter that large is no counter.
+const LARGEST_NUMBER: u64 = i64::MAX as u64;
+
+impl Work<'_> {
+    /// Looks a key up by its digest and grants a lease for the call at once where one is needed.
+    ///
+    /// # Errors
+    /// When the holder is not alive or the store fails. A refused lease is an answer, no error.
+    pub fn admit(&mut self, request: &AdmitRequest) -> Result<AdmitReply, FilterError> {
+        let server = self.check_in(&request.holder, request.epoch)?;
+        self.void(&request.holder, &request.void)?;
+        let found = self.rows.key_by_digest(&request.digest)?;
+        let found = found.filter(|key| key.life != KeyLife::Deleted);
+        let mut answer = AdmitReply {
+            epoch: server.epoch,
+            revision: server.revision,
+            key: KeyAnswer::Unknown,
+            lease: LeaseAnswer::NotNeeded,
+        };
+        let Some(key) = found else {
+            return Ok(answer);
+        };
+        let policy = self.policy(&key)?;
+        if let Some(ask) = &request.ask {
+            // The filter refuses such a call by the policy; money granted for it would only have
+            // to be handed back.
+            if self.usable(&key) && policy.budgeted && policy.models.contains(&ask.model) {
+                answer.lease = self.grant(&server, &request.holder, request.n, &key, ask)?;
+            }
+        }
+        answer.key = KeyAnswer::Known(Box::new(policy));
+        Ok(answer)
+    }
+
+    /// Grants a lease to a holder that knows the key already.
+    ///
+    /// # Errors
+    /// As [`Work::admit`].
+    pub fn lease(&mut self, request: &LeaseRequest) -> Result<LeaseReply, FilterError> {
+        let server = self.check_in(&request.holder, request.epoch)?;
+        self.void(&request.holder, &request.void)?;
+        let key = self.rows.key(&request.key)?;
+        let answer = match key.filter(|key| self.usable(key)) {
+            None => LeaseAnswer::Refused(Refusal::KeyNotUsable),
+            Some(key) => {
+                let policy = self.policy(&key)?;
+                if !policy.models.contains(&request.ask.model) {
+                    LeaseAnswer::Refused(Refusal::KeyNotUsable)
+                } else if policy.budgeted {
+                    self.grant(&server, &request.holder, request.n, &key, &request.ask)?
+                } else {
+                    LeaseAnswer::NotNeeded
+                }
+            }
+        };
+        Ok(LeaseReply { epoch: server.epoch, revision: server.revision, answer })
+    }
+
+    /// Closes grants that never arrived. A number that was never granted is remembered as closed,
+    /// so that a request which was overtaken by its own disclaimer is granted nothing.
+    pub(super) fn void(&mut self, holder: &HolderId, numbers: &[u64]) -> Result<(), FilterError> {
+        if numbers.len() > VOIDS_MOST {
+            let message = format!("void: more than {VOIDS_MOST} numbers");
+            return Err(FilterError::BadMessage(message));
+        }
+        for n in numbers {
+            let id = lease_id(holder, *n)?;
+            match self.rows.lease(&id)? {
+                Some(mut lease) => {
+                    let movement = lease.money.void();
+                    lease.voided = true;
+                    self.move_money(&id, &movement)?;
+                    self.rows.save_lease(&lease)?;
+                }
+                None => {
+                    let mut money = LeaseMoney::granted(NanoUsd::ZERO);
+                    money.void();
+                    let lease = LeaseRow {
+                        id,
+                        holder: holder.clone(),
+                        n: *n,
+                        key: None,
+                        granted: NanoUsd::ZERO,
+                        money,
+                        output_tokens: 0,
+                        voided: true,
+                        granted_unix_ms: self.now.unix_ms,
+                    };
+                    self.rows.add_lease(&lease, &[])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies a movement to every account that the lease was granted from.
+    pub(super) fn move_money(
+        &mut self,
+        lease: &LeaseId,
+        movement: &Movement,
+    ) -> Result<(), FilterError> {
+        if movement.is_nothing() {
+            return Ok(());
+        }
+        for id in self.rows.charged(lease)? {
+            let mut account = self.rows.account(&id)?.unwrap_or_default();
+            account.apply(movement)?;
+            self.rows.save_account(&id, &account)?;
+        }
+        Ok(())
+    }
+
+    /// Grants the lease number `n` of a holder, or says why not. Every account above the key is
+    /// loaded, checked and saved in this one transaction, so none can pass its cap.
+    fn grant(
+        &mut self,
+        server: &ServerRow,
+        holder: &HolderId,
+        n: u64,
+        key: &KeyRow,
+        ask: &Ask,
+    ) -> Result<LeaseAnswer, FilterError> {
+        let id = lease_id(holder, n)?;
+        if let Some(lease) = self.rows.lease(&id)? {
+            return same_again(lease, key);
+        }
+        let Some(price) = self.price_for(server, ask)? else {
+            return Ok(LeaseAnswer::Refused(Refusal::UnknownPrice));
+        };
+        let bounds = Bounds::new(ask, key.default_max_output_tokens);
+        let accounts = self.accounts_above(key)?;
+        let levels: Vec<_> = accounts.iter().map(|account| account.at).collect();
+        let reservation = match reserve(&levels, &bounds, &price) {
+            Ok(reservation) => reservation,
+            Err(denial) => return Ok(LeaseAnswer::Refused(refusal(denial))),
+        };
+        let mut charged: Vec<AccountId> = Vec::with_capacity(accounts.len());
+        for mut account in accounts {
+            account.at.account.grant(reservation.amount)?;
+            self.rows.save_account(&account.id, &account.at.account)?;
+            charged.push(account.id);
+        }
+        let lease = LeaseRow {
+            id,
+            holder: holder.clone(),
+            n,
+            key: Some(key.id.clone()),
+            granted: reservation.amount,
+            money: LeaseMoney::granted(reservation.amount),
+            output_tokens: reservation.output_tokens,
+            voided: false,
+            granted_unix_ms: self.now.unix_ms,
+        };
+        self.rows.add_lease(&lease, &charged)?;
+        Ok(granted(lease))
+    }
+
+    /// The price under which the call is to be made; none when the filter's catalogue is unknown,
+    /// or the model is not for sale (any more).
+    fn price_for(
+        &mut self,
+        server: &ServerRow,
+        ask: &Ask,
+    ) -> Result<Option<wire::v1::Price>, StoreError> {
+        if ask.catalogue_version > server.catalogue_version {
+            return Ok(None);
+        }
+        let current = self.rows.model(&ask.model)?;
+        if current.is_none_or(|current| current.model.retired) {
+            return Ok(None);
+        }
+        let price = self.rows.price_at(&ask.model, ask.catalogue_version)?;
+        Ok(price.flatten())
+    }
+}
+
+/// Answers a repeated request as the first time. One whose lease has ended was overtaken by its
+/// own end; nobody waits for the answer, and it must not look like money.
+fn same_again(lease: LeaseRow, key: &KeyRow) -> Result<LeaseAnswer, FilterError> {
+    if lease.key.as_ref().is_some_and(|owner| *owner != key.id) {
+        let message = format!("n: {} was used for another key", lease.n);
+        return Err(FilterError::BadMessage(message));
+    }
+    if lease.money.standing == metering::budget::Standing::Open {
+        Ok(granted(lease))
+    } else {
+        Ok(LeaseAnswer::Refused(Refusal::Contended { retry_after_ms: CONTENDED_RETRY_MS }))
+    }
+}
+
+fn granted(lease: LeaseRow) -> LeaseAnswer {
+    LeaseAnswer::Granted(Grant {
+        lease: lease.id,
+        n: lease.n,
+        amount: lease.granted,
+        output_tokens: lease.output_tokens,
+    })
+}
+
+fn refusal(denial: Denial) -> Refusal {
+    match denial {
+        Denial::Exceeded { level, need, left } => Refusal::BudgetExceeded { level, need, left },
+        Denial::Contended => Refusal::Contended { retry_after_ms: CONTENDED_RETRY_MS },
+    }
+}
+
+fn lease_id(holder: &HolderId, n: u64) -> Result<LeaseId, FilterError> {
+    if n > LARGEST_NUMBER {
+        return Err(FilterError::BadMessage(format!("n: {n} is too large")));
+    }
+    LeaseId::new(format!("{holder}-{n}"))
+        .map_err(|error| FilterError::BadMessage(error.to_string()))
+}

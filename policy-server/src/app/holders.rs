@@ -1,0 +1,103 @@
+//! Registration of VMs, and what becomes of the money of those that vanish.
+
+use wire::v1::{RegisterReply, RegisterRequest};
+use wire::{HolderId, PROTOCOL_VERSION};
+
+use super::{Counters, FilterError, Work};
+use crate::live::{Effect, LIVE_HOLDERS_MOST};
+use crate::store::{HolderRow, HolderState, StoreError};
+
+/// A plugin's name is for people; longer ones are a mistake.
+const LONGEST_PLUGIN_NAME: usize = 256;
+
+/// Leases parked in one job, so that a sweep of many never keeps requests waiting for long.
+const PARKED_PER_SWEEP: u32 = 256;
+
+impl Work<'_> {
+    /// Registers a VM; the same nonce is the same holder.
+    ///
+    /// # Errors
+    /// When the protocol is another one, too many holders are alive, or the store fails.
+    pub fn register(&mut self, request: &RegisterRequest) -> Result<RegisterReply, FilterError> {
+        if request.protocol != PROTOCOL_VERSION {
+            return Err(FilterError::UnsupportedProtocol);
+        }
+        if request.plugin.len() > LONGEST_PLUGIN_NAME {
+            let message = format!("plugin: longer than {LONGEST_PLUGIN_NAME} bytes");
+            return Err(FilterError::BadMessage(message));
+        }
+        let known = self.rows.holder_by_nonce(&request.nonce)?;
+        let (alive, times) = {
+            let live = self.shared.live();
+            (live.alive(self.now), live.times())
+        };
+        if known.is_none() && alive >= LIVE_HOLDERS_MOST {
+            return Err(FilterError::TooManyHolders);
+        }
+        let is_new = known.is_none();
+        let (id, registered_unix_ms) = match known {
+            Some(known) => (known.id, known.registered_unix_ms),
+            None => (self.new_holder_id()?, self.now.unix_ms),
+        };
+        self.rows.save_holder(&HolderRow {
+            id: id.clone(),
+            nonce: request.nonce,
+            plugin: request.plugin.clone(),
+            state: HolderState::Live,
+            registered_unix_ms,
+        })?;
+        let server = self.rows.server()?;
+        self.effects.push(Effect::Registered {
+            holder: id.clone(),
+            starts_at: is_new.then_some(server.revision),
+            now: self.now,
+        });
+        Ok(RegisterReply {
+            holder: id,
+            epoch: server.epoch,
+            revision: server.revision,
+            session_ttl_ms: times.ttl_ms,
+            catalogue_version: server.catalogue_version,
+        })
+    }
+
+    /// Parks the leases of holders whose sessions have lapsed, a bounded number per call.
+    /// Answers whether there is more to do.
+    ///
+    /// # Errors
+    /// When the store fails or the ledger does not add up.
+    pub fn sweep(&mut self) -> Result<bool, FilterError> {
+        let lapsed = self.shared.live().lapsed(self.now);
+        let mut left = PARKED_PER_SWEEP;
+        for holder in lapsed {
+            let leases = self.rows.open_leases(&holder, left)?;
+            let found = u32::try_from(leases.len()).unwrap_or(u32::MAX);
+            for mut lease in leases {
+                let movement = lease.money.park();
+                self.move_money(&lease.id, &movement)?;
+                self.rows.save_lease(&lease)?;
+                Counters::add(&self.counters.parked_leases, 1);
+            }
+            left = left.saturating_sub(found);
+            if left == 0 {
+                return Ok(true);
+            }
+            self.end_holder(holder)?;
+        }
+        Ok(false)
+    }
+
+    fn end_holder(&mut self, id: HolderId) -> Result<(), StoreError> {
+        if let Some(holder) = self.rows.holder(&id)? {
+            self.rows.save_holder(&HolderRow { state: HolderState::Lapsed, ..holder })?;
+        }
+        tracing::warn!(holder = %id, "session lapsed; what it held is parked");
+        self.effects.push(Effect::Ended(id));
+        Ok(())
+    }
+
+    fn new_holder_id(&mut self) -> Result<HolderId, FilterError> {
+        let id = self.random_id("h", 20)?;
+        HolderId::new(id).map_err(|error| FilterError::BadMessage(error.to_string()))
+    }
+}

@@ -1,0 +1,227 @@
+//! What the server does, as plain synchronous steps over one open transaction: load, decide with
+//! `metering`, save. Nothing here knows HTTP, reads a clock or draws randomness by itself, so a
+//! simulation drives the very same code.
+
+mod admission;
+mod catalogue;
+mod error;
+mod holders;
+mod keys;
+mod listings;
+mod orgs;
+mod policy;
+mod reports;
+mod spend;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wire::v1::Change;
+use wire::{Epoch, HolderId, KeyDigest, Revision};
+
+pub use catalogue::ModelForm;
+pub use error::{AdminError, FieldProblem, FilterError};
+pub use keys::{CreatedKey, KeyForm, SecretText};
+pub use listings::{KeyListing, KeyStatus, Page};
+pub use orgs::{BudgetForm, OrgForm};
+pub use spend::{AccountView, KeyView, OrgView};
+
+use crate::clock::{Entropy, NoEntropy, Now};
+use crate::live::{Effect, Shared};
+use crate::store::{ServerRow, StoreError, Transaction};
+
+/// The field is absent, `null`, or has a value: three different wishes in a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Given<T> {
+    /// Leave it as it is.
+    #[default]
+    Absent,
+    /// Clear it.
+    Null,
+    /// Set it.
+    Value(T),
+}
+
+impl<T> Given<T> {
+    /// Whether the field is there at all.
+    pub fn is_given(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
+    /// The value to have afterwards, `current` being the one before.
+    pub fn or_current(self, current: Option<T>) -> Option<T> {
+        match self {
+            Self::Absent => current,
+            Self::Null => None,
+            Self::Value(value) => Some(value),
+        }
+    }
+
+    /// The value, where one is given.
+    pub fn value(self) -> Option<T> {
+        self.or_current(None)
+    }
+}
+
+/// What an administrator's change came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed<T> {
+    /// The object afterwards.
+    pub value: T,
+    /// The revision that filters must have applied for the change to be in force.
+    pub revision: Revision,
+}
+
+/// Counts of what an operator should hear of.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Transactions committed by the writer.
+    pub commits: AtomicU64,
+    /// Jobs that the writer ran.
+    pub jobs: AtomicU64,
+    /// Records whose cost the server computed differently.
+    pub differing_records: AtomicU64,
+    /// Reports that named a lease which does not exist.
+    pub unknown_leases: AtomicU64,
+    /// Leases parked because their holder vanished.
+    pub parked_leases: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+/// One job within a transaction.
+pub struct Work<'a> {
+    pub(crate) rows: &'a mut dyn Transaction,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) counters: &'a Counters,
+    /// None where the transaction only reads.
+    pub(crate) entropy: Option<&'a mut dyn Entropy>,
+    pub(crate) now: Now,
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl<'a> Work<'a> {
+    /// A job that only reads: there is nothing to be random about and nothing to publish.
+    pub(crate) fn reading(
+        rows: &'a mut dyn Transaction,
+        shared: &'a Arc<Shared>,
+        counters: &'a Counters,
+        now: Now,
+    ) -> Self {
+        Self { rows, shared, counters, entropy: None, now, effects: Vec::new() }
+    }
+
+    /// Random bytes.
+    fn random<const SIZE: usize>(&mut self) -> Result<[u8; SIZE], NoEntropy> {
+        let mut bytes = [0; SIZE];
+        match &mut self.entropy {
+            Some(entropy) => entropy.fill(&mut bytes)?,
+            None => return Err(NoEntropy::reading()),
+        }
+        Ok(bytes)
+    }
+
+    /// A random id of `length` letters and digits without upper case: five bits each.
+    fn random_id(&mut self, prefix: &str, length: usize) -> Result<String, NoEntropy> {
+        /// Digits and lower-case letters that are not mistaken for one another.
+        const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let mut id = String::from(prefix);
+        for byte in self.random::<32>()?.into_iter().take(length) {
+            let letter = LETTERS.get(usize::from(byte % 32)).copied();
+            id.push(letter.map_or('0', char::from));
+        }
+        Ok(id)
+    }
+
+    /// Takes the next revision for a change and tells the holders after the commit.
+    fn publish(&mut self, change: Change) -> Result<Revision, StoreError> {
+        let mut server = self.rows.server()?;
+        server.revision = Revision(server.revision.0.saturating_add(1));
+        if let Change::Catalogue { version } = change {
+            server.catalogue_version = version;
+        }
+        self.rows.save_server(&server)?;
+        self.effects.push(Effect::Published(server.revision, change));
+        Ok(server.revision)
+    }
+
+    /// Checks the epoch that a holder named.
+    fn check_epoch(&mut self, epoch: Epoch) -> Result<ServerRow, FilterError> {
+        let server = self.rows.server()?;
+        if server.epoch == epoch { Ok(server) } else { Err(FilterError::OtherEpoch) }
+    }
+
+    /// Checks the epoch and renews the session of a holder that must be alive.
+    fn check_in(&mut self, holder: &HolderId, epoch: Epoch) -> Result<ServerRow, FilterError> {
+        let server = self.check_epoch(epoch)?;
+        let touched = self.shared.live().touch(holder, self.now);
+        touched.map_err(|_| FilterError::UnknownHolder)?;
+        Ok(server)
+    }
+
+    /// Prepares an empty database: its epoch, and an administrator's token. The token is returned
+    /// once and stored as a digest only; later starts return none.
+    ///
+    /// # Errors
+    /// When the store fails or no random bytes can be had.
+    pub fn first_start(&mut self) -> Result<Option<SecretText>, AdminError> {
+        let server = self.rows.server()?;
+        if server.epoch == Epoch(0) {
+            self.rows.save_server(&ServerRow {
+                // Time-ordered, so that a filter can tell an older life from a newer one.
+                epoch: Epoch(self.now.unix_ms.max(1)),
+                ..server
+            })?;
+        }
+        if self.rows.admin_tokens()?.is_empty() {
+            return self.new_admin_token().map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Makes a new admin token, the only valid one from now on.
+    ///
+    /// # Errors
+    /// When the store fails or no random bytes can be had.
+    pub fn new_admin_token(&mut self) -> Result<SecretText, AdminError> {
+        const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let mut token = String::from("tga_");
+        for byte in self.random::<40>()? {
+            let letter = BASE62.get(usize::from(byte % 62)).copied();
+            token.push(letter.map_or('0', char::from));
+        }
+        let digest = metering::api_key::digest(token.as_bytes());
+        self.rows.replace_admin_tokens(digest, self.now.unix_ms)?;
+        Ok(SecretText::new(token))
+    }
+
+    /// Reads something, to see that the store answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check_store(&mut self) -> Result<(), AdminError> {
+        self.rows.server()?;
+        Ok(())
+    }
+
+    /// Whether the text is an admin token.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn is_admin_token(&mut self, text: &[u8]) -> Result<bool, StoreError> {
+        let digest = metering::api_key::digest(text);
+        let tokens = self.rows.admin_tokens()?;
+        Ok(tokens.iter().any(|token| same_digest(token, &digest)))
+    }
+}
+
+/// Compares two digests in a time that does not depend on where they differ.
+#[must_use]
+pub fn same_digest(one: &KeyDigest, other: &KeyDigest) -> bool {
+    let pairs = one.0.iter().zip(other.0);
+    pairs.fold(0u8, |difference, (a, b)| difference | (a ^ b)) == 0
+}

@@ -1,0 +1,105 @@
+//! What a key may do, put together from every level above it.
+
+use metering::budget::LevelAccount;
+use wire::v1::{KeyPolicy, Level, Limit, ModelSet, Subject};
+
+use super::Work;
+use crate::store::{AccountId, Budget, BudgetId, KeyLife, KeyRow, StoreError, StoreResult};
+
+/// The account of one level in the period that contains now.
+#[derive(Debug, Clone)]
+pub(super) struct OpenAccount {
+    pub(super) id: AccountId,
+    pub(super) at: LevelAccount,
+}
+
+impl Work<'_> {
+    /// What a filter must know about the key.
+    pub(super) fn policy(&mut self, key: &KeyRow) -> StoreResult<KeyPolicy> {
+        let org_models = match self.rows.org(&key.org)? {
+            Some(org) => org.models,
+            // Cannot be while the key lives; should it be, the key may call nothing.
+            None => ModelSet::Only(Vec::new()),
+        };
+        let budgeted = self.budgets_above(key)?.iter().any(|(_, budget)| budget.cap.is_some());
+        let key_models = key.models.as_ref().unwrap_or(&ModelSet::All);
+        Ok(KeyPolicy {
+            key: key.id.clone(),
+            org: key.org.clone(),
+            team: key.team.clone(),
+            state: key.life.state(),
+            expires_at_unix_ms: key.expires_at_unix_ms,
+            org_has_no_models: org_models == ModelSet::Only(Vec::new()),
+            models: both(&org_models, key_models),
+            limits: key.limits.iter().map(|limit| key_limit(key, limit)).collect(),
+            budgeted,
+            default_max_output_tokens: key.default_max_output_tokens,
+            cut_calls: key.cut_calls,
+        })
+    }
+
+    /// Whether the key may be used now.
+    pub(super) fn usable(&self, key: &KeyRow) -> bool {
+        let expired = key.expires_at_unix_ms.is_some_and(|expires| expires <= self.now.unix_ms);
+        key.life == KeyLife::Active && !expired
+    }
+
+    /// Budgets above a key, its own first. A level without one counts without limiting, so that
+    /// what was spent is known and counts when a cap is set later.
+    pub(super) fn budgets_above(&mut self, key: &KeyRow) -> StoreResult<Vec<(BudgetId, Budget)>> {
+        let owners = [(Level::Key, key.id.as_str()), (Level::Org, key.org.as_str())];
+        let mut budgets = Vec::with_capacity(owners.len());
+        for (level, owner) in owners {
+            let id = BudgetId { level, owner: owner.to_owned() };
+            let budget = self.rows.budget(&id)?.unwrap_or_default();
+            budgets.push((id, budget));
+        }
+        Ok(budgets)
+    }
+
+    /// The account of a budget in the period that contains now.
+    pub(super) fn open_account(
+        &mut self,
+        id: BudgetId,
+        budget: &Budget,
+    ) -> Result<OpenAccount, StoreError> {
+        let level = id.level;
+        let id = AccountId {
+            budget: id,
+            period: budget.period,
+            start_unix_ms: budget.period.start_ms(self.now.unix_ms),
+        };
+        let mut account = self.rows.account(&id)?.unwrap_or_default();
+        account.cap = budget.cap;
+        Ok(OpenAccount { id, at: LevelAccount { level, account } })
+    }
+
+    /// The accounts above a key in the periods that contain now.
+    pub(super) fn accounts_above(&mut self, key: &KeyRow) -> StoreResult<Vec<OpenAccount>> {
+        let mut accounts = Vec::new();
+        for (id, budget) in self.budgets_above(key)? {
+            accounts.push(self.open_account(id, &budget)?);
+        }
+        Ok(accounts)
+    }
+}
+
+/// The models that both sets hold.
+fn both(one: &ModelSet, other: &ModelSet) -> ModelSet {
+    match (one, other) {
+        (ModelSet::All, set) | (set, ModelSet::All) => set.clone(),
+        (ModelSet::Only(names), set) => {
+            ModelSet::Only(names.iter().filter(|name| set.contains(name)).cloned().collect())
+        }
+    }
+}
+
+fn key_limit(key: &KeyRow, limit: &crate::store::StoredLimit) -> Limit {
+    Limit {
+        unit: limit.unit,
+        window: limit.window,
+        max: limit.max,
+        scope: limit.scope,
+        subject: Subject { level: Level::Key, id: key.id.as_str().to_owned(), model: None },
+    }
+}

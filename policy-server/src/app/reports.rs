@@ -1,0 +1,131 @@
+//! What holders say was spent, and the records of ended calls.
+
+use metering::budget::Statement;
+use metering::price;
+use wire::v1::{Basis, CallRecord, LeaseReport, ReportReply, ReportRequest};
+use wire::{HolderId, NanoUsd};
+
+use super::{Counters, FilterError, Work};
+use crate::store::{KeyRow, RecordRow, StoreResult};
+
+/// The store's integers have 63 bits; a counter that large is no counter.
+const LARGEST_NUMBER: u64 = i64::MAX as u64;
+
+impl Work<'_> {
+    /// Takes a batch of reports. A lapsed holder may still report: its parked money is settled.
+    ///
+    /// # Errors
+    /// When the holder never registered, the epoch is another one, or the store fails; then
+    /// nothing of the batch is kept and the holder sends it again.
+    pub fn report(&mut self, request: &ReportRequest) -> Result<ReportReply, FilterError> {
+        let server = self.check_epoch(request.epoch)?;
+        let touched = self.shared.live().touch(&request.holder, self.now);
+        if touched.is_err() && self.rows.holder(&request.holder)?.is_none() {
+            return Err(FilterError::UnknownHolder);
+        }
+        self.void(&request.holder, &request.void)?;
+        for report in &request.leases {
+            self.settle(report)?;
+        }
+        let mut differing = Vec::new();
+        for call in &request.records {
+            if self.record(&request.holder, call)? {
+                differing.push(call.sequence);
+            }
+        }
+        Ok(ReportReply { epoch: server.epoch, revision: server.revision, differing })
+    }
+
+    fn settle(&mut self, report: &LeaseReport) -> Result<(), FilterError> {
+        let Some(mut lease) = self.rows.lease(&report.lease)? else {
+            Counters::add(&self.counters.unknown_leases, 1);
+            tracing::error!(
+                lease = %report.lease,
+                spent_nano_usd = report.spent.0,
+                "a report names a lease that does not exist; its money is not settled"
+            );
+            return Ok(());
+        };
+        let before = lease.money;
+        let movement = lease.money.state(&Statement {
+            spent: report.spent,
+            floor: report.floor,
+            is_final: report.is_final,
+        });
+        if lease.money != before {
+            self.move_money(&lease.id, &movement)?;
+            self.rows.save_lease(&lease)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps one record. Answers whether its cost differs from what the server computes.
+    fn record(&mut self, holder: &HolderId, call: &CallRecord) -> Result<bool, FilterError> {
+        if call.sequence > LARGEST_NUMBER {
+            let message = format!("sequence: {} is too large", call.sequence);
+            return Err(FilterError::BadMessage(message));
+        }
+        let recomputed = self.recompute(call)?;
+        if self.rows.has_record(holder, call.sequence)? {
+            return Ok(recomputed.is_some());
+        }
+        if let Some(recomputed) = recomputed {
+            Counters::add(&self.counters.differing_records, 1);
+            tracing::error!(
+                holder = %holder,
+                sequence = call.sequence,
+                request = %call.request,
+                charged_nano_usd = call.cost.0,
+                computed_nano_usd = recomputed.0,
+                "a record's cost differs from what its usage and price come to"
+            );
+        }
+        let key = self.rows.key(&call.key)?;
+        if call.lease.is_none()
+            && let Some(key) = &key
+        {
+            self.settle_without_lease(key, call.cost)?;
+        }
+        self.rows.add_record(&RecordRow {
+            holder: holder.clone(),
+            call: call.clone(),
+            org: key.map(|key| key.org),
+            recomputed,
+            recorded_unix_ms: self.now.unix_ms,
+        })?;
+        Ok(recomputed.is_some())
+    }
+
+    /// The cost that the server computes, where it is not the one charged.
+    fn recompute(&mut self, call: &CallRecord) -> StoreResult<Option<NanoUsd>> {
+        let price = self.rows.price_at(&call.model, call.catalogue_version)?;
+        let by_usage = match price.flatten() {
+            Some(price) => price::cost(&call.usage, &price),
+            // Without a price the call should not have been made: nothing can be right but zero.
+            None => NanoUsd::ZERO,
+        };
+        let right = match call.basis {
+            Basis::Measured => call.cost == by_usage,
+            // Either what was seen, or everything that had been set aside.
+            Basis::Estimated => call.cost == by_usage || call.cost == call.reserved,
+            Basis::Refunded => call.cost == NanoUsd::ZERO,
+        };
+        let expected = match call.basis {
+            Basis::Refunded => NanoUsd::ZERO,
+            Basis::Measured | Basis::Estimated => by_usage,
+        };
+        Ok((!right).then_some(expected))
+    }
+
+    /// Counts a call that drew on no lease in every account above its key.
+    fn settle_without_lease(&mut self, key: &KeyRow, cost: NanoUsd) -> StoreResult<()> {
+        if cost == NanoUsd::ZERO {
+            return Ok(());
+        }
+        for mut account in self.accounts_above(key)? {
+            account.at.account.settle_without_lease(cost);
+            self.rows.save_account(&account.id, &account.at.account)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! What an administrator sees of money: the accounts of a key or organisation in their current
+//! periods.
+
+use metering::budget::Account;
+use wire::v1::Level;
+use wire::{KeyId, OrgId};
+
+use super::keys::key_budget;
+use super::orgs::org_budget;
+use super::{AdminError, KeyStatus, Work};
+use crate::store::{Budget, BudgetId, KeyRow, OrgRow};
+
+/// One budget in its current period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountView {
+    /// Whose.
+    pub id: BudgetId,
+    /// The budget.
+    pub budget: Budget,
+    /// First instant of the period in milliseconds since 1970 UTC.
+    pub start_unix_ms: u64,
+    /// First instant of the next period, if there is one.
+    pub next_start_unix_ms: Option<u64>,
+    /// The sums, with the cap.
+    pub account: Account,
+}
+
+/// A key with what it has spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyView {
+    /// The key.
+    pub key: KeyRow,
+    /// Its state, expiry included.
+    pub status: KeyStatus,
+    /// Its account.
+    pub spend: AccountView,
+}
+
+/// An organisation with what it has spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgView {
+    /// The organisation.
+    pub org: OrgRow,
+    /// Its account.
+    pub spend: AccountView,
+}
+
+impl Work<'_> {
+    /// The budgets of a key and of its organisation.
+    ///
+    /// # Errors
+    /// When there is no such key, or the store fails.
+    pub fn budgets_of_key(&mut self, id: &KeyId) -> Result<Vec<AccountView>, AdminError> {
+        let found = self.rows.key(id)?;
+        let key = found.ok_or_else(|| AdminError::not_found("key", id.as_str()))?;
+        Ok(vec![self.account_view(key_budget(&key.id))?, self.account_view(org_budget(&key.org))?])
+    }
+
+    /// The budget of an organisation.
+    ///
+    /// # Errors
+    /// When there is no such organisation, or the store fails.
+    pub fn budgets_of_org(&mut self, id: &OrgId) -> Result<Vec<AccountView>, AdminError> {
+        Ok(vec![self.org(id)?.spend])
+    }
+
+    pub(super) fn key_view(&mut self, key: KeyRow) -> Result<KeyView, AdminError> {
+        Ok(KeyView {
+            status: KeyStatus::of(&key, self.now.unix_ms),
+            spend: self.account_view(key_budget(&key.id))?,
+            key,
+        })
+    }
+
+    pub(super) fn org_view(&mut self, org: OrgRow) -> Result<OrgView, AdminError> {
+        Ok(OrgView { spend: self.account_view(org_budget(&org.id))?, org })
+    }
+
+    fn account_view(&mut self, id: BudgetId) -> Result<AccountView, AdminError> {
+        let budget = self.rows.budget(&id)?.unwrap_or_default();
+        let open = self.open_account(id.clone(), &budget)?;
+        Ok(AccountView {
+            id,
+            budget,
+            start_unix_ms: open.id.start_unix_ms,
+            next_start_unix_ms: budget.period.next_start_ms(self.now.unix_ms),
+            account: open.at.account,
+        })
+    }
+}
+
+impl AccountView {
+    /// The level at which the budget stands.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.id.level
+    }
+}

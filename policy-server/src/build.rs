@@ -1,0 +1,123 @@
+//! Puts the parts together.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+
+use crate::app::{AdminError, Counters, FilterError, SecretText};
+use crate::clock::{Clock, Entropy};
+use crate::engine::Engine;
+use crate::http::{self, Edge};
+use crate::live::Shared;
+use crate::settings::Settings;
+use crate::store::sqlite::{OpenError, Readers, Sqlite};
+use crate::writer::Writer;
+
+/// How often to look whether the writer has ended: closing takes milliseconds.
+const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database could not be prepared.
+    #[error("the database could not be prepared: {0}")]
+    Prepare(#[from] AdminError),
+    /// No thread could be started.
+    #[error("no thread could be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running server without ports: two routers over one writer.
+pub struct App {
+    /// The filter API.
+    pub filter: Router,
+    /// The admin API.
+    pub admin: Router,
+    /// The admin token, at the first start only.
+    pub admin_token: Option<SecretText>,
+    edge: Edge,
+    writer_thread: JoinHandle<()>,
+}
+
+/// Opens the database and starts the writer.
+///
+/// # Errors
+/// When the database is in use or cannot be opened or prepared.
+pub fn build(
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    entropy: Box<dyn Entropy>,
+) -> Result<App, StartError> {
+    let store = Sqlite::open(&settings.database)?;
+    let readers = Readers::of(&settings.database);
+    let (engine, admin_token) = Engine::start(store, entropy, settings.session, clock.now())?;
+    let shared = Arc::clone(engine.shared());
+    let counters = Arc::clone(engine.counters());
+    let (writer, writer_thread) = Writer::start(engine)?;
+    let edge = Edge {
+        writer,
+        readers: Arc::new(readers),
+        shared,
+        counters,
+        clock,
+        filter_token: Arc::new(settings.filter_token),
+    };
+    Ok(App {
+        filter: http::filter_router(edge.clone()),
+        admin: http::admin_router(edge.clone()),
+        admin_token,
+        edge,
+        writer_thread,
+    })
+}
+
+impl App {
+    /// Parks the leases of holders whose sessions have lapsed. To be called every second or so;
+    /// answers whether there is more to do.
+    ///
+    /// # Errors
+    /// When the store fails or the ledger does not add up.
+    pub async fn sweep(&self) -> Result<bool, FilterError> {
+        self.edge.sweep().await
+    }
+
+    /// What the routers work with, for whoever serves them.
+    #[must_use]
+    pub fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
+    /// Memory shared with the polls.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.edge.shared
+    }
+
+    /// Counts for operators.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.edge.counters
+    }
+
+    /// Ends what waits, drops the routers and gives the writer time to write what is queued and
+    /// close the database. Answers whether it did; whoever still holds a router keeps it open.
+    #[expect(clippy::disallowed_methods, reason = "bounds a wait, decides nothing")]
+    pub fn close(self, within: Duration) -> bool {
+        self.edge.shared.stop();
+        let Self { filter, admin, edge, writer_thread, .. } = self;
+        drop((filter, admin, edge));
+        let begun = Instant::now();
+        while !writer_thread.is_finished() {
+            if begun.elapsed() >= within {
+                return false;
+            }
+            std::thread::sleep(CLOSE_LOOK_EVERY);
+        }
+        writer_thread.join().is_ok()
+    }
+}

@@ -1,0 +1,333 @@
+//! The commands of `tollgate orgs`, `models`, `keys` and `records`: each is one request.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::client::{Client, ClientError, segment};
+use super::table::{Column, lines, table};
+
+/// How to print.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Print the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Output {
+    fn list(&self, answer: &Value, columns: &[Column]) -> String {
+        if self.json { pretty(answer) } else { table(answer, columns) }
+    }
+
+    fn object(&self, answer: &Value) -> String {
+        if self.json { pretty(answer) } else { lines(answer) }
+    }
+}
+
+/// Which page of a list.
+#[derive(Debug, Args)]
+pub struct PageArgs {
+    /// Items on the page.
+    #[arg(long)]
+    limit: Option<u32>,
+    /// Where the page begins, as the previous one said.
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+impl PageArgs {
+    fn query(&self, query: &mut Vec<(&'static str, String)>) {
+        query.extend(self.limit.map(|limit| ("limit", limit.to_string())));
+        query.extend(self.cursor.clone().map(|cursor| ("cursor", cursor)));
+    }
+}
+
+/// A budget on the command line.
+#[derive(Debug, Args)]
+pub struct BudgetArgs {
+    /// The most to spend per period, in USD; "none" removes the cap.
+    #[arg(long, value_name = "USD")]
+    budget: Option<String>,
+    /// When the budget starts afresh: none, day, week or month.
+    #[arg(long, requires = "budget")]
+    period: Option<String>,
+}
+
+impl BudgetArgs {
+    fn add(&self, body: &mut Map<String, Value>) {
+        let budget = match self.budget.as_deref() {
+            None => return,
+            Some("none") => Value::Null,
+            Some(usd) => match &self.period {
+                Some(period) => json!({"usd": usd, "period": period}),
+                None => json!({"usd": usd}),
+            },
+        };
+        body.insert("budget".to_owned(), budget);
+    }
+}
+
+/// `tollgate orgs …`
+#[derive(Debug, Subcommand)]
+pub enum OrgCommand {
+    /// Add an organisation or replace what is known of it.
+    Put {
+        /// Its id.
+        id: String,
+        /// Its name.
+        #[arg(long)]
+        name: Option<String>,
+        /// Its models, separated by commas; "*" for all, "" for none. Default: all.
+        #[arg(long)]
+        models: Option<String>,
+        #[command(flatten)]
+        budget: BudgetArgs,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List organisations.
+    List {
+        #[command(flatten)]
+        page: PageArgs,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one.
+    Show {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Delete one that has no keys.
+    Delete {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+const ORG_COLUMNS: &[Column] = &[
+    ("id", "/id"),
+    ("name", "/name"),
+    ("models", "/models"),
+    ("cap", "/spend/cap_usd"),
+    ("period", "/spend/period"),
+    ("spent", "/spend/settled_usd"),
+    ("left", "/spend/left_usd"),
+];
+
+impl OrgCommand {
+    /// Carries it out and answers what to print.
+    pub fn run(self, client: &Client) -> Result<String, ClientError> {
+        let path = |id: &str| format!("orgs/{}", segment(id));
+        match self {
+            Self::Put { id, name, models, budget, output } => {
+                let mut body = Map::new();
+                insert(&mut body, "name", name);
+                insert(&mut body, "models", models.as_deref().map(names));
+                budget.add(&mut body);
+                let answer = client.send("PUT", &path(&id), &[], Some(&body.into()))?;
+                Ok(output.object(&answer))
+            }
+            Self::List { page, output } => {
+                let mut query = Vec::new();
+                page.query(&mut query);
+                let answer = client.send("GET", "orgs", &query, None)?;
+                Ok(output.list(&answer, ORG_COLUMNS))
+            }
+            Self::Show { id, output } => {
+                let answer = client.send("GET", &path(&id), &[], None)?;
+                Ok(output.object(&answer))
+            }
+            Self::Delete { id, output } => {
+                let answer = client.send("DELETE", &path(&id), &[], None)?;
+                Ok(output.object(&answer))
+            }
+        }
+    }
+}
+
+/// `tollgate models …`
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Add a model or replace what is known of it.
+    Put {
+        /// Its concrete name, the one sent upstream.
+        id: String,
+        /// Price of input in USD per million tokens.
+        #[arg(long, value_name = "USD_PER_MTOK", required_unless_present = "free")]
+        input_price: Option<String>,
+        /// Price of output in USD per million tokens.
+        #[arg(long, value_name = "USD_PER_MTOK", required_unless_present = "free")]
+        output_price: Option<String>,
+        /// Price of cached input in USD per million tokens; default: as input.
+        #[arg(long, value_name = "USD_PER_MTOK")]
+        cached_input_price: Option<String>,
+        /// It costs nothing.
+        #[arg(long, conflicts_with_all = ["input_price", "output_price", "cached_input_price"])]
+        free: bool,
+        /// Most tokens of input and output together.
+        #[arg(long)]
+        context_length: u64,
+        /// Most output tokens of one answer.
+        #[arg(long)]
+        max_output_tokens: u64,
+        /// Tokens of hidden prompts and chat framing.
+        #[arg(long)]
+        input_overhead_tokens: Option<u64>,
+        /// It writes its reasoning before any visible output.
+        #[arg(long)]
+        reasoning: bool,
+        /// Other names, separated by commas.
+        #[arg(long)]
+        aliases: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List all models.
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one.
+    Show {
+        /// Its concrete name.
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Withdraw one.
+    Retire {
+        /// Its concrete name.
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+const MODEL_COLUMNS: &[Column] = &[
+    ("id", "/id"),
+    ("input", "/input_usd_per_mtok"),
+    ("output", "/output_usd_per_mtok"),
+    ("cached", "/cached_input_usd_per_mtok"),
+    ("context", "/context_length"),
+    ("max output", "/max_output_tokens"),
+    ("aliases", "/aliases"),
+    ("retired", "/retired"),
+];
+
+impl ModelCommand {
+    /// Carries it out and answers what to print.
+    pub fn run(self, client: &Client) -> Result<String, ClientError> {
+        let path = |id: &str| format!("models/{}", segment(id));
+        match self {
+            Self::Put {
+                id,
+                input_price,
+                output_price,
+                cached_input_price,
+                free,
+                context_length,
+                max_output_tokens,
+                input_overhead_tokens,
+                reasoning,
+                aliases,
+                output,
+            } => {
+                let mut body = Map::new();
+                insert(&mut body, "input_usd_per_mtok", input_price);
+                insert(&mut body, "output_usd_per_mtok", output_price);
+                insert(&mut body, "cached_input_usd_per_mtok", cached_input_price);
+                insert(&mut body, "free", free.then_some(true));
+                insert(&mut body, "context_length", Some(context_length));
+                insert(&mut body, "max_output_tokens", Some(max_output_tokens));
+                insert(&mut body, "input_overhead_tokens", input_overhead_tokens);
+                insert(&mut body, "reasoning", reasoning.then_some(true));
+                insert(&mut body, "aliases", aliases.as_deref().map(names));
+                let answer = client.send("PUT", &path(&id), &[], Some(&body.into()))?;
+                Ok(output.object(&answer))
+            }
+            Self::List { output } => {
+                let answer = client.send("GET", "models", &[], None)?;
+                Ok(output.list(&answer, MODEL_COLUMNS))
+            }
+            Self::Show { id, output } => {
+                let answer = client.send("GET", &path(&id), &[], None)?;
+                Ok(output.object(&answer))
+            }
+            Self::Retire { id, output } => {
+                let path = format!("{}/retire", path(&id));
+                let answer = client.send("POST", &path, &[], None)?;
+                Ok(output.object(&answer))
+            }
+        }
+    }
+}
+
+/// `tollgate records …`
+#[derive(Debug, Subcommand)]
+pub enum RecordCommand {
+    /// List ended calls, newest first.
+    List {
+        /// Only calls of this key.
+        #[arg(long)]
+        key: Option<String>,
+        /// Only calls of this organisation.
+        #[arg(long)]
+        org: Option<String>,
+        /// Only the call with this request id.
+        #[arg(long)]
+        request: Option<String>,
+        #[command(flatten)]
+        page: PageArgs,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+const RECORD_COLUMNS: &[Column] = &[
+    ("started", "/started_at"),
+    ("request", "/request"),
+    ("key", "/key"),
+    ("model", "/model"),
+    ("input", "/usage/input_tokens"),
+    ("output", "/usage/output_tokens"),
+    ("cost", "/cost_usd"),
+    ("basis", "/basis"),
+    ("status", "/status"),
+];
+
+impl RecordCommand {
+    /// Carries it out and answers what to print.
+    pub fn run(self, client: &Client) -> Result<String, ClientError> {
+        let Self::List { key, org, request, page, output } = self;
+        let mut query = Vec::new();
+        query.extend(key.map(|key| ("key", key)));
+        query.extend(org.map(|org| ("org", org)));
+        query.extend(request.map(|request| ("request", request)));
+        page.query(&mut query);
+        let answer = client.send("GET", "records", &query, None)?;
+        Ok(output.list(&answer, RECORD_COLUMNS))
+    }
+}
+
+pub(super) fn insert<T: Into<Value>>(body: &mut Map<String, Value>, name: &str, value: Option<T>) {
+    if let Some(value) = value {
+        body.insert(name.to_owned(), value.into());
+    }
+}
+
+/// A list separated by commas; an empty text is an empty list.
+pub(super) fn names(text: &str) -> Value {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.collect::<Vec<_>>().into()
+}
+
+fn pretty(answer: &Value) -> String {
+    serde_json::to_string_pretty(answer).unwrap_or_else(|_| answer.to_string())
+}
+
+mod keys;
+pub use keys::KeyCommand;

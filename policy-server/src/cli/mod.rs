@@ -1,0 +1,129 @@
+//! The command line: `tollgate serve`, and the admin API as commands.
+
+mod client;
+mod commands;
+mod table;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use self::client::Client;
+use self::commands::{KeyCommand, ModelCommand, OrgCommand, RecordCommand};
+use crate::live::SessionTimes;
+use crate::serve::serve;
+use crate::settings::{FilterToken, Listen, Settings};
+
+/// A wrong command or setting, as clap itself answers.
+const EXIT_USAGE: u8 = 2;
+
+/// Tollgate's policy server and its administration.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server; filters authenticate by TOLLGATE_FILTER_TOKEN.
+    Serve(ServeArgs),
+    /// Organisations.
+    #[command(subcommand)]
+    Orgs(OrgCommand),
+    /// Models, prices and aliases.
+    #[command(subcommand)]
+    Models(ModelCommand),
+    /// API keys.
+    #[command(subcommand)]
+    Keys(KeyCommand),
+    /// The request log.
+    #[command(subcommand)]
+    Records(RecordCommand),
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Database file; made at the first start.
+    #[arg(long, env = "TOLLGATE_DATABASE", default_value = "tollgate.sqlite")]
+    database: PathBuf,
+    /// Address of the filter API.
+    #[arg(long, env = "TOLLGATE_FILTER_LISTEN", default_value = "127.0.0.1:8700")]
+    filter_listen: SocketAddr,
+    /// Address of the admin API.
+    #[arg(long, env = "TOLLGATE_ADMIN_LISTEN", default_value = "127.0.0.1:8702")]
+    admin_listen: SocketAddr,
+    /// Allow addresses that other machines can reach.
+    #[arg(long)]
+    listen_anywhere: bool,
+    /// How long a filter that is cut off may go on, in milliseconds.
+    #[arg(long, default_value_t = SessionTimes::default().ttl_ms,
+          value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    session_ttl_ms: u64,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => run_server(args),
+        Command::Orgs(command) => administer(|client| command.run(client)),
+        Command::Models(command) => administer(|client| command.run(client)),
+        Command::Keys(command) => administer(|client| command.run(client)),
+        Command::Records(command) => administer(|client| command.run(client)),
+    }
+}
+
+fn administer(run: impl FnOnce(&Client) -> Result<String, client::ClientError>) -> ExitCode {
+    let outcome = Client::from_environment().and_then(|client| run(&client));
+    match outcome {
+        Ok(text) => {
+            // A closed pipe (`tollgate keys list | head`) is no failure.
+            let _ = writeln!(std::io::stdout(), "{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(&error, ExitCode::FAILURE),
+    }
+}
+
+fn run_server(args: ServeArgs) -> ExitCode {
+    let usage = ExitCode::from(EXIT_USAGE);
+    let token = std::env::var("TOLLGATE_FILTER_TOKEN").ok();
+    let filter_token = match FilterToken::new(token.as_deref()) {
+        Ok(token) => token,
+        Err(error) => return complain(&error, usage),
+    };
+    let listen = Listen {
+        filter: args.filter_listen,
+        admin: args.admin_listen,
+        anywhere: args.listen_anywhere,
+    };
+    if let Err(error) = listen.check() {
+        return complain(&error, usage);
+    }
+    let settings = Settings {
+        database: args.database,
+        filter_token,
+        session: SessionTimes { ttl_ms: args.session_ttl_ms, ..SessionTimes::default() },
+    };
+    let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, ExitCode::FAILURE),
+    };
+    match runtime.block_on(serve(settings, listen)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error, ExitCode::FAILURE),
+    }
+}
+
+fn complain(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "tollgate: {error}");
+    code
+}

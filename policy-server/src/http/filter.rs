@@ -1,0 +1,167 @@
+//! The filter API: `/proxy/v1/…`, for holders of the filter token.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::time::Instant;
+use wire::v1::{
+    AdmitReply, AdmitRequest, Catalogue, ChangesReply, LeaseReply, LeaseRequest, RegisterReply,
+    RegisterRequest, ReportReply, ReportRequest,
+};
+use wire::{Epoch, HolderId, Revision};
+
+use super::answer::FilterProblem;
+use super::edge::{Edge, bearer};
+use crate::app::FilterError;
+
+/// A report of some two thousand ended calls.
+const BODY_BYTES: usize = 1024 * 1024;
+
+/// The longest a poll is held: below the idle timeouts of common proxies (30 s and more).
+const WAIT_MOST: Duration = Duration::from_secs(25);
+
+type Answer<T> = Result<Json<T>, FilterProblem>;
+type Body = Result<Bytes, BytesRejection>;
+
+/// Routes of the filter API; all but the health check need the token.
+pub fn router(edge: Edge) -> Router {
+    Router::new()
+        .route("/proxy/v1/holders", post(register))
+        .route("/proxy/v1/admit", post(admit))
+        .route("/proxy/v1/leases", post(lease))
+        .route("/proxy/v1/reports", post(report))
+        .route("/proxy/v1/changes", get(changes))
+        .route("/proxy/v1/catalogue", get(catalogue))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(edge.clone(), authorised))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .route("/healthz", get(super::admin::health))
+        .with_state(edge)
+}
+
+async fn authorised(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    let token = bearer(request.headers());
+    if token.is_some_and(|token| edge.filter_token.admits(token)) {
+        next.run(request).await
+    } else {
+        FilterProblem::bad_token().into_response()
+    }
+}
+
+async fn register(State(edge): State<Edge>, body: Body) -> Answer<RegisterReply> {
+    let request: RegisterRequest = message(body)?;
+    Ok(Json(edge.write(move |work| work.register(&request)).await?))
+}
+
+async fn admit(State(edge): State<Edge>, body: Body) -> Answer<AdmitReply> {
+    let request: AdmitRequest = message(body)?;
+    Ok(Json(edge.write(move |work| work.admit(&request)).await?))
+}
+
+async fn lease(State(edge): State<Edge>, body: Body) -> Answer<LeaseReply> {
+    let request: LeaseRequest = message(body)?;
+    Ok(Json(edge.write(move |work| work.lease(&request)).await?))
+}
+
+async fn report(State(edge): State<Edge>, body: Body) -> Answer<ReportReply> {
+    let request: ReportRequest = message(body)?;
+    Ok(Json(edge.write(move |work| work.report(&request)).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangesQuery {
+    holder: HolderId,
+    epoch: Epoch,
+    revision: Revision,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+async fn changes(
+    State(edge): State<Edge>,
+    query: Result<Query<ChangesQuery>, QueryRejection>,
+) -> Answer<ChangesReply> {
+    let Query(query) = query.map_err(|error| bad_query(&error))?;
+    let wait = Duration::from_millis(query.wait_ms).min(WAIT_MOST);
+    let deadline = Instant::now() + wait;
+    // Subscribed before the first look, so that no change falls between look and wait.
+    let mut published = edge.shared.published();
+    let mut stopping = edge.shared.stopping();
+    {
+        let live = edge.shared.live();
+        // Nobody can have applied more than there is: such a holder knows another database.
+        if live.epoch() != query.epoch || query.revision > live.revision() {
+            return Err(FilterError::OtherEpoch.into());
+        }
+    }
+    let polled = edge.shared.poll(&query.holder, query.revision, edge.now());
+    let mut reply = polled.map_err(|_| FilterError::UnknownHolder)?;
+    while reply.changes.is_empty() {
+        tokio::select! {
+            changed = published.changed() => if changed.is_err() { break },
+            _ = stopping.wait_for(|stopping| *stopping) => break,
+            () = tokio::time::sleep_until(deadline) => break,
+        }
+        reply = edge.shared.live().changes_after(query.revision);
+    }
+    Ok(Json(reply))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CatalogueQuery {
+    holder: Option<HolderId>,
+    epoch: Option<Epoch>,
+}
+
+async fn catalogue(
+    State(edge): State<Edge>,
+    query: Result<Query<CatalogueQuery>, QueryRejection>,
+) -> Answer<Catalogue> {
+    let Query(query) = query.map_err(|error| bad_query(&error))?;
+    if let Some(holder) = &query.holder {
+        let touched = edge.shared.live().touch(holder, edge.now());
+        touched.map_err(|_| FilterError::UnknownHolder)?;
+    }
+    // Through the writer, so that it is no older than any revision already answered.
+    let catalogue = edge.write(move |work| work.catalogue(query.epoch)).await?;
+    Ok(Json(catalogue))
+}
+
+async fn unknown_route() -> FilterProblem {
+    FilterProblem::bad_message(StatusCode::NOT_FOUND, "there is no such route")
+}
+
+async fn wrong_method() -> FilterProblem {
+    FilterProblem::bad_message(StatusCode::METHOD_NOT_ALLOWED, "the route has no such method")
+}
+
+fn message<T: DeserializeOwned>(body: Body) -> Result<T, FilterProblem> {
+    let bytes = body.map_err(|error| {
+        let status = error.status();
+        FilterProblem::bad_message(status, error.body_text())
+    })?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| FilterProblem::bad_message(StatusCode::BAD_REQUEST, error.to_string()))
+}
+
+fn bad_query(error: &QueryRejection) -> FilterProblem {
+    FilterProblem::bad_message(StatusCode::BAD_REQUEST, error.body_text())
+}
+
+/// The body of a health check that found the store in order.
+pub fn healthy() -> Response {
+    Json(json!({"status": "ok"})).into_response()
+}

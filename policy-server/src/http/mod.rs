@@ -1,0 +1,28 @@
+//! HTTP, kept thin: reads a request, runs one job, writes the answer. The only place that knows
+//! status codes.
+
+mod admin;
+mod answer;
+mod edge;
+mod filter;
+mod form;
+mod key_form;
+mod model_form;
+mod org_form;
+mod query;
+mod show;
+mod wait;
+
+use axum::Router;
+
+pub use edge::Edge;
+
+/// The filter API, for filters only.
+pub fn filter_router(edge: Edge) -> Router {
+    filter::router(edge)
+}
+
+/// The admin API.
+pub fn admin_router(edge: Edge) -> Router {
+    admin::router(edge)
+}

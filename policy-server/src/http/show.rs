@@ -1,0 +1,166 @@
+//! Rows as the JSON of the admin API.
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use wire::NanoUsd;
+use wire::v1::{ModelSet, Price};
+
+use super::key_form::{cut_calls, scope, unit, window};
+use crate::app::{AccountView, KeyView, OrgView, Page};
+use crate::store::{Budget, CatalogueModel, RecordRow, StoredLimit};
+
+/// An instant as RFC 3339 in UTC, in whole seconds where it is one.
+pub fn instant(unix_ms: u64) -> Value {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .map_or(Value::Null, Value::String)
+}
+
+/// A key; never its secret.
+pub fn key(view: &KeyView) -> Map<String, Value> {
+    let key = &view.key;
+    object(json!({
+        "id": key.id,
+        "prefix": key.prefix,
+        "format": key.format.as_str(),
+        "org": key.org,
+        "team": key.team,
+        "name": key.name,
+        "status": view.status.as_str(),
+        "created_at": instant(key.created_unix_ms),
+        "updated_at": instant(key.updated_unix_ms),
+        "expires_at": key.expires_at_unix_ms.map(instant),
+        "limits": key.limits.iter().map(limit).collect::<Vec<_>>(),
+        "budget": budget(&view.spend.budget),
+        "models": key.models.as_ref().map(model_set),
+        "allowed_ips": [],
+        "default_max_output_tokens": key.default_max_output_tokens,
+        "cut_calls": cut_calls(key.cut_calls),
+        "spend": spend(&view.spend),
+    }))
+}
+
+/// An organisation.
+pub fn org(view: &OrgView) -> Map<String, Value> {
+    let org = &view.org;
+    object(json!({
+        "id": org.id,
+        "name": org.name,
+        "models": model_set(&org.models),
+        "budget": budget(&view.spend.budget),
+        "created_at": instant(org.created_unix_ms),
+        "updated_at": instant(org.updated_unix_ms),
+        "spend": spend(&view.spend),
+    }))
+}
+
+/// A model.
+pub fn model(stored: &CatalogueModel) -> Map<String, Value> {
+    let model = &stored.model;
+    let price = model.price;
+    object(json!({
+        "id": model.name,
+        "aliases": model.aliases,
+        "input_usd_per_mtok": price.map(|price| price.input.to_usd_per_mtok()),
+        "output_usd_per_mtok": price.map(|price| price.output.to_usd_per_mtok()),
+        "cached_input_usd_per_mtok":
+            price.and_then(|price| price.cached_input).map(|cached| cached.to_usd_per_mtok()),
+        "free": price == Some(Price::default()),
+        "context_length": model.context_length,
+        "max_output_tokens": model.max_output_tokens,
+        "input_overhead_tokens": model.input_overhead_tokens,
+        "reasoning": model.reasoning,
+        "retired": model.retired,
+        "created_at": instant(model.created_unix_s.saturating_mul(1_000)),
+        "updated_at": instant(stored.updated_unix_ms),
+    }))
+}
+
+/// A line of the request log.
+pub fn record(record: &RecordRow) -> Map<String, Value> {
+    let call = &record.call;
+    object(json!({
+        "holder": record.holder,
+        "sequence": call.sequence,
+        "request": call.request,
+        "key": call.key,
+        "org": record.org,
+        "lease": call.lease,
+        "model": call.model,
+        "catalogue_version": call.catalogue_version,
+        "usage": call.usage,
+        "cost_usd": call.cost.to_usd(),
+        "computed_cost_usd": record.recomputed.unwrap_or(call.cost).to_usd(),
+        "differs": record.recomputed.is_some(),
+        "reserved_usd": call.reserved.to_usd(),
+        "basis": call.basis,
+        "status": call.status,
+        "streamed": call.streamed,
+        "ending": call.ending,
+        "started_at": instant(call.started_unix_ms),
+        "duration_ms": call.duration_ms,
+        "recorded_at": instant(record.recorded_unix_ms),
+    }))
+}
+
+/// A budget with its sums and whose it is.
+pub fn account(view: &AccountView) -> Map<String, Value> {
+    let mut shown = object(json!({"level": view.level().as_str(), "id": view.id.owner}));
+    shown.extend(object(spend(view)));
+    shown
+}
+
+/// A page of a list.
+pub fn page<T>(page: &Page<T>, show: impl Fn(&T) -> Map<String, Value>) -> Value {
+    let data: Vec<_> = page.items.iter().map(show).collect();
+    json!({"data": data, "next_cursor": page.next})
+}
+
+fn spend(view: &AccountView) -> Value {
+    let account = &view.account;
+    let left = account.cap.map(|_| account.left().unwrap_or_default());
+    json!({
+        "period": view.budget.period.as_str(),
+        "period_start": (view.start_unix_ms > 0).then(|| instant(view.start_unix_ms)),
+        "period_end": view.next_start_unix_ms.map(instant),
+        "cap_usd": account.cap.map(NanoUsd::to_usd),
+        "settled_usd": account.settled.to_usd(),
+        "parked_usd": account.parked.to_usd(),
+        "outstanding_usd": account.outstanding.to_usd(),
+        "overdraft_usd": account.overdraft.to_usd(),
+        "over_cap_usd": account.over_cap().to_usd(),
+        "left_usd": left.map(NanoUsd::to_usd),
+    })
+}
+
+fn budget(budget: &Budget) -> Value {
+    match budget.cap {
+        Some(cap) => json!({"usd": cap.to_usd(), "period": budget.period.as_str()}),
+        None => Value::Null,
+    }
+}
+
+fn model_set(models: &ModelSet) -> Value {
+    match models {
+        ModelSet::All => json!(["*"]),
+        ModelSet::Only(names) => json!(names),
+    }
+}
+
+fn limit(limit: &StoredLimit) -> Value {
+    json!({
+        "unit": unit(limit.unit),
+        "window": limit.window.map(window),
+        "max": limit.max,
+        "scope": scope(limit.scope),
+    })
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}

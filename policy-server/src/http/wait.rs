@@ -1,0 +1,52 @@
+//! Waiting until a change is in force everywhere, and saying honestly when it is not.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+use wire::Revision;
+
+use super::edge::Edge;
+use super::show::instant;
+
+/// The longest an administrator may wait: below the idle timeouts of common proxies.
+pub const WAIT_MOST_MS: u64 = 30_000;
+
+/// How long changes that take something away wait where nothing is said.
+pub const WAIT_DEFAULT: Duration = Duration::from_millis(2_000);
+
+/// How often to look whether a silent holder's time has passed; acknowledgements wake at once.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Waits until every living holder has acknowledged the revision, or the time is over. Answers
+/// the fields to add to the object: `applied`, and where it is false who is still pending.
+pub async fn applied(edge: &Edge, revision: Revision, wait: Duration) -> Map<String, Value> {
+    let deadline = Instant::now() + wait;
+    let mut acknowledged = edge.shared.acknowledged();
+    let mut stopping = edge.shared.stopping();
+    let pending = loop {
+        let pending = edge.shared.live().pending(revision, edge.now());
+        let Some(pending) = pending else {
+            break None;
+        };
+        let now = Instant::now();
+        if now >= deadline || *stopping.borrow_and_update() {
+            break Some(pending);
+        }
+        tokio::select! {
+            _ = acknowledged.changed() => {}
+            _ = stopping.changed() => {}
+            () = tokio::time::sleep_until(deadline.min(now + LOOK_EVERY)) => {}
+        }
+    };
+    let mut fields = Map::new();
+    fields.insert("applied".to_owned(), json!(pending.is_none()));
+    if let Some(pending) = pending {
+        let now = edge.now();
+        let left_ms = pending.until_monotonic_ms.saturating_sub(now.monotonic_ms);
+        fields.insert("pending".to_owned(), json!(pending.holders));
+        let until = instant(now.unix_ms.saturating_add(left_ms));
+        fields.insert("pending_until".to_owned(), until);
+    }
+    fields
+}

@@ -1,0 +1,28 @@
+//! The policy server: the authority over keys, organisations, prices, budgets and the ledger.
+//!
+//! | question | module |
+//! | --- | --- |
+//! | What does the server do with a message? | [`app`]: steps over one transaction |
+//! | What is remembered, and how? | [`store`] |
+//! | Who is alive and has heard of what? | [`live`] |
+//! | In which order are writes made durable? | [`writer`], over an [`engine`] |
+//! | How does HTTP say it? | [`http`] |
+//! | Where do time and randomness come from? | [`clock`] |
+//! | How is it started and administered? | [`serve`], [`cli`] |
+//!
+//! [`build`] puts it together without opening a port, so that tests mount the two routers in their
+//! own process and move the clock by hand.
+
+pub mod app;
+mod build;
+pub mod cli;
+pub mod clock;
+pub mod engine;
+pub mod http;
+pub mod live;
+pub mod serve;
+pub mod settings;
+pub mod store;
+pub mod writer;
+
+pub use build::{App, StartError, build};

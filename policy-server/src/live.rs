@@ -1,0 +1,344 @@
+//! What the server knows in memory: which holders are alive, what each has acknowledged, and the
+//! latest changes for their polls. After a restart all of it starts over on the safe side: every
+//! holder counts as just seen and no poll can be answered from history.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use wire::v1::{Change, ChangesReply};
+use wire::{CatalogueVersion, Epoch, HolderId, Revision};
+
+use crate::clock::Now;
+
+/// Changes kept for polls. A holder further behind is told to forget everything, which costs one
+/// look-up per key; 4096 changes are more than a minute of the busiest administration.
+pub const CHANGES_KEPT: usize = 4096;
+
+/// Changes in one answer: keeps it well within a proxy's buffer. The next poll fetches the rest.
+pub const CHANGES_PER_REPLY: usize = 256;
+
+/// Holders alive at once: some hundred proxies of 32 workers. Beyond it registration is refused,
+/// since each one is visited when a change waits for acknowledgements.
+pub const LIVE_HOLDERS_MOST: usize = 4096;
+
+/// Locks, also after a panic elsewhere: every section below leaves the data consistent.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long a holder may act on what it knows, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimes {
+    /// From the sent time of its last answered exchange, by the holder's clock.
+    pub ttl_ms: u64,
+    /// What the server adds before it counts the holder as gone.
+    pub grace_ms: u64,
+}
+
+impl Default for SessionTimes {
+    fn default() -> Self {
+        Self { ttl_ms: 60_000, grace_ms: 5_000 }
+    }
+}
+
+impl SessionTimes {
+    fn deadline_ms(&self, last_exchange_ms: u64) -> u64 {
+        last_exchange_ms.saturating_add(self.ttl_ms).saturating_add(self.grace_ms)
+    }
+}
+
+/// The holder is not registered, or its session has lapsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAlive;
+
+/// Holders that may still act on something older than a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// How many.
+    pub holders: usize,
+    /// Monotonic time at which the last of them has stopped if none is heard of again.
+    pub until_monotonic_ms: u64,
+}
+
+/// What a transaction does to memory, applied once it is committed and never otherwise.
+#[derive(Debug)]
+pub enum Effect {
+    /// A change that holders must hear of.
+    Published(Revision, Change),
+    /// A holder registered.
+    Registered {
+        /// Which one.
+        holder: HolderId,
+        /// A new holder knows nothing older than this revision. None for one that registers again:
+        /// the request may be a late duplicate of its first, so it says nothing about what has
+        /// been applied since; its next poll does.
+        starts_at: Option<Revision>,
+        /// When.
+        now: Now,
+    },
+    /// Every lease of a lapsed holder is parked.
+    Ended(HolderId),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    last_exchange_ms: u64,
+    acknowledged: Revision,
+}
+
+/// Sessions and changes.
+#[derive(Debug)]
+pub struct Live {
+    times: SessionTimes,
+    epoch: Epoch,
+    revision: Revision,
+    catalogue_version: CatalogueVersion,
+    /// Polls from this revision on can be answered from `changes`.
+    complete_from: Revision,
+    changes: VecDeque<(Revision, Change)>,
+    sessions: HashMap<HolderId, Session>,
+}
+
+impl Live {
+    /// Memory after a start: every holder counts as just seen and as having acknowledged nothing.
+    #[must_use]
+    pub fn after_start(
+        times: SessionTimes,
+        server: &crate::store::ServerRow,
+        holders: impl IntoIterator<Item = HolderId>,
+        now: Now,
+    ) -> Self {
+        let session = Session { last_exchange_ms: now.monotonic_ms, acknowledged: Revision(0) };
+        Self {
+            times,
+            epoch: server.epoch,
+            revision: server.revision,
+            catalogue_version: server.catalogue_version,
+            complete_from: server.revision,
+            changes: VecDeque::new(),
+            sessions: holders.into_iter().map(|id| (id, session)).collect(),
+        }
+    }
+
+    /// The epoch of the database.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The newest revision that is committed.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The session times.
+    #[must_use]
+    pub fn times(&self) -> SessionTimes {
+        self.times
+    }
+
+    /// Renews a session.
+    ///
+    /// # Errors
+    /// When there is none, or it has lapsed: then the holder must register anew, for it has been
+    /// counted as stopped.
+    pub fn touch(&mut self, holder: &HolderId, now: Now) -> Result<(), NotAlive> {
+        let times = self.times;
+        let session = self.sessions.get_mut(holder).ok_or(NotAlive)?;
+        if times.deadline_ms(session.last_exchange_ms) < now.monotonic_ms {
+            return Err(NotAlive);
+        }
+        session.last_exchange_ms = session.last_exchange_ms.max(now.monotonic_ms);
+        Ok(())
+    }
+
+    /// Notes that a holder has applied everything up to a revision.
+    pub fn acknowledge(&mut self, holder: &HolderId, revision: Revision) {
+        if let Some(session) = self.sessions.get_mut(holder) {
+            session.acknowledged = session.acknowledged.max(revision);
+        }
+    }
+
+    /// Holders whose time has passed and whose leases are not parked yet.
+    #[must_use]
+    pub fn lapsed(&self, now: Now) -> Vec<HolderId> {
+        let mut lapsed: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| !self.is_alive(session, now))
+            .map(|(id, _)| id.clone())
+            .collect();
+        lapsed.sort();
+        lapsed
+    }
+
+    /// How many holders are alive.
+    #[must_use]
+    pub fn alive(&self, now: Now) -> usize {
+        let sessions = self.sessions.values();
+        sessions.filter(|session| self.is_alive(session, now)).count()
+    }
+
+    /// Living holders that have not acknowledged a revision; none when it is applied everywhere.
+    #[must_use]
+    pub fn pending(&self, revision: Revision, now: Now) -> Option<Pending> {
+        self.sessions
+            .values()
+            .filter(|session| session.acknowledged < revision && self.is_alive(session, now))
+            .map(|session| self.times.deadline_ms(session.last_exchange_ms))
+            .fold(None, |pending: Option<Pending>, deadline_ms| {
+                Some(Pending {
+                    holders: pending.map_or(0, |pending| pending.holders) + 1,
+                    until_monotonic_ms: pending
+                        .map_or(0, |pending| pending.until_monotonic_ms)
+                        .max(deadline_ms),
+                })
+            })
+    }
+
+    /// What changed after a revision, at most [`CHANGES_PER_REPLY`]. One that history does not
+    /// reach back to is answered with "forget everything".
+    #[must_use]
+    pub fn changes_after(&self, revision: Revision) -> ChangesReply {
+        if revision < self.complete_from {
+            return ChangesReply {
+                epoch: self.epoch,
+                revision: self.revision,
+                changes: vec![
+                    Change::AllKeys,
+                    Change::Catalogue { version: self.catalogue_version },
+                ],
+            };
+        }
+        let newer = self.changes.iter().filter(|(at, _)| *at > revision);
+        let page: Vec<_> = newer.take(CHANGES_PER_REPLY).cloned().collect();
+        ChangesReply {
+            epoch: self.epoch,
+            revision: page.last().map_or(revision, |(at, _)| *at),
+            changes: page.into_iter().map(|(_, change)| change).collect(),
+        }
+    }
+
+    fn is_alive(&self, session: &Session, now: Now) -> bool {
+        self.times.deadline_ms(session.last_exchange_ms) >= now.monotonic_ms
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Published(revision, change) => {
+                self.revision = revision;
+                if let Change::Catalogue { version } = change {
+                    self.catalogue_version = version;
+                }
+                self.changes.push_back((revision, change));
+                while self.changes.len() > CHANGES_KEPT {
+                    if let Some((gone, _)) = self.changes.pop_front() {
+                        self.complete_from = gone;
+                    }
+                }
+            }
+            Effect::Registered { holder, starts_at, now } => {
+                let session = Session {
+                    last_exchange_ms: now.monotonic_ms,
+                    acknowledged: starts_at.unwrap_or_default(),
+                };
+                self.sessions.insert(holder, session);
+            }
+            Effect::Ended(holder) => {
+                self.sessions.remove(&holder);
+            }
+        }
+    }
+}
+
+/// [`Live`] shared between the writer and the polls, with the bells that wake whoever waits.
+#[derive(Debug)]
+pub struct Shared {
+    live: Mutex<Live>,
+    published: watch::Sender<Revision>,
+    acknowledged: watch::Sender<u64>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// Shares this memory.
+    #[must_use]
+    pub fn new(live: Live) -> Self {
+        Self {
+            published: watch::Sender::new(live.revision),
+            acknowledged: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+            live: Mutex::new(live),
+        }
+    }
+
+    /// Exclusive access; held for moments only.
+    pub fn live(&self) -> MutexGuard<'_, Live> {
+        lock(&self.live)
+    }
+
+    /// Applies the effects of a committed batch and wakes whoever waits for them.
+    pub fn apply(&self, effects: Vec<Effect>) {
+        if effects.is_empty() {
+            return;
+        }
+        let revision = {
+            let mut live = self.live();
+            effects.into_iter().for_each(|effect| live.apply(effect));
+            live.revision
+        };
+        self.published.send_replace(revision);
+        self.ring_acknowledged();
+    }
+
+    /// A holder polls: renews its session and notes what it has applied.
+    ///
+    /// # Errors
+    /// When its session has lapsed or never was.
+    pub fn poll(
+        &self,
+        holder: &HolderId,
+        revision: Revision,
+        now: Now,
+    ) -> Result<ChangesReply, NotAlive> {
+        let reply = {
+            let mut live = self.live();
+            live.touch(holder, now)?;
+            // A poll cannot have applied what history says it missed, so the claim holds as is.
+            let applied = revision.min(live.revision);
+            live.acknowledge(holder, applied);
+            live.changes_after(revision)
+        };
+        self.ring_acknowledged();
+        Ok(reply)
+    }
+
+    /// Wakes at every commit that publishes a change.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<Revision> {
+        self.published.subscribe()
+    }
+
+    /// Wakes whenever a holder acknowledges, registers or ends.
+    #[must_use]
+    pub fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.acknowledged.subscribe()
+    }
+
+    /// Turns true once, when the server begins to stop.
+    #[must_use]
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Tells everything that waits to come to an end.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    fn ring_acknowledged(&self) {
+        self.acknowledged.send_modify(|rings| *rings = rings.wrapping_add(1));
+    }
+}

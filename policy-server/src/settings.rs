@@ -1,0 +1,202 @@
+//! What the server is told at its start, checked before anything is opened.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use wire::KeyDigest;
+
+use crate::live::SessionTimes;
+
+/// Shorter tokens can be guessed.
+pub const SHORTEST_FILTER_TOKEN: usize = 32;
+
+/// The longest token that is read: longer ones fit no header.
+pub const LONGEST_FILTER_TOKEN: usize = 512;
+
+/// Beginnings by which people mark what they mean to replace later.
+const PLACEHOLDERS: &[&str] = &[
+    "changeme",
+    "change-me",
+    "change_me",
+    "example",
+    "default",
+    "secret",
+    "password",
+    "test",
+    "insecure",
+    "replace",
+    "your-",
+    "your_",
+    "todo",
+    "xxx",
+    "dummy",
+];
+
+/// Fewer different characters than this are no randomness: 32 random hexadecimal digits have
+/// fewer than eight different ones about once in a million.
+const FEWEST_DIFFERENT: usize = 8;
+
+/// Why a filter token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadFilterToken {
+    /// There is none.
+    #[error(
+        "TOLLGATE_FILTER_TOKEN is not set: filters and server must share a secret; make one with \
+         `openssl rand -hex 32`"
+    )]
+    Missing,
+    /// It can be guessed.
+    #[error("TOLLGATE_FILTER_TOKEN is shorter than {SHORTEST_FILTER_TOKEN} characters")]
+    TooShort,
+    /// It fits no header.
+    #[error(
+        "TOLLGATE_FILTER_TOKEN must be at most {LONGEST_FILTER_TOKEN} visible ASCII characters"
+    )]
+    NotAToken,
+    /// It is a placeholder.
+    #[error(
+        "TOLLGATE_FILTER_TOKEN looks like a default value; make one with `openssl rand -hex 32`"
+    )]
+    Default,
+}
+
+/// The secret that filters present, kept as its digest. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FilterToken {
+    digest: KeyDigest,
+}
+
+impl fmt::Debug for FilterToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FilterToken(redacted)")
+    }
+}
+
+impl FilterToken {
+    /// Checks a token.
+    ///
+    /// # Errors
+    /// When it is missing, short, or an obvious default.
+    pub fn new(text: Option<&str>) -> Result<Self, BadFilterToken> {
+        let text = text.filter(|text| !text.is_empty());
+        let text = text.ok_or(BadFilterToken::Missing)?;
+        if text.len() < SHORTEST_FILTER_TOKEN {
+            return Err(BadFilterToken::TooShort);
+        }
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if text.len() > LONGEST_FILTER_TOKEN || !visible {
+            return Err(BadFilterToken::NotAToken);
+        }
+        if looks_like_a_default(text) {
+            return Err(BadFilterToken::Default);
+        }
+        Ok(Self { digest: metering::api_key::digest(text.as_bytes()) })
+    }
+
+    /// Whether the text is this token, in a time that does not depend on where it differs.
+    #[must_use]
+    pub fn admits(&self, text: &[u8]) -> bool {
+        crate::app::same_digest(&self.digest, &metering::api_key::digest(text))
+    }
+}
+
+fn looks_like_a_default(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let placeholder = PLACEHOLDERS.iter().any(|word| lower.starts_with(word));
+    let different: std::collections::BTreeSet<_> = text.bytes().collect();
+    placeholder || different.len() < FEWEST_DIFFERENT
+}
+
+/// What an [`crate::App`] needs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The database file.
+    pub database: PathBuf,
+    /// The secret of the filter API.
+    pub filter_token: FilterToken,
+    /// How long holders may act on what they know.
+    pub session: SessionTimes,
+}
+
+/// Where the server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// Filter API.
+    pub filter: SocketAddr,
+    /// Admin API.
+    pub admin: SocketAddr,
+    /// Addresses beyond this machine are meant.
+    pub anywhere: bool,
+}
+
+/// An address beyond this machine was not asked for explicitly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0} can be reached from other machines: protect it with TLS and a firewall and say \
+     --listen-anywhere, or use a loopback address"
+)]
+pub struct NotLoopback(pub SocketAddr);
+
+impl Listen {
+    /// Checks that the server is not exposed by accident.
+    ///
+    /// # Errors
+    /// When an address is no loopback address and that was not asked for.
+    pub fn check(&self) -> Result<(), NotLoopback> {
+        let exposed =
+            [self.filter, self.admin].into_iter().find(|address| !address.ip().is_loopback());
+        match exposed {
+            Some(address) if !self.anywhere => Err(NotLoopback(address)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guessable_filter_tokens_are_refused() {
+        let good = "9f86d081884c7d659a2feaa0c55ad015";
+        assert!(FilterToken::new(Some(good)).is_ok());
+        let aaaa = "a".repeat(40);
+        let abab = "ab".repeat(20);
+        let long = format!("{good}{}", good.repeat(20));
+        for (text, why) in [
+            (None, BadFilterToken::Missing),
+            (Some(""), BadFilterToken::Missing),
+            (Some("9f86d081884c7d659a2feaa0c55ad01"), BadFilterToken::TooShort),
+            (Some(aaaa.as_str()), BadFilterToken::Default),
+            (Some(abab.as_str()), BadFilterToken::Default),
+            (Some("ChangeMe-9f86d081884c7d659a2feaa0c55ad015"), BadFilterToken::Default),
+            (Some("9f86d081884c7d65 9a2feaa0c55ad015"), BadFilterToken::NotAToken),
+            (Some(long.as_str()), BadFilterToken::NotAToken),
+        ] {
+            assert_eq!(FilterToken::new(text), Err(why), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_admits_itself_only_and_is_not_printed() {
+        let text = "9f86d081884c7d659a2feaa0c55ad015";
+        let token = FilterToken::new(Some(text)).unwrap();
+        assert!(token.admits(text.as_bytes()));
+        assert!(!token.admits(b"9f86d081884c7d659a2feaa0c55ad016"));
+        assert!(!token.admits(b""));
+        assert_eq!(format!("{token:?}"), "FilterToken(redacted)");
+    }
+
+    #[test]
+    fn other_machines_reach_the_server_only_when_asked_for() {
+        let listen = |filter: &str, anywhere| Listen {
+            filter: filter.parse().unwrap(),
+            admin: "[::1]:8702".parse().unwrap(),
+            anywhere,
+        };
+        assert!(listen("127.0.0.1:8700", false).check().is_ok());
+        assert!(listen("0.0.0.0:8700", false).check().is_err());
+        assert!(listen("0.0.0.0:8700", true).check().is_ok());
+    }
+}

@@ -1,0 +1,159 @@
+//! What must be remembered, as plain rows, and the narrow traits by which the application loads
+//! and saves them. Nothing here adds or compares money: every number is decided in `metering`.
+
+mod rows;
+pub mod sqlite;
+
+use wire::{CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId};
+
+use metering::budget::Account;
+pub use rows::{
+    AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, KeyFormat, KeyLife,
+    KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, StoredLimit,
+};
+use wire::v1::Price;
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or failed; trying again may help.
+    #[error("the database failed")]
+    Database(#[from] rusqlite::Error),
+    /// A row holds what this version cannot have written.
+    #[error("the database holds a value that cannot be read: {0}")]
+    Unreadable(String),
+    /// More writes are waiting than may.
+    #[error("too many writes are waiting")]
+    QueueFull,
+    /// The writer has ended.
+    #[error("the server is stopping")]
+    Stopped,
+    /// The batch in which the write stood was not committed.
+    #[error("the write was not committed")]
+    NotCommitted,
+}
+
+/// Result of a store operation.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Everything within one transaction.
+pub trait Transaction:
+    ServerRows
+    + OrgRows
+    + KeyRows
+    + ModelRows
+    + BudgetRows
+    + LeaseRows
+    + HolderRows
+    + RecordRows
+    + TokenRows
+{
+}
+
+/// The server's own counters.
+pub trait ServerRows {
+    /// Epoch, revision and catalogue version.
+    fn server(&mut self) -> StoreResult<ServerRow>;
+    /// Saves them.
+    fn save_server(&mut self, server: &ServerRow) -> StoreResult<()>;
+}
+
+/// Digests of admin tokens.
+pub trait TokenRows {
+    /// Every digest that admits an administrator.
+    fn admin_tokens(&mut self) -> StoreResult<Vec<KeyDigest>>;
+    /// Makes this the only one.
+    fn replace_admin_tokens(&mut self, digest: KeyDigest, made_unix_ms: u64) -> StoreResult<()>;
+}
+
+/// Organisations.
+pub trait OrgRows {
+    /// One organisation.
+    fn org(&mut self, id: &OrgId) -> StoreResult<Option<OrgRow>>;
+    /// Organisations in the order of their ids, after `after`, at most `limit`.
+    fn orgs(&mut self, after: Option<&str>, limit: u32) -> StoreResult<Vec<OrgRow>>;
+    /// Inserts or replaces.
+    fn save_org(&mut self, org: &OrgRow) -> StoreResult<()>;
+    /// Removes the row; ledger and records stay.
+    fn remove_org(&mut self, id: &OrgId) -> StoreResult<()>;
+}
+
+/// Keys and their digests.
+pub trait KeyRows {
+    /// One key, deleted ones included.
+    fn key(&mut self, id: &KeyId) -> StoreResult<Option<KeyRow>>;
+    /// The key whose secret has this digest now.
+    fn key_by_digest(&mut self, digest: &KeyDigest) -> StoreResult<Option<KeyRow>>;
+    /// Every digest that the key has or had, newest first, at most `limit`.
+    fn digests(&mut self, id: &KeyId, limit: u32) -> StoreResult<Vec<KeyDigest>>;
+    /// Makes the digest the key's only valid one.
+    fn replace_digest(&mut self, id: &KeyId, digest: &KeyDigest) -> StoreResult<()>;
+    /// Inserts or replaces.
+    fn save_key(&mut self, key: &KeyRow) -> StoreResult<()>;
+    /// Keys that match, newest first, with the position of each for the next page.
+    fn keys(&mut self, search: &KeySearch) -> StoreResult<Vec<(i64, KeyRow)>>;
+}
+
+/// Models and the history of their prices.
+pub trait ModelRows {
+    /// Every model, retired ones included, in the order of their names.
+    fn models(&mut self) -> StoreResult<Vec<CatalogueModel>>;
+    /// One model by its concrete name.
+    fn model(&mut self, name: &ModelName) -> StoreResult<Option<CatalogueModel>>;
+    /// Inserts or replaces the model as of this version and appends to the history.
+    fn save_model(&mut self, model: &CatalogueModel, version: CatalogueVersion) -> StoreResult<()>;
+    /// The price of a model as of a version: outer `None` when it did not exist then.
+    fn price_at(
+        &mut self,
+        model: &ModelName,
+        version: CatalogueVersion,
+    ) -> StoreResult<Option<Option<Price>>>;
+}
+
+/// Budgets and their accounts.
+pub trait BudgetRows {
+    /// The budget of one owner.
+    fn budget(&mut self, id: &BudgetId) -> StoreResult<Option<Budget>>;
+    /// Inserts or replaces.
+    fn save_budget(&mut self, id: &BudgetId, budget: &Budget) -> StoreResult<()>;
+    /// The sums of one budget in one period; its cap is not stored here and reads as none.
+    fn account(&mut self, id: &AccountId) -> StoreResult<Option<Account>>;
+    /// Inserts or replaces the sums; the cap is not stored.
+    fn save_account(&mut self, id: &AccountId, account: &Account) -> StoreResult<()>;
+}
+
+/// Leases and the accounts that they were granted from.
+pub trait LeaseRows {
+    /// One lease.
+    fn lease(&mut self, id: &LeaseId) -> StoreResult<Option<LeaseRow>>;
+    /// Inserts a new lease with the accounts that it was granted from.
+    fn add_lease(&mut self, lease: &LeaseRow, charged: &[AccountId]) -> StoreResult<()>;
+    /// Saves the money of a lease.
+    fn save_lease(&mut self, lease: &LeaseRow) -> StoreResult<()>;
+    /// The accounts that a lease was granted from.
+    fn charged(&mut self, id: &LeaseId) -> StoreResult<Vec<AccountId>>;
+    /// Open leases of a holder, at most `limit`.
+    fn open_leases(&mut self, holder: &HolderId, limit: u32) -> StoreResult<Vec<LeaseRow>>;
+}
+
+/// Registered VMs.
+pub trait HolderRows {
+    /// One holder.
+    fn holder(&mut self, id: &HolderId) -> StoreResult<Option<HolderRow>>;
+    /// The holder that registered with this nonce.
+    fn holder_by_nonce(&mut self, nonce: &Nonce) -> StoreResult<Option<HolderRow>>;
+    /// Inserts or replaces.
+    fn save_holder(&mut self, holder: &HolderRow) -> StoreResult<()>;
+    /// Holders whose sessions had not lapsed.
+    fn live_holders(&mut self, limit: u32) -> StoreResult<Vec<HolderRow>>;
+}
+
+/// The request log.
+pub trait RecordRows {
+    /// Whether the holder's record with this number is there.
+    fn has_record(&mut self, holder: &HolderId, sequence: u64) -> StoreResult<bool>;
+    /// Appends a record.
+    fn add_record(&mut self, record: &RecordRow) -> StoreResult<()>;
+    /// Records that match, newest first, with the position of each for the next page.
+    fn records(&mut self, search: &RecordSearch) -> StoreResult<Vec<(i64, RecordRow)>>;
+}

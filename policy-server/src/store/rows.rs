@@ -1,0 +1,282 @@
+//! Rows as the application sees them, the same for every store.
+
+use metering::budget::LeaseMoney;
+use metering::period::Period;
+use serde::{Deserialize, Serialize};
+use wire::v1::{CallRecord, CutCalls, Level, ModelSet, Scope, Unit, Window};
+use wire::v1::{KeyState, Model};
+use wire::{
+    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId, Revision,
+    TeamId,
+};
+
+/// The server's own counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerRow {
+    /// This life of the database.
+    pub epoch: Epoch,
+    /// Grows with every change that filters must hear of.
+    pub revision: Revision,
+    /// Grows with every change to a model.
+    pub catalogue_version: CatalogueVersion,
+}
+
+/// An organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgRow {
+    /// Its id.
+    pub id: OrgId,
+    /// Its name for people.
+    pub name: String,
+    /// Models that its keys may call.
+    pub models: ModelSet,
+    /// Creation in milliseconds since 1970 UTC.
+    pub created_unix_ms: u64,
+    /// Last change in milliseconds since 1970 UTC.
+    pub updated_unix_ms: u64,
+}
+
+/// What an operator has made of a key. Expiry is separate: it depends on the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyLife {
+    /// May be used.
+    Active,
+    /// Switched off, can be switched on again.
+    Disabled,
+    /// Ended for good.
+    Revoked,
+    /// Ended and gone from lists unless asked for; its history stays.
+    Deleted,
+}
+
+impl KeyLife {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Disabled, Self::Revoked, Self::Deleted];
+
+    /// The word in the store and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Revoked => "revoked",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// What a filter is told.
+    #[must_use]
+    pub fn state(self) -> KeyState {
+        match self {
+            Self::Active => KeyState::Active,
+            Self::Disabled => KeyState::Disabled,
+            Self::Revoked | Self::Deleted => KeyState::Revoked,
+        }
+    }
+}
+
+/// The textual form of a key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyFormat {
+    /// `sk-tg-…`.
+    #[default]
+    Native,
+    /// `<access_key_id>:<secret>`.
+    Pair,
+}
+
+impl KeyFormat {
+    /// Every form.
+    pub const ALL: [Self; 2] = [Self::Native, Self::Pair];
+
+    /// The word in the store and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "tollgate",
+            Self::Pair => "pair",
+        }
+    }
+}
+
+/// One rate limit of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredLimit {
+    /// What is counted.
+    pub unit: Unit,
+    /// Over how long; calls in flight have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// The most units.
+    pub max: u64,
+    /// Where it is counted.
+    pub scope: Scope,
+}
+
+/// A key. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Its id.
+    pub id: KeyId,
+    /// The organisation that owns it.
+    pub org: OrgId,
+    /// Its team, if it has one.
+    pub team: Option<TeamId>,
+    /// Its name for people.
+    pub name: String,
+    /// How its secret begins, for people to recognise it.
+    pub prefix: String,
+    /// Form of its secret.
+    pub format: KeyFormat,
+    /// What an operator has made of it.
+    pub life: KeyLife,
+    /// Expiry in milliseconds since 1970 UTC.
+    pub expires_at_unix_ms: Option<u64>,
+    /// Models that it may call of those of its organisation; none: all of them.
+    pub models: Option<ModelSet>,
+    /// Its rate limits.
+    pub limits: Vec<StoredLimit>,
+    /// Output tokens to allow where a request names no limit.
+    pub default_max_output_tokens: Option<u64>,
+    /// What a call without usage is charged.
+    pub cut_calls: CutCalls,
+    /// Creation in milliseconds since 1970 UTC.
+    pub created_unix_ms: u64,
+    /// Last change in milliseconds since 1970 UTC.
+    pub updated_unix_ms: u64,
+}
+
+/// Which keys to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeySearch {
+    /// Text within id, name, prefix, organisation or team, whatever its case.
+    pub text: Option<String>,
+    /// Only keys of this organisation.
+    pub org: Option<OrgId>,
+    /// Only keys in this state; none: all but deleted ones.
+    pub life: Option<KeyLife>,
+    /// Only keys that have (or have not) expired at this wall time, in milliseconds.
+    pub expired: Option<(bool, u64)>,
+    /// Only keys before this position.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A model as it stands in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogueModel {
+    /// What filters are told.
+    pub model: Model,
+    /// Last change in milliseconds since 1970 UTC.
+    pub updated_unix_ms: u64,
+}
+
+/// Whose budget.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BudgetId {
+    /// The level.
+    pub level: Level,
+    /// Id of the key or organisation.
+    pub owner: String,
+}
+
+/// How much may be spent, and how often it starts afresh.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// The most per period; none counts without limiting.
+    pub cap: Option<NanoUsd>,
+    /// The period.
+    pub period: Period,
+}
+
+/// One budget in one period. Changing a budget's period starts another account; what was granted
+/// from the old one is settled there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId {
+    /// Whose budget.
+    pub budget: BudgetId,
+    /// Its period when the account was opened.
+    pub period: Period,
+    /// First instant of the period in milliseconds since 1970 UTC.
+    pub start_unix_ms: u64,
+}
+
+/// A lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRow {
+    /// Its id.
+    pub id: LeaseId,
+    /// Who holds it.
+    pub holder: HolderId,
+    /// The holder's number for it.
+    pub n: u64,
+    /// The key that spends; none for a number that was disclaimed before it was ever asked for.
+    pub key: Option<KeyId>,
+    /// What was granted.
+    pub granted: NanoUsd,
+    /// Where its money is.
+    pub money: LeaseMoney,
+    /// The bound on output tokens of the call that it pays for.
+    pub output_tokens: u64,
+    /// The holder disclaimed it.
+    pub voided: bool,
+    /// Time of the grant in milliseconds since 1970 UTC.
+    pub granted_unix_ms: u64,
+}
+
+/// Where a holder stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HolderState {
+    /// Counts as alive after a restart.
+    Live,
+    /// Its session lapsed and its leases are parked.
+    Lapsed,
+}
+
+/// A registered VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HolderRow {
+    /// Its id.
+    pub id: HolderId,
+    /// The random number by which it registered.
+    pub nonce: Nonce,
+    /// Name of the plugin instance, for people.
+    pub plugin: String,
+    /// Where it stands.
+    pub state: HolderState,
+    /// Registration in milliseconds since 1970 UTC.
+    pub registered_unix_ms: u64,
+}
+
+/// One line of the request log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordRow {
+    /// Who reported it.
+    pub holder: HolderId,
+    /// What it reported.
+    pub call: CallRecord,
+    /// Organisation of the key at that time; none when the key is not known.
+    pub org: Option<OrgId>,
+    /// The cost that the server computes, where it differs from the one charged.
+    pub recomputed: Option<NanoUsd>,
+    /// Arrival in milliseconds since 1970 UTC.
+    pub recorded_unix_ms: u64,
+}
+
+/// Which records to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordSearch {
+    /// Only calls of this key.
+    pub key: Option<String>,
+    /// Only calls of keys of this organisation.
+    pub org: Option<String>,
+    /// Only the call with this request id.
+    pub request: Option<String>,
+    /// Only calls of this concrete model.
+    pub model: Option<ModelName>,
+    /// Only records before this position.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}

@@ -1,0 +1,192 @@
+//! Budgets, accounts and leases: loaded and saved whole, never computed on.
+
+use metering::budget::{Account, LeaseMoney};
+use rusqlite::{Row, params};
+use wire::{HolderId, KeyId, LeaseId};
+
+use super::Rows;
+use super::encoding::{Columns, integer, money, standing, word};
+use crate::store::{
+    AccountId, Budget, BudgetId, BudgetRows, LeaseRow, LeaseRows, StoreError, StoreResult,
+};
+
+impl BudgetRows for Rows<'_> {
+    fn budget(&mut self, id: &BudgetId) -> StoreResult<Option<Budget>> {
+        self.one(
+            "SELECT cap, period FROM budgets WHERE level = ? AND owner = ?",
+            params![word(&id.level)?, id.owner],
+            |row| {
+                let columns = Columns(row);
+                Ok(Budget {
+                    cap: columns.optional_number("cap")?.map(wire::NanoUsd),
+                    period: columns.period("period")?,
+                })
+            },
+        )
+    }
+
+    fn save_budget(&mut self, id: &BudgetId, budget: &Budget) -> StoreResult<()> {
+        self.execute(
+            "INSERT OR REPLACE INTO budgets (level, owner, cap, period) VALUES (?, ?, ?, ?)",
+            params![word(&id.level)?, id.owner, budget.cap.map(money), budget.period.as_str()],
+        )
+    }
+
+    fn account(&mut self, id: &AccountId) -> StoreResult<Option<Account>> {
+        self.one(
+            "SELECT settled, parked, outstanding, overdraft FROM accounts
+             WHERE level = ? AND owner = ? AND period = ? AND start_ms = ?",
+            params![
+                word(&id.budget.level)?,
+                id.budget.owner,
+                id.period.as_str(),
+                integer(id.start_unix_ms)
+            ],
+            |row| {
+                let columns = Columns(row);
+                Ok(Account {
+                    cap: None,
+                    settled: columns.money("settled")?,
+                    parked: columns.money("parked")?,
+                    outstanding: columns.money("outstanding")?,
+                    overdraft: columns.money("overdraft")?,
+                })
+            },
+        )
+    }
+
+    fn save_account(&mut self, id: &AccountId, account: &Account) -> StoreResult<()> {
+        self.execute(
+            "INSERT OR REPLACE INTO accounts
+                 (level, owner, period, start_ms, settled, parked, outstanding, overdraft)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                word(&id.budget.level)?,
+                id.budget.owner,
+                id.period.as_str(),
+                integer(id.start_unix_ms),
+                money(account.settled),
+                money(account.parked),
+                money(account.outstanding),
+                money(account.overdraft)
+            ],
+        )
+    }
+}
+
+impl LeaseRows for Rows<'_> {
+    fn lease(&mut self, id: &LeaseId) -> StoreResult<Option<LeaseRow>> {
+        let Some((holder, n)) = split(id) else {
+            return Ok(None);
+        };
+        self.one(
+            "SELECT * FROM leases WHERE holder = ? AND n = ?",
+            params![holder, integer(n)],
+            lease,
+        )
+    }
+
+    fn add_lease(&mut self, lease: &LeaseRow, charged: &[AccountId]) -> StoreResult<()> {
+        self.execute(
+            "INSERT INTO leases (holder, n, key, granted, held, spent, standing, output_tokens,
+                 voided, granted_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                lease.holder.as_str(),
+                integer(lease.n),
+                lease.key.as_ref().map(KeyId::as_str),
+                money(lease.granted),
+                money(lease.money.held),
+                money(lease.money.spent),
+                standing(lease.money.standing),
+                integer(lease.output_tokens),
+                lease.voided,
+                integer(lease.granted_unix_ms)
+            ],
+        )?;
+        charged.iter().try_for_each(|account| {
+            self.execute(
+                "INSERT INTO lease_accounts (holder, n, level, owner, period, start_ms)
+                 VALUES (?, ?, ?, ?, ?, ?)",
+                params![
+                    lease.holder.as_str(),
+                    integer(lease.n),
+                    word(&account.budget.level)?,
+                    account.budget.owner,
+                    account.period.as_str(),
+                    integer(account.start_unix_ms)
+                ],
+            )
+        })
+    }
+
+    fn save_lease(&mut self, lease: &LeaseRow) -> StoreResult<()> {
+        self.execute(
+            "UPDATE leases SET held = ?, spent = ?, standing = ?, voided = ?
+             WHERE holder = ? AND n = ?",
+            params![
+                money(lease.money.held),
+                money(lease.money.spent),
+                standing(lease.money.standing),
+                lease.voided,
+                lease.holder.as_str(),
+                integer(lease.n)
+            ],
+        )
+    }
+
+    fn charged(&mut self, id: &LeaseId) -> StoreResult<Vec<AccountId>> {
+        let (holder, n) =
+            split(id).ok_or_else(|| StoreError::Unreadable(format!("lease id {id}")))?;
+        self.all(
+            "SELECT level, owner, period, start_ms FROM lease_accounts
+             WHERE holder = ? AND n = ? ORDER BY level, owner",
+            params![holder, integer(n)],
+            |row| {
+                let columns = Columns(row);
+                Ok(AccountId {
+                    budget: BudgetId {
+                        level: columns.word("level")?,
+                        owner: columns.text("owner")?,
+                    },
+                    period: columns.period("period")?,
+                    start_unix_ms: columns.number("start_ms")?,
+                })
+            },
+        )
+    }
+
+    fn open_leases(&mut self, holder: &HolderId, limit: u32) -> StoreResult<Vec<LeaseRow>> {
+        self.all(
+            "SELECT * FROM leases WHERE holder = ? AND standing = 'open' ORDER BY n LIMIT ?",
+            params![holder.as_str(), limit],
+            lease,
+        )
+    }
+}
+
+/// A lease's id is its holder's id and the holder's number for it, which no other lease has.
+fn split(id: &LeaseId) -> Option<(&str, u64)> {
+    let (holder, n) = id.as_str().rsplit_once('-')?;
+    Some((holder, n.parse().ok()?))
+}
+
+fn lease(row: &Row<'_>) -> rusqlite::Result<LeaseRow> {
+    let columns = Columns(row);
+    let holder = columns.checked("holder", HolderId::new)?;
+    let n = columns.number("n")?;
+    Ok(LeaseRow {
+        id: columns.checked("holder", |holder| LeaseId::new(format!("{holder}-{n}")))?,
+        holder,
+        n,
+        key: columns.optional("key", KeyId::new)?,
+        granted: columns.money("granted")?,
+        money: LeaseMoney {
+            held: columns.money("held")?,
+            spent: columns.money("spent")?,
+            standing: columns.standing("standing")?,
+        },
+        output_tokens: columns.number("output_tokens")?,
+        voided: columns.flag("voided")?,
+        granted_unix_ms: columns.number("granted_ms")?,
+    })
+}

@@ -1,0 +1,51 @@
+//! The schema as numbered steps. A step that was released is never edited: the next change is a
+//! new step. `PRAGMA user_version` holds the number of the last step applied.
+
+use rusqlite::Connection;
+
+use crate::store::{StoreError, StoreResult};
+
+/// Every step in order; the first one is number 1.
+const STEPS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_start.sql")];
+
+/// Applies the steps that the file does not have yet, each in a transaction of its own.
+///
+/// # Errors
+/// When a step fails, or when the file was written by a newer version of the server.
+pub fn migrate(connection: &mut Connection) -> StoreResult<()> {
+    let applied: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    if applied > known {
+        return Err(StoreError::Unreadable(format!(
+            "schema version {applied}; this server knows up to {known}, use a newer one"
+        )));
+    }
+    for (number, step) in (1i64..).zip(STEPS) {
+        if number <= applied {
+            continue;
+        }
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_apply_once_and_a_newer_file_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        migrate(&mut connection).unwrap();
+        let version: i64 =
+            connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, i64::try_from(STEPS.len()).unwrap());
+        connection.pragma_update(None, "user_version", version + 1).unwrap();
+        let error = migrate(&mut connection).unwrap_err();
+        assert!(error.to_string().contains("newer"), "{error}");
+    }
+}

@@ -1,0 +1,47 @@
+//! Registered VMs.
+
+use rusqlite::{Row, params};
+use wire::{HolderId, Nonce};
+
+use super::Rows;
+use super::encoding::{Columns, holder_state, integer};
+use crate::store::{HolderRow, HolderRows, StoreResult};
+
+impl HolderRows for Rows<'_> {
+    fn holder(&mut self, id: &HolderId) -> StoreResult<Option<HolderRow>> {
+        self.one("SELECT * FROM holders WHERE id = ?", [id.as_str()], holder)
+    }
+
+    fn holder_by_nonce(&mut self, nonce: &Nonce) -> StoreResult<Option<HolderRow>> {
+        self.one("SELECT * FROM holders WHERE nonce = ?", [nonce.0], holder)
+    }
+
+    fn save_holder(&mut self, holder: &HolderRow) -> StoreResult<()> {
+        self.execute(
+            "INSERT INTO holders (id, nonce, plugin, state, registered_ms) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (id) DO UPDATE SET plugin = excluded.plugin, state = excluded.state",
+            params![
+                holder.id.as_str(),
+                holder.nonce.0,
+                holder.plugin,
+                holder_state(holder.state),
+                integer(holder.registered_unix_ms)
+            ],
+        )
+    }
+
+    fn live_holders(&mut self, limit: u32) -> StoreResult<Vec<HolderRow>> {
+        self.all("SELECT * FROM holders WHERE state = 'live' ORDER BY id LIMIT ?", [limit], holder)
+    }
+}
+
+fn holder(row: &Row<'_>) -> rusqlite::Result<HolderRow> {
+    let columns = Columns(row);
+    Ok(HolderRow {
+        id: columns.checked("id", HolderId::new)?,
+        nonce: Nonce(columns.bytes("nonce")?),
+        plugin: columns.text("plugin")?,
+        state: columns.holder_state("state")?,
+        registered_unix_ms: columns.number("registered_ms")?,
+    })
+}

@@ -1,0 +1,193 @@
+//! The binary itself: refusals at start, the first start, and the administration commands.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// A server process that is ended when the test ends.
+struct Process {
+    child: Child,
+    lines: Vec<String>,
+}
+
+impl Process {
+    fn line(&self, start: &str) -> Option<&str> {
+        self.lines.iter().find_map(|line| line.strip_prefix(start))
+    }
+
+    fn admin_url(&self) -> String {
+        format!("http://{}", self.line("admin API on ").unwrap())
+    }
+
+    /// Asks it to end and answers its exit code.
+    fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(10) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the server did not end on SIGTERM");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn tollgate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command.env_clear();
+    command
+}
+
+fn serve(folder: &Path) -> Process {
+    let mut child = tollgate()
+        .args(["serve", "--filter-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .arg("--database")
+        .arg(folder.join("t.sqlite"))
+        .env("TOLLGATE_FILTER_TOKEN", TOKEN)
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(folder.join("log")).unwrap())
+        .spawn()
+        .unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        lines.push(line.unwrap());
+        if lines.last().unwrap().starts_with("admin API on") {
+            break;
+        }
+    }
+    Process { child, lines }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn guessable_secrets_and_open_ports_are_refused_with_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let changeme = format!("changeme-{TOKEN}");
+    let same = "a".repeat(40);
+    for (token, extra, says) in [
+        (None, "", "TOLLGATE_FILTER_TOKEN is not set"),
+        (Some(""), "", "TOLLGATE_FILTER_TOKEN is not set"),
+        (Some("0123456789abcdef"), "", "shorter than 32 characters"),
+        (Some(changeme.as_str()), "", "looks like a default value"),
+        (Some(same.as_str()), "", "looks like a default value"),
+        (Some(TOKEN), "--filter-listen=0.0.0.0:0", "--listen-anywhere"),
+    ] {
+        let mut command = tollgate();
+        command.arg("serve").arg("--database").arg(folder.path().join("x.sqlite"));
+        command.args([extra].into_iter().filter(|extra| !extra.is_empty()));
+        if let Some(token) = token {
+            command.env("TOLLGATE_FILTER_TOKEN", token);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{token:?} {extra}");
+        let complaint = text(&output.stderr);
+        assert!(complaint.contains(says), "{complaint}");
+        if let Some(token) = token.filter(|token| !token.is_empty()) {
+            assert!(!complaint.contains(token), "the secret is printed: {complaint}");
+        }
+    }
+    assert!(!folder.path().join("x.sqlite").exists(), "nothing is made before the checks");
+}
+
+#[test]
+fn the_admin_token_is_shown_at_the_first_start_only_and_administers() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let token = server.line("admin token: ").expect("shown once").to_owned();
+    assert!(token.starts_with("tga_") && token.len() >= 36);
+    let run = |server: &Process, token: &str, arguments: &[&str]| -> Output {
+        tollgate()
+            .args(arguments)
+            .env("TOLLGATE_ADMIN_URL", server.admin_url())
+            .env("TOLLGATE_ADMIN_TOKEN", token)
+            .output()
+            .unwrap()
+    };
+    let ok = |arguments: &[&str]| {
+        let output = run(&server, &token, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let prices = ["--input-price", "0.15", "--output-price", "0.60"];
+    let sizes = ["--context-length", "128000", "--max-output-tokens", "16384"];
+    let name = ["models", "put", "openai/gpt-4o-mini", "--aliases", "fast"];
+    ok(&[&name[..], &prices, &sizes].concat());
+    ok(&["orgs", "put", "acme", "--name", "Acme", "--budget", "500", "--period", "month"]);
+    let key = ok(&[
+        "keys",
+        "create",
+        "--org",
+        "acme",
+        "--name",
+        "nightly",
+        "--models",
+        "fast",
+        "--budget",
+        "1.50",
+        "--limit-rate",
+        "requests/1m=60",
+        "--limit-rate",
+        "concurrent=2",
+        "--json",
+    ]);
+    let key: serde_json::Value = serde_json::from_str(&key).unwrap();
+    assert_eq!(key["models"], serde_json::json!(["openai/gpt-4o-mini"]));
+    assert_eq!(key["limits"].as_array().unwrap().len(), 2);
+    let id = key["id"].as_str().unwrap();
+    let list = ok(&["keys", "list", "--status", "active"]);
+    assert!(list.starts_with("id ") && list.contains(id) && list.contains("nightly"), "{list}");
+    assert!(ok(&["models", "list"]).contains("openai/gpt-4o-mini"));
+    ok(&["keys", "patch", id, "--budget", "2", "--name", "daily", "--wait", "0"]);
+    let shown = ok(&["keys", "show", id]);
+    assert!(shown.contains("daily") && shown.contains("\"cap_usd\":\"2.00\""), "{shown}");
+    ok(&["keys", "rotate", id]);
+    ok(&["keys", "disable", id]);
+    ok(&["keys", "enable", id]);
+    assert!(ok(&["keys", "revoke", id]).contains("revoked"));
+    ok(&["keys", "delete", id]);
+    assert!(ok(&["records", "list"]).starts_with("started"));
+    ok(&["models", "retire", "openai/gpt-4o-mini"]);
+    ok(&["orgs", "delete", "acme"]);
+
+    let refused = run(&server, &token, &["keys", "enable", id]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("key_deleted"));
+    let refused = run(&server, "tga_wrong", &["keys", "list"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("invalid_admin_token"));
+
+    let url = server.admin_url();
+    assert_eq!(server.terminate(), Some(0), "SIGTERM ends it in order");
+    let gone = tollgate()
+        .args(["keys", "list"])
+        .env("TOLLGATE_ADMIN_URL", url)
+        .env("TOLLGATE_ADMIN_TOKEN", &token)
+        .output()
+        .unwrap();
+    assert!(text(&gone.stderr).contains("cannot reach the admin API"), "{gone:?}");
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    for secret in [token.as_str(), TOKEN, key["key"].as_str().unwrap()] {
+        assert!(!log.contains(secret), "a secret stands in the log");
+    }
+
+    let server = serve(folder.path());
+    assert!(server.line("admin token").is_none(), "later starts keep it to themselves");
+    let output = run(&server, &token, &["orgs", "list", "--json"]);
+    assert!(output.status.success(), "the token still holds: {}", text(&output.stderr));
+}

@@ -1,0 +1,16 @@
+//! The policy server as its clients see it: in process, over its two routers, with a clock that
+//! the tests move. What happens before a router exists is tested on the binary itself.
+
+#![allow(clippy::disallowed_methods, reason = "tests measure how long answers take")]
+
+mod admin;
+mod changes;
+mod command_line;
+mod filter;
+mod group_commit;
+mod interleavings;
+mod keys;
+mod ledger;
+mod lost_sessions;
+mod restart;
+mod world;

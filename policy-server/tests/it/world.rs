@@ -1,0 +1,414 @@
+//! One server in a temporary folder, and the ledger's laws read from its tables.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use policy_server::clock::{Clock as _, ManualClock, SeededEntropy};
+use policy_server::live::SessionTimes;
+use policy_server::settings::{FilterToken, Settings};
+use policy_server::{App, build};
+use rusqlite::Connection;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use wire::v1::{
+    AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Ending, Grant, LeaseAnswer, LeaseReport,
+    Refusal, RegisterReply, RegisterRequest, ReportReply, ReportRequest, Usage,
+};
+use wire::{
+    CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce,
+    RequestId, Revision,
+};
+
+/// 2026-11-20T12:00:00Z, a Friday.
+pub const NOON: u64 = 1_795_176_000_000;
+pub const FILTER_TOKEN: &str = "9f86d081884c7d659a2feaa0c55ad015";
+pub const TTL_MS: u64 = 60_000;
+pub const GRACE_MS: u64 = 5_000;
+/// One micro-USD per input token, two per output token.
+pub const MODEL: &str = "gpt-4o-mini";
+
+pub struct World {
+    pub app: App,
+    pub clock: Arc<ManualClock>,
+    pub admin_token: String,
+    pub folder: tempfile::TempDir,
+    seed: u64,
+}
+
+/// A key as the world knows it.
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub id: KeyId,
+    pub secret: String,
+}
+
+impl Key {
+    pub fn of(answer: &Value) -> Self {
+        Self {
+            id: KeyId::new(answer["id"].as_str().unwrap()).unwrap(),
+            secret: answer["key"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    pub fn digest(&self) -> KeyDigest {
+        metering::api_key::digest(self.secret.as_bytes())
+    }
+}
+
+/// A registered VM.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    pub id: HolderId,
+    pub epoch: Epoch,
+    pub revision: Revision,
+}
+
+impl Holder {
+    pub fn lease(&self, n: u64) -> LeaseId {
+        LeaseId::new(format!("{}-{n}", self.id)).unwrap()
+    }
+}
+
+impl World {
+    /// A server on a fresh database.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at_unix_ms(NOON));
+        let mut app = start(&folder, &clock, 1).unwrap();
+        let admin_token = app.admin_token.take().unwrap().expose().to_owned();
+        Self { app, clock, admin_token, folder, seed: 1 }
+    }
+
+    /// A server with one model and the organisation `acme` with this cap.
+    pub async fn with_org(cap_usd: Option<&str>) -> Self {
+        let world = Self::new();
+        world.put_model(MODEL, "1.00", "2.00").await;
+        let budget = cap_usd.map(|usd| json!({"usd": usd, "period": "month"}));
+        let org = json!({"name": "Acme", "models": ["*"], "budget": budget});
+        world.admin_ok("PUT", "orgs/acme", org).await;
+        world
+    }
+
+    /// Stops the server and starts it again on the same file, later on a fresh monotonic clock.
+    pub fn restart(self) -> Self {
+        let Self { app, clock, admin_token, folder, seed } = self;
+        let unix_ms = clock.now().unix_ms;
+        assert!(app.close(Duration::from_secs(10)), "the writer did not end");
+        let clock = Arc::new(ManualClock::at_unix_ms(unix_ms));
+        let app = start(&folder, &clock, seed + 1).unwrap();
+        assert!(app.admin_token.is_none(), "a token is made at the first start only");
+        Self { app, clock, admin_token, folder, seed: seed + 1 }
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("tollgate.sqlite")
+    }
+
+    pub fn tables(&self) -> Connection {
+        Connection::open(self.database()).unwrap()
+    }
+
+    pub async fn admin(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let path = format!("/admin/v1/{path}");
+        send(&self.app.admin, method, &path, Some(&self.admin_token), body).await
+    }
+
+    pub async fn admin_ok(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, answer) = self.admin(method, path, body).await;
+        assert!(status.is_success(), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    /// An admin request that is refused with this status; answers the error.
+    pub async fn admin_refused(
+        &self,
+        method: &str,
+        path: &str,
+        body: Value,
+        expected: u16,
+    ) -> Value {
+        let (status, answer) = self.admin(method, path, body).await;
+        assert_eq!(status.as_u16(), expected, "{method} {path}: {answer}");
+        answer["error"].clone()
+    }
+
+    pub async fn put_model(&self, name: &str, input: &str, output: &str) -> Value {
+        let model = json!({
+            "input_usd_per_mtok": input, "output_usd_per_mtok": output,
+            "context_length": 128_000, "max_output_tokens": 16_384,
+        });
+        self.admin_ok("PUT", &format!("models/{name}"), model).await
+    }
+
+    pub async fn key(&self, fields: Value) -> Key {
+        let mut body = json!({"org": "acme"});
+        for (name, value) in fields.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        Key::of(&self.admin_ok("POST", "keys", body).await)
+    }
+
+    pub async fn key_with_cap(&self, usd: &str, period: &str) -> Key {
+        self.key(json!({"budget": {"usd": usd, "period": period}})).await
+    }
+
+    /// A request to the filter API with the filter's token.
+    pub async fn filter<T: Serialize>(
+        &self,
+        method: &str,
+        path: &str,
+        body: &T,
+    ) -> (StatusCode, Value) {
+        let body = serde_json::to_string(body).unwrap();
+        let path = format!("/proxy/v1/{path}");
+        send(&self.app.filter, method, &path, Some(FILTER_TOKEN), body).await
+    }
+
+    pub async fn filter_ok<T: Serialize, R: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        body: &T,
+    ) -> R {
+        let (status, answer) = self.filter(method, path, body).await;
+        assert_eq!(status, StatusCode::OK, "{method} {path}: {answer}");
+        serde_json::from_value(answer).unwrap()
+    }
+
+    pub async fn holder(&self, nonce: u8) -> Holder {
+        let request = RegisterRequest {
+            protocol: wire::PROTOCOL_VERSION,
+            nonce: Nonce([nonce; 16]),
+            plugin: "test".to_owned(),
+        };
+        let reply: RegisterReply = self.filter_ok("POST", "holders", &request).await;
+        Holder { id: reply.holder, epoch: reply.epoch, revision: reply.revision }
+    }
+
+    pub async fn admit(&self, holder: &Holder, key: &Key, n: u64, ask: Option<Ask>) -> AdmitReply {
+        let request = admit_request(holder, key, n, ask);
+        self.filter_ok("POST", "admit", &request).await
+    }
+
+    /// Admits a call that must be granted a lease.
+    pub async fn granted(&self, holder: &Holder, key: &Key, n: u64, ask: Ask) -> Grant {
+        match self.admit(holder, key, n, Some(ask)).await.lease {
+            LeaseAnswer::Granted(grant) => grant,
+            other => panic!("not granted: {other:?}"),
+        }
+    }
+
+    /// Admits a call that must be refused a lease.
+    pub async fn refused(&self, holder: &Holder, key: &Key, n: u64, ask: Ask) -> Refusal {
+        match self.admit(holder, key, n, Some(ask)).await.lease {
+            LeaseAnswer::Refused(refusal) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    pub async fn report(
+        &self,
+        holder: &Holder,
+        leases: Vec<LeaseReport>,
+        records: Vec<CallRecord>,
+    ) -> ReportReply {
+        let request = report_request(holder, leases, records);
+        self.filter_ok("POST", "reports", &request).await
+    }
+
+    /// Key show's `spend`.
+    pub async fn spend(&self, key: &Key) -> Value {
+        let shown = self.admin_ok("GET", &format!("keys/{}", key.id), Value::Null).await;
+        shown["spend"].clone()
+    }
+
+    /// Lets time pass and sweeps as often as there is something to do.
+    pub async fn pass(&self, ms: u64) {
+        self.clock.advance_ms(ms);
+        while self.app.sweep().await.unwrap() {}
+    }
+
+    pub fn check_ledger(&self) {
+        check_ledger(&self.tables());
+    }
+}
+
+/// Checks, from the tables alone, that every account is the sum of its leases, and that what is
+/// granted stays below every cap that was not lowered or overrun.
+pub fn check_ledger(tables: &Connection) {
+    // one state of the database, while others write
+    tables.execute_batch("BEGIN").unwrap();
+    for account in accounts(tables) {
+        let sums: (i64, i64, i64) = tables
+            .query_row(
+                "SELECT
+                    coalesce(sum(CASE WHEN standing = 'open'
+                        THEN max(l.held - l.spent, 0) ELSE 0 END), 0),
+                    coalesce(sum(CASE WHEN standing = 'parked'
+                        THEN max(l.held - l.spent, 0) ELSE 0 END), 0),
+                    coalesce(sum(l.spent), 0)
+                 FROM lease_accounts a JOIN leases l ON a.holder = l.holder AND a.n = l.n
+                 WHERE a.level = ?1 AND a.owner = ?2 AND a.period = ?3 AND a.start_ms = ?4",
+                (&account.level, &account.owner, &account.period, account.start_ms),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap();
+        assert_eq!(account.outstanding, sums.0, "outstanding of {account:?}");
+        assert_eq!(account.parked, sums.1, "parked of {account:?}");
+        assert!(account.settled >= sums.2, "settled of {account:?}, leases {}", sums.2);
+        if let Some(cap) = account.cap {
+            let taken = account.settled + account.parked + account.outstanding;
+            assert!(taken <= cap + account.overdraft, "beyond the cap: {account:?}");
+        }
+    }
+    tables.execute_batch("COMMIT").unwrap();
+}
+
+#[derive(Debug)]
+pub struct AccountRow {
+    pub level: String,
+    pub owner: String,
+    pub period: String,
+    pub start_ms: i64,
+    pub settled: i64,
+    pub parked: i64,
+    pub outstanding: i64,
+    pub overdraft: i64,
+    pub cap: Option<i64>,
+}
+
+/// Every account, in the order of level, owner and period, with the cap that applies now.
+pub fn accounts(tables: &Connection) -> Vec<AccountRow> {
+    let mut statement = tables
+        .prepare(
+            "SELECT a.*, b.cap FROM accounts a
+             LEFT JOIN budgets b ON b.level = a.level AND b.owner = a.owner
+             ORDER BY a.level, a.owner, a.period, a.start_ms",
+        )
+        .unwrap();
+    let rows = statement.query_map([], |row| {
+        Ok(AccountRow {
+            level: row.get("level")?,
+            owner: row.get("owner")?,
+            period: row.get("period")?,
+            start_ms: row.get("start_ms")?,
+            settled: row.get("settled")?,
+            parked: row.get("parked")?,
+            outstanding: row.get("outstanding")?,
+            overdraft: row.get("overdraft")?,
+            cap: row.get("cap")?,
+        })
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+pub fn start(
+    folder: &tempfile::TempDir,
+    clock: &Arc<ManualClock>,
+    seed: u64,
+) -> Result<App, policy_server::StartError> {
+    let settings = Settings {
+        database: folder.path().join("tollgate.sqlite"),
+        filter_token: FilterToken::new(Some(FILTER_TOKEN)).unwrap(),
+        session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
+    };
+    build(settings, Arc::clone(clock) as _, Box::new(SeededEntropy::new(seed)))
+}
+
+pub async fn send(
+    router: &Router,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: impl Into<Body>,
+) -> (StatusCode, Value) {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(body.into()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    let bytes = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
+    let answer = serde_json::from_slice(&bytes)
+        .unwrap_or_else(|error| panic!("{method} {path}: {status}, no JSON: {error}"));
+    (status, answer)
+}
+
+pub fn admit_request(holder: &Holder, key: &Key, n: u64, ask: Option<Ask>) -> AdmitRequest {
+    AdmitRequest {
+        holder: holder.id.clone(),
+        epoch: holder.epoch,
+        digest: key.digest(),
+        n,
+        ask,
+        void: Vec::new(),
+    }
+}
+
+pub fn report_request(
+    holder: &Holder,
+    leases: Vec<LeaseReport>,
+    records: Vec<CallRecord>,
+) -> ReportRequest {
+    ReportRequest {
+        holder: holder.id.clone(),
+        epoch: holder.epoch,
+        leases,
+        records,
+        void: Vec::new(),
+    }
+}
+
+/// A call of [`MODEL`] with no input whose output the client bounds: it costs 2 micro-USD a token.
+pub fn ask(output_tokens: u64) -> Ask {
+    Ask {
+        model: ModelName::new(MODEL).unwrap(),
+        catalogue_version: CatalogueVersion(1),
+        input_tokens: 0,
+        output_tokens,
+        output_is_clients: true,
+        choices: 1,
+    }
+}
+
+/// The same, with a bound that the filter chose and the server may lower.
+pub fn ask_up_to(output_tokens: u64) -> Ask {
+    Ask { output_is_clients: false, ..ask(output_tokens) }
+}
+
+pub fn micro(micro_usd: u64) -> NanoUsd {
+    NanoUsd(micro_usd * 1_000)
+}
+
+pub fn final_report(lease: &LeaseId, spent: NanoUsd) -> LeaseReport {
+    LeaseReport { lease: lease.clone(), spent, floor: None, is_final: true }
+}
+
+/// A measured call that produced so many tokens, charged rightly.
+pub fn record(key: &Key, lease: Option<LeaseId>, sequence: u64, output_tokens: u64) -> CallRecord {
+    CallRecord {
+        sequence,
+        request: RequestId::new(format!("req-{sequence}")).unwrap(),
+        key: key.id.clone(),
+        lease,
+        model: ModelName::new(MODEL).unwrap(),
+        catalogue_version: CatalogueVersion(1),
+        usage: Usage { output_tokens, ..Usage::default() },
+        cost: micro(2 * output_tokens),
+        basis: Basis::Measured,
+        reserved: micro(2 * output_tokens),
+        status: 200,
+        streamed: false,
+        ending: Ending::Complete,
+        started_unix_ms: NOON,
+        duration_ms: 12,
+    }
+}

@@ -1,0 +1,394 @@
+//! Every message of the filter API against its frozen JSON, in both directions. A file that has to
+//! change is a change of protocol: say so in the changelog.
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wire::v1::{
+    AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Catalogue, Change, ChangesReply, CutCalls,
+    Ending, Grant, KeyAnswer, KeyPolicy, KeyState, LeaseAnswer, LeaseReply, LeaseReport,
+    LeaseRequest, Level, Limit, Model, ModelSet, Price, Problem, ProblemBody, Refusal,
+    RegisterReply, RegisterRequest, ReportReply, ReportRequest, Scope, Subject, Unit, Usage,
+    Window,
+};
+use wire::{
+    CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId,
+    PROTOCOL_VERSION, PicoUsdPerToken, RequestId, Revision, TeamId,
+};
+
+const EPOCH: Epoch = Epoch(1_795_176_000_000);
+const REVISION: Revision = Revision(42);
+const VERSION: CatalogueVersion = CatalogueVersion(7);
+
+/// The value is written exactly as the file, and the file is read exactly as the value.
+fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.json"));
+    let frozen = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{name}: {error}; would be:\n{}", pretty(value)));
+    assert_eq!(pretty(value), frozen, "{name} is written differently");
+    let read: T = serde_json::from_str(&frozen)
+        .unwrap_or_else(|error| panic!("{name} can no longer be read: {error}"));
+    assert_eq!(&read, value, "{name} is read differently");
+}
+
+fn pretty<T: Serialize>(value: &T) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap();
+    text.push('\n');
+    text
+}
+
+/// Text that an older or terser sender may write, and what it means.
+fn also_reads<T: DeserializeOwned + PartialEq + Debug>(json: &str, value: &T) {
+    let read: T = serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
+    assert_eq!(&read, value, "{json}");
+}
+
+fn refuses<T: DeserializeOwned + Debug>(json: &str) {
+    let read = serde_json::from_str::<T>(json);
+    assert!(read.is_err(), "{json} was read as {read:?}");
+}
+
+fn holder() -> HolderId {
+    HolderId::new("h0123456789abcdefghjk").unwrap()
+}
+
+fn key() -> KeyId {
+    KeyId::new("key_0123456789ab").unwrap()
+}
+
+fn lease() -> LeaseId {
+    LeaseId::new("h0123456789abcdefghjk-17").unwrap()
+}
+
+fn model() -> ModelName {
+    ModelName::new("gpt-4o-mini").unwrap()
+}
+
+fn ask() -> Ask {
+    Ask {
+        model: model(),
+        catalogue_version: VERSION,
+        input_tokens: 1_200,
+        output_tokens: 16_384,
+        output_is_clients: false,
+        choices: 1,
+    }
+}
+
+fn policy() -> KeyPolicy {
+    KeyPolicy {
+        key: key(),
+        org: OrgId::new("acme").unwrap(),
+        team: Some(TeamId::new("search").unwrap()),
+        state: KeyState::Active,
+        expires_at_unix_ms: Some(1_811_808_000_000),
+        org_has_no_models: false,
+        models: ModelSet::Only(vec![model()]),
+        limits: vec![
+            Limit {
+                unit: Unit::Requests,
+                window: Some(Window::Minute),
+                max: 60,
+                scope: Scope::Proxy,
+                subject: Subject { level: Level::Key, id: key().as_str().into(), model: None },
+            },
+            Limit {
+                unit: Unit::Concurrent,
+                window: None,
+                max: 8,
+                scope: Scope::Cluster,
+                subject: Subject { level: Level::Org, id: "acme".into(), model: Some(model()) },
+            },
+        ],
+        budgeted: true,
+        default_max_output_tokens: Some(1_024),
+        cut_calls: CutCalls::Reservation,
+    }
+}
+
+#[test]
+fn register() {
+    let request = RegisterRequest {
+        protocol: PROTOCOL_VERSION,
+        nonce: Nonce([0xab; 16]),
+        plugin: "llm-gateway".into(),
+    };
+    golden("register_request", &request);
+    golden(
+        "register_reply",
+        &RegisterReply {
+            holder: holder(),
+            epoch: EPOCH,
+            revision: REVISION,
+            session_ttl_ms: 60_000,
+            catalogue_version: VERSION,
+        },
+    );
+    refuses::<RegisterRequest>(r#"{"protocol":1,"nonce":"abab","plugin":"p"}"#);
+    let with_more = format!(r#"{{"protocol":1,"nonce":"{}","plugin":"p","x":1}}"#, "ab".repeat(16));
+    refuses::<RegisterRequest>(&with_more);
+}
+
+#[test]
+fn admit() {
+    let request = AdmitRequest {
+        holder: holder(),
+        epoch: EPOCH,
+        digest: KeyDigest([0x0f; 32]),
+        n: 17,
+        ask: Some(ask()),
+        void: vec![15, 16],
+    };
+    golden("admit_request", &request);
+    golden("admit_request_lookup", &AdmitRequest { ask: None, void: vec![], ..request });
+    let reply = AdmitReply {
+        epoch: EPOCH,
+        revision: REVISION,
+        key: KeyAnswer::Known(Box::new(policy())),
+        lease: LeaseAnswer::Granted(Grant {
+            lease: lease(),
+            n: 17,
+            amount: NanoUsd(615_000),
+            output_tokens: 725,
+        }),
+    };
+    golden("admit_reply_granted", &reply);
+    let unknown =
+        AdmitReply { key: KeyAnswer::Unknown, lease: LeaseAnswer::NotNeeded, ..reply.clone() };
+    golden("admit_reply_unknown_key", &unknown);
+    let smallest = KeyPolicy {
+        team: None,
+        state: KeyState::Revoked,
+        expires_at_unix_ms: None,
+        org_has_no_models: true,
+        models: ModelSet::All,
+        limits: vec![],
+        budgeted: false,
+        default_max_output_tokens: None,
+        cut_calls: CutCalls::Estimate,
+        ..policy()
+    };
+    let key = KeyAnswer::Known(Box::new(smallest));
+    golden("admit_reply_revoked_key", &AdmitReply { key, lease: LeaseAnswer::NotNeeded, ..reply });
+}
+
+#[test]
+fn leases() {
+    let request = LeaseRequest {
+        holder: holder(),
+        epoch: EPOCH,
+        key: key(),
+        n: 18,
+        ask: Ask { output_is_clients: true, choices: 3, ..ask() },
+        void: vec![],
+    };
+    golden("lease_request", &request);
+    golden("lease_request_void", &LeaseRequest { void: vec![17], ..request });
+    let refused = |refusal| LeaseReply {
+        epoch: EPOCH,
+        revision: REVISION,
+        answer: LeaseAnswer::Refused(refusal),
+    };
+    let exceeded = Refusal::BudgetExceeded {
+        level: Level::Org,
+        need: NanoUsd(9_830_400),
+        left: NanoUsd(1_000),
+    };
+    golden("lease_reply_exceeded", &refused(exceeded));
+    golden("lease_reply_contended", &refused(Refusal::Contended { retry_after_ms: 1_000 }));
+    golden("lease_reply_key_not_usable", &refused(Refusal::KeyNotUsable));
+    golden("lease_reply_unknown_price", &refused(Refusal::UnknownPrice));
+}
+
+fn record() -> CallRecord {
+    CallRecord {
+        sequence: 5,
+        request: RequestId::new("req_0123456789abcdef").unwrap(),
+        key: key(),
+        lease: Some(lease()),
+        model: model(),
+        catalogue_version: VERSION,
+        usage: Usage {
+            input_tokens: 2_006,
+            cached_input_tokens: 1_920,
+            output_tokens: 300,
+            reasoning_tokens: 64,
+        },
+        cost: NanoUsd(336_900),
+        basis: Basis::Measured,
+        reserved: NanoUsd(615_000),
+        status: 200,
+        streamed: true,
+        ending: Ending::Complete,
+        started_unix_ms: 1_795_176_000_123,
+        duration_ms: 842,
+    }
+}
+
+#[test]
+fn reports() {
+    let request = ReportRequest {
+        holder: holder(),
+        epoch: EPOCH,
+        leases: vec![
+            LeaseReport {
+                lease: lease(),
+                spent: NanoUsd(336_900),
+                floor: Some(NanoUsd(400_000)),
+                is_final: false,
+            },
+            LeaseReport { lease: lease(), spent: NanoUsd(336_900), floor: None, is_final: true },
+        ],
+        records: vec![
+            record(),
+            CallRecord {
+                sequence: 6,
+                lease: None,
+                basis: Basis::Estimated,
+                ending: Ending::Cut,
+                status: 0,
+                ..record()
+            },
+            CallRecord {
+                sequence: 7,
+                basis: Basis::Refunded,
+                ending: Ending::UpstreamError,
+                status: 503,
+                streamed: false,
+                ..record()
+            },
+            CallRecord { sequence: 8, ending: Ending::NoAnswer, ..record() },
+        ],
+        void: vec![19],
+    };
+    golden("report_request", &request);
+    let empty = ReportRequest { leases: vec![], records: vec![], void: vec![], ..request };
+    golden("report_request_empty", &empty);
+    let terse = format!(r#"{{"holder":"{}","epoch":{}}}"#, holder(), EPOCH.0);
+    also_reads(&terse, &empty);
+    golden("report_reply", &ReportReply { epoch: EPOCH, revision: REVISION, differing: vec![6] });
+}
+
+#[test]
+fn changes() {
+    let reply = ChangesReply {
+        epoch: EPOCH,
+        revision: REVISION,
+        changes: vec![
+            Change::Key {
+                key: key(),
+                digests: vec![KeyDigest([0x0f; 32]), KeyDigest([0xf0; 32])],
+                state: KeyState::Disabled,
+            },
+            Change::Catalogue { version: VERSION },
+            Change::AllKeys,
+        ],
+    };
+    golden("changes_reply", &reply);
+    golden("changes_reply_heartbeat", &ChangesReply { changes: vec![], ..reply });
+}
+
+#[test]
+fn catalogue() {
+    let full = Model {
+        name: model(),
+        aliases: vec![ModelName::new("fast").unwrap()],
+        price: Some(Price {
+            input: PicoUsdPerToken(150_000),
+            output: PicoUsdPerToken(600_000),
+            cached_input: Some(PicoUsdPerToken(75_000)),
+        }),
+        context_length: 128_000,
+        max_output_tokens: 16_384,
+        input_overhead_tokens: 64,
+        reasoning: true,
+        retired: true,
+        created_unix_s: 1_795_176_000,
+    };
+    let terse = Model {
+        name: ModelName::new("openai/gpt-5").unwrap(),
+        aliases: vec![],
+        price: None,
+        context_length: 400_000,
+        max_output_tokens: 128_000,
+        input_overhead_tokens: 0,
+        reasoning: false,
+        retired: false,
+        created_unix_s: 0,
+    };
+    also_reads(
+        r#"{"name":"openai/gpt-5","context_length":400000,"max_output_tokens":128000}"#,
+        &terse,
+    );
+    let catalogue =
+        Catalogue { epoch: EPOCH, revision: REVISION, version: VERSION, models: vec![full, terse] };
+    golden("catalogue", &catalogue);
+}
+
+#[test]
+fn problems() {
+    let problem = Problem {
+        error: ProblemBody {
+            code: Problem::UNKNOWN_HOLDER.into(),
+            message: "the holder is not known (any more): register with a new nonce".into(),
+        },
+    };
+    golden("problem", &problem);
+    let codes = [
+        Problem::UNKNOWN_HOLDER,
+        Problem::OTHER_EPOCH,
+        Problem::UNSUPPORTED_PROTOCOL,
+        Problem::BAD_FILTER_TOKEN,
+        Problem::BAD_MESSAGE,
+        Problem::STORE_UNAVAILABLE,
+    ];
+    golden("problem_codes", &codes.map(str::to_owned));
+}
+
+/// The words of every enumeration: filters and servers of different releases meet.
+#[test]
+fn words() {
+    golden("words_key_state", &[KeyState::Active, KeyState::Disabled, KeyState::Revoked]);
+    golden("words_level", &[Level::Key, Level::User, Level::Team, Level::Org]);
+    golden("words_unit", &[Unit::Requests, Unit::Tokens, Unit::Concurrent]);
+    golden("words_window", &[Window::Minute, Window::Hour, Window::Day]);
+    golden("words_scope", &[Scope::Proxy, Scope::Cluster]);
+    golden("words_cut_calls", &[CutCalls::Estimate, CutCalls::Reservation]);
+    golden("words_basis", &[Basis::Measured, Basis::Estimated, Basis::Refunded]);
+    golden(
+        "words_ending",
+        &[Ending::Complete, Ending::UpstreamError, Ending::Cut, Ending::NoAnswer],
+    );
+    for level in [Level::Key, Level::User, Level::Team, Level::Org] {
+        let quoted = format!("\"{}\"", level.as_str());
+        assert_eq!(serde_json::to_string(&level).unwrap(), quoted);
+    }
+}
+
+/// A reply may grow: a filter of today reads a server of tomorrow.
+#[test]
+fn replies_may_carry_more_than_is_known() {
+    let json = r#"{"epoch":1,"revision":2,"differing":[],"tomorrow":true}"#;
+    let reply = ReportReply { epoch: Epoch(1), revision: Revision(2), differing: vec![] };
+    also_reads(json, &reply);
+    refuses::<ReportRequest>(r#"{"holder":"h","epoch":1,"tomorrow":true}"#);
+    refuses::<ReportRequest>(r#"{"holder":"","epoch":1}"#);
+    refuses::<LeaseAnswer>(r#"{"refused":{"reason":"tomorrow"}}"#);
+}
+
+/// Whoever deletes a test leaves its file behind: that must not go unnoticed.
+#[test]
+fn every_file_belongs_to_a_test() {
+    let source = include_str!("golden.rs");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut files = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(source.contains(&format!("\"{name}\"")), "{name}.json is tested by nobody");
+        files += 1;
+    }
+    assert!(files >= 28, "{files} files");
+}
