@@ -4,6 +4,7 @@
 use wire::v1::RegisterReply;
 use wire::{Epoch, HolderId, Nonce, Revision};
 
+use crate::io::CallId;
 use crate::outbox::pause_ms;
 
 /// How long a poll may stay unanswered at the server, in milliseconds, unless the session is shorter.
@@ -28,7 +29,9 @@ pub(crate) struct Session {
 pub(crate) struct Link {
     pub(crate) nonce: Nonce,
     pub(crate) session: Option<Session>,
-    /// When the poll under way counts as lost.
+    /// The poll (or registration) under way; the answer of an older one says nothing any more.
+    current: Option<CallId>,
+    /// When it counts as lost.
     poll_deadline_ms: Option<u64>,
     poll_not_before_ms: u64,
     poll_failures: u32,
@@ -39,6 +42,7 @@ impl Link {
         Self {
             nonce,
             session: None,
+            current: None,
             poll_deadline_ms: None,
             poll_not_before_ms: 0,
             poll_failures: 0,
@@ -88,8 +92,20 @@ impl Link {
             && now_ms >= self.poll_not_before_ms
     }
 
-    pub(crate) fn poll_sent(&mut self, now_ms: u64) {
+    /// Whether the VM may register by itself now; it does when it has something to report.
+    pub(crate) fn registration_is_due(&self, now_ms: u64) -> bool {
+        self.session.is_none()
+            && self.poll_deadline_ms.is_none_or(|deadline| now_ms >= deadline)
+            && now_ms >= self.poll_not_before_ms
+    }
+
+    pub(crate) fn poll_sent(&mut self, call: CallId, now_ms: u64) {
+        self.current = Some(call);
         self.poll_deadline_ms = Some(now_ms.saturating_add(POLL_WAIT_MS + 2 * POLL_MARGIN_MS));
+    }
+
+    pub(crate) fn is_current(&self, call: CallId) -> bool {
+        self.current == Some(call)
     }
 
     pub(crate) fn poll_answered(&mut self) {

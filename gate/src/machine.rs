@@ -17,7 +17,7 @@ use crate::exchange::{Answer, Body, Exchange, Stage};
 use crate::io::{CallId, Headers, Input, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::KeyCache;
 use crate::link::Link;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Reporter};
 use crate::policy_calls::Purpose;
 use crate::refusal::Refusal;
 use crate::windows::{self, Group};
@@ -318,9 +318,10 @@ impl Gate {
             Stage::Running(running) => {
                 let sequence = self.outbox.next_sequence();
                 let left = crate::exchange::depart(&running, exchange.request, sequence, now);
-                self.outbox.record(left.record);
+                let reporter = self.reporter();
+                self.outbox.record(reporter.clone(), left.record);
                 if let Some(report) = left.lease {
-                    self.outbox.lease(report);
+                    self.outbox.lease(reporter, report);
                 }
                 self.leave_windows(
                     Unfinished {
@@ -333,6 +334,10 @@ impl Gate {
                 );
             }
         }
+    }
+
+    fn reporter(&self) -> Option<Reporter> {
+        self.link.session.as_ref().map(|session| (session.holder.clone(), session.epoch))
     }
 
     fn leave_windows(&mut self, call: Unfinished, now: Now, memory: &mut dyn SharedMemory) {

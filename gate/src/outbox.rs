@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use wire::v1::{CallRecord, LeaseReport};
+use wire::{Epoch, HolderId};
 
 /// Most records that wait. At some 500 bytes each they take 5 MiB; when running calls could fill
 /// the rest, no new call is admitted.
@@ -13,19 +14,32 @@ const BATCH: usize = 500;
 const FIRST_PAUSE_MS: u64 = 100;
 const LONGEST_PAUSE_MS: u64 = 5_000;
 
-/// The queue and its retry schedule.
+/// Under whom something is reported: records are unique by holder and sequence, so a record that is
+/// sent again must name the same holder again.
+pub(crate) type Reporter = (HolderId, Epoch);
+
+/// The queues and their retry schedule.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    records: VecDeque<CallRecord>,
-    leases: VecDeque<LeaseReport>,
-    void: VecDeque<u64>,
+    /// Oldest first; more than one only after the server has lost a holder of ours.
+    queues: VecDeque<Queue>,
     next_sequence: u64,
     in_flight: Option<Batch>,
     failures: u32,
     not_before_ms: u64,
 }
 
-/// How much of the front of each queue a report holds.
+/// What waits to be reported under one holder.
+#[derive(Debug, Default)]
+struct Queue {
+    /// None while there is no session: the next one takes it over.
+    reporter: Option<Reporter>,
+    records: VecDeque<CallRecord>,
+    leases: VecDeque<LeaseReport>,
+    void: VecDeque<u64>,
+}
+
+/// How much of the front of the first queue a report holds.
 #[derive(Debug, Clone, Copy)]
 struct Batch {
     records: usize,
@@ -35,15 +49,23 @@ struct Batch {
 
 /// What a report says.
 pub(crate) struct Contents {
+    pub(crate) reporter: Reporter,
     pub(crate) records: Vec<CallRecord>,
     pub(crate) leases: Vec<LeaseReport>,
     pub(crate) void: Vec<u64>,
 }
 
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.leases.is_empty() && self.void.is_empty()
+    }
+}
+
 impl Outbox {
     /// Whether a call that is admitted now will find a place for its record when it ends.
     pub(crate) fn has_room(&self, running: usize) -> bool {
-        self.records.len().saturating_add(running) < MOST_RECORDS
+        let waiting: usize = self.queues.iter().map(|queue| queue.records.len()).sum();
+        waiting.saturating_add(running) < MOST_RECORDS
     }
 
     pub(crate) fn next_sequence(&mut self) -> u64 {
@@ -51,43 +73,65 @@ impl Outbox {
         self.next_sequence
     }
 
-    pub(crate) fn record(&mut self, record: CallRecord) {
-        self.records.push_back(record);
+    pub(crate) fn record(&mut self, reporter: Option<Reporter>, record: CallRecord) {
+        self.add(reporter, |queue| queue.records.push_back(record));
     }
 
-    pub(crate) fn lease(&mut self, report: LeaseReport) {
-        self.leases.push_back(report);
+    pub(crate) fn lease(&mut self, reporter: Option<Reporter>, report: LeaseReport) {
+        self.add(reporter, |queue| queue.leases.push_back(report));
     }
 
-    pub(crate) fn void(&mut self, n: u64) {
-        self.void.push_back(n);
+    pub(crate) fn void(&mut self, reporter: Option<Reporter>, n: u64) {
+        self.add(reporter, |queue| queue.void.push_back(n));
     }
 
-    /// The next report, if one is due and none is under way.
-    pub(crate) fn due(&mut self, now_ms: u64) -> Option<Contents> {
-        let empty = self.records.is_empty() && self.leases.is_empty() && self.void.is_empty();
-        if empty || self.in_flight.is_some() || now_ms < self.not_before_ms {
+    /// Nothing waits to be reported.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queues.iter().all(Queue::is_empty)
+    }
+
+    fn add(&mut self, reporter: Option<Reporter>, add: impl FnOnce(&mut Queue)) {
+        match self.queues.back_mut().filter(|queue| queue.reporter == reporter) {
+            Some(queue) => add(queue),
+            None => {
+                let mut queue = Queue { reporter, ..Queue::default() };
+                add(&mut queue);
+                self.queues.push_back(queue);
+            }
+        }
+    }
+
+    /// The next report, if one is due and none is under way. What has no reporter yet goes out
+    /// under `current`.
+    pub(crate) fn due(&mut self, now_ms: u64, current: &Reporter) -> Option<Contents> {
+        if self.in_flight.is_some() || now_ms < self.not_before_ms {
             return None;
         }
+        while self.queues.front().is_some_and(Queue::is_empty) {
+            self.queues.pop_front();
+        }
+        let queue = self.queues.front_mut()?;
+        let reporter = queue.reporter.get_or_insert_with(|| current.clone()).clone();
         let batch = Batch {
-            records: self.records.len().min(BATCH),
-            leases: self.leases.len().min(BATCH),
-            void: self.void.len().min(BATCH),
+            records: queue.records.len().min(BATCH),
+            leases: queue.leases.len().min(BATCH),
+            void: queue.void.len().min(BATCH),
         };
         self.in_flight = Some(batch);
         Some(Contents {
-            records: self.records.iter().take(batch.records).cloned().collect(),
-            leases: self.leases.iter().take(batch.leases).cloned().collect(),
-            void: self.void.iter().take(batch.void).copied().collect(),
+            reporter,
+            records: queue.records.iter().take(batch.records).cloned().collect(),
+            leases: queue.leases.iter().take(batch.leases).cloned().collect(),
+            void: queue.void.iter().take(batch.void).copied().collect(),
         })
     }
 
     /// The report under way is durable at the server.
     pub(crate) fn acknowledged(&mut self) {
-        if let Some(batch) = self.in_flight.take() {
-            self.records.drain(..batch.records.min(self.records.len()));
-            self.leases.drain(..batch.leases.min(self.leases.len()));
-            self.void.drain(..batch.void.min(self.void.len()));
+        if let (Some(batch), Some(queue)) = (self.in_flight.take(), self.queues.front_mut()) {
+            queue.records.drain(..batch.records.min(queue.records.len()));
+            queue.leases.drain(..batch.leases.min(queue.leases.len()));
+            queue.void.drain(..batch.void.min(queue.void.len()));
         }
         self.failures = 0;
         self.not_before_ms = 0;
@@ -99,6 +143,14 @@ impl Outbox {
         self.in_flight = None;
         self.not_before_ms = now_ms.saturating_add(pause_ms(self.failures, jitter));
         self.failures = self.failures.saturating_add(1);
+    }
+
+    /// The server does not know the holder of the report under way: another database. What waits
+    /// under that holder is reported by the next one.
+    pub(crate) fn reporter_unknown(&mut self) {
+        if let Some(queue) = self.queues.front_mut() {
+            queue.reporter = None;
+        }
     }
 }
 
@@ -112,22 +164,57 @@ pub(crate) fn pause_ms(failures: u32, jitter: u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn reporter(name: &str) -> Reporter {
+        (HolderId::new(name).unwrap(), Epoch(1))
+    }
+
     #[test]
     fn what_fails_is_sent_again_and_what_came_meanwhile_stays() {
+        let one = reporter("h1");
         let mut outbox = Outbox::default();
-        assert!(outbox.due(0).is_none());
-        outbox.void(1);
-        assert_eq!(outbox.due(0).unwrap().void, [1]);
-        assert!(outbox.due(0).is_none(), "one at a time");
-        outbox.void(2);
+        assert!(outbox.due(0, &one).is_none());
+        outbox.void(Some(one.clone()), 1);
+        assert_eq!(outbox.due(0, &one).unwrap().void, [1]);
+        assert!(outbox.due(0, &one).is_none(), "one at a time");
+        outbox.void(Some(one.clone()), 2);
         outbox.failed(0, 7);
-        assert!(outbox.due(10).is_none(), "not before the pause is over");
-        assert_eq!(outbox.due(200).unwrap().void, [1, 2]);
-        outbox.void(3);
+        assert!(outbox.due(10, &one).is_none(), "not before the pause is over");
+        assert_eq!(outbox.due(200, &one).unwrap().void, [1, 2]);
+        outbox.void(Some(one.clone()), 3);
         outbox.acknowledged();
-        assert_eq!(outbox.due(200).unwrap().void, [3]);
+        assert_eq!(outbox.due(200, &one).unwrap().void, [3]);
         outbox.acknowledged();
-        assert!(outbox.due(200).is_none());
+        assert!(outbox.due(200, &one).is_none());
+    }
+
+    #[test]
+    fn what_is_sent_again_names_the_same_holder() {
+        let (one, two) = (reporter("h1"), reporter("h2"));
+        let mut outbox = Outbox::default();
+        outbox.void(Some(one.clone()), 1);
+        outbox.void(None, 2);
+        outbox.void(Some(two.clone()), 3);
+        assert_eq!(outbox.due(0, &one).unwrap().reporter, one);
+        outbox.failed(0, 0);
+        // the session is another one by now
+        let again = outbox.due(1000, &two).unwrap();
+        assert_eq!((again.reporter, again.void), (one, vec![1]));
+        outbox.acknowledged();
+        let next = outbox.due(1000, &two).unwrap();
+        assert_eq!((next.reporter, next.void), (two.clone(), vec![2]));
+        outbox.acknowledged();
+        assert_eq!(outbox.due(1000, &two).unwrap().void, [3]);
+    }
+
+    #[test]
+    fn a_holder_that_is_unknown_is_replaced() {
+        let (one, two) = (reporter("h1"), reporter("h2"));
+        let mut outbox = Outbox::default();
+        outbox.void(Some(one.clone()), 1);
+        outbox.due(0, &one).unwrap();
+        outbox.reporter_unknown();
+        outbox.failed(0, 0);
+        assert_eq!(outbox.due(1000, &two).unwrap().reporter, two);
     }
 
     #[test]

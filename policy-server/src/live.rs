@@ -79,6 +79,8 @@ pub enum Effect {
     },
     /// Every lease of a lapsed holder is parked.
     Ended(HolderId),
+    /// Money that was set aside came back: calls that wait for some may look again.
+    MoneyReturned,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -249,6 +251,8 @@ impl Live {
             Effect::Ended(holder) => {
                 self.sessions.remove(&holder);
             }
+            // Only a bell: see `Shared::apply`.
+            Effect::MoneyReturned => {}
         }
     }
 }
@@ -259,6 +263,7 @@ pub struct Shared {
     live: Mutex<Live>,
     published: watch::Sender<Revision>,
     acknowledged: watch::Sender<u64>,
+    money_returned: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
 }
 
@@ -269,6 +274,7 @@ impl Shared {
         Self {
             published: watch::Sender::new(live.revision),
             acknowledged: watch::Sender::new(0),
+            money_returned: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             live: Mutex::new(live),
         }
@@ -284,13 +290,20 @@ impl Shared {
         if effects.is_empty() {
             return;
         }
-        let revision = {
+        let returned = effects.iter().any(|effect| matches!(effect, Effect::MoneyReturned));
+        let (before, revision) = {
             let mut live = self.live();
+            let before = live.revision;
             effects.into_iter().for_each(|effect| live.apply(effect));
-            live.revision
+            (before, live.revision)
         };
-        self.published.send_replace(revision);
+        if revision > before {
+            self.published.send_replace(revision);
+        }
         self.ring_acknowledged();
+        if returned {
+            self.money_returned.send_modify(|rings| *rings = rings.wrapping_add(1));
+        }
     }
 
     /// A holder polls: renews its session and notes what it has applied.
@@ -325,6 +338,12 @@ impl Shared {
     #[must_use]
     pub fn acknowledged(&self) -> watch::Receiver<u64> {
         self.acknowledged.subscribe()
+    }
+
+    /// Wakes at every commit that brought money back.
+    #[must_use]
+    pub fn money_returned(&self) -> watch::Receiver<u64> {
+        self.money_returned.subscribe()
     }
 
     /// Turns true once, when the server begins to stop.

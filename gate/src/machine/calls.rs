@@ -92,6 +92,14 @@ impl Gate {
         caller.post(id, stream, "/proxy/v1/holders", &message)
     }
 
+    /// Registers without a request that asks for it.
+    pub(super) fn register_own(&mut self, now: Now) {
+        let id = self.pending(Purpose::Register, None, now);
+        self.link.poll_sent(id, now.monotonic_ms);
+        let call = self.register_call(id, None);
+        self.outputs.push_back(Output::Call(call));
+    }
+
     /// Makes one of the VM's own calls.
     pub(super) fn call_own(&mut self, purpose: Purpose, now: Now) {
         let Some(session) = self.link.session.clone() else { return };
@@ -100,7 +108,7 @@ impl Gate {
         let caller = Caller { server: &self.config.server, token: &self.token };
         let call = match purpose {
             Purpose::Changes => {
-                self.link.poll_sent(now.monotonic_ms);
+                self.link.poll_sent(id, now.monotonic_ms);
                 caller.changes(id, None, &session, wait_ms)
             }
             _ => caller.catalogue(id, None, &session),
@@ -134,7 +142,7 @@ impl Gate {
             log::error!("the policy server refuses this filter's token (TOLLGATE_FILTER_TOKEN)");
         }
         let Some(stream) = pending.stream else {
-            return self.own_call_done(pending, status, body, now);
+            return self.own_call_done(call, pending, status, body, now);
         };
         let Some(Stage::Open(open)) = self.stage(stream) else { return };
         open.waits_for = None;
@@ -284,8 +292,20 @@ impl Gate {
         }
     }
 
-    fn own_call_done(&mut self, pending: Pending, status: Option<u16>, body: &[u8], now: Now) {
+    fn own_call_done(
+        &mut self,
+        call: CallId,
+        pending: Pending,
+        status: Option<u16>,
+        body: &[u8],
+        now: Now,
+    ) {
         let now_ms = now.monotonic_ms;
+        let polls = matches!(pending.purpose, Purpose::Changes | Purpose::Register);
+        if polls && !self.link.is_current(call) {
+            // Two polls side by side would each be followed by another, for ever.
+            return;
+        }
         match pending.purpose {
             Purpose::Report => match read::<ReportReply>(status, body) {
                 Answered::Ok(reply) => {
@@ -295,7 +315,7 @@ impl Gate {
                     }
                 }
                 Answered::HolderLost => {
-                    self.lose_holder();
+                    self.outbox.reporter_unknown();
                     let jitter = self.random.next();
                     self.outbox.failed(now_ms, jitter);
                 }
@@ -325,7 +345,17 @@ impl Gate {
                     self.take_catalogue(catalogue);
                 }
             }
-            Purpose::Register | Purpose::Admit { .. } | Purpose::Lease => {}
+            Purpose::Register => match read::<RegisterReply>(status, body) {
+                Answered::Ok(reply) => {
+                    self.link.poll_answered();
+                    self.registered(reply, pending.sent_ms);
+                }
+                Answered::HolderLost | Answered::Failed => {
+                    let jitter = self.random.next();
+                    self.link.poll_failed(now_ms, jitter);
+                }
+            },
+            Purpose::Admit { .. } | Purpose::Lease => {}
         }
     }
 }

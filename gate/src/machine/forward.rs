@@ -119,22 +119,24 @@ impl Gate {
 
     /// A request ends without going to the upstream: money that it was given goes back.
     pub(super) fn abandon(&mut self, open: &Open) {
+        let reporter = self.reporter();
         if let Some(grant) = open.grant() {
-            self.outbox.lease(LeaseReport {
+            let report = LeaseReport {
                 lease: grant.lease.clone(),
                 spent: NanoUsd::ZERO,
                 floor: None,
                 is_final: true,
-            });
+            };
+            self.outbox.lease(reporter.clone(), report);
         }
         if let Some(pending) = open.waits_for.and_then(|call| self.calls.remove(&call)) {
             let asked = matches!(pending.purpose, Purpose::Admit { asks: true } | Purpose::Lease);
             if let Some(n) = open.lease_number.filter(|_| asked) {
-                self.outbox.void(n);
+                self.outbox.void(reporter, n);
             }
         } else if let (Some(n), None) = (open.lease_number, &open.lease) {
             // It was asked for and the answer was no good: the grant may exist all the same.
-            self.outbox.void(n);
+            self.outbox.void(reporter, n);
         }
     }
 

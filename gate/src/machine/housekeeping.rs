@@ -22,6 +22,10 @@ impl Gate {
         if self.link.poll_is_due(now.monotonic_ms) {
             self.call_own(Purpose::Changes, now);
         }
+        // What waits to be reported must not wait for the next request.
+        if !self.outbox.is_empty() && self.link.registration_is_due(now.monotonic_ms) {
+            self.register_own(now);
+        }
         self.report(now);
         for _ in 0..self.unfinished.len().min(UNFINISHED_PER_TICK) {
             if let Some(call) = self.unfinished.pop_front() {
@@ -36,12 +40,13 @@ impl Gate {
     }
 
     fn report(&mut self, now: Now) {
-        let Some(session) = self.link.session.clone() else { return };
-        let Some(contents) = self.outbox.due(now.monotonic_ms) else { return };
+        let Some(current) = self.reporter() else { return };
+        let Some(contents) = self.outbox.due(now.monotonic_ms, &current) else { return };
         let id = self.pending(Purpose::Report, None, now);
+        let (holder, epoch) = contents.reporter;
         let message = ReportRequest {
-            holder: session.holder,
-            epoch: session.epoch,
+            holder,
+            epoch,
             leases: contents.leases,
             records: contents.records,
             void: contents.void,

@@ -8,6 +8,7 @@ use wire::v1::{
 use wire::{HolderId, LeaseId, NanoUsd};
 
 use super::{FilterError, Work};
+use crate::live::Effect;
 use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError};
 
 /// Grants disclaimed in one request: far more than a VM has call-outs in flight.
@@ -124,6 +125,9 @@ impl Work<'_> {
             let mut account = self.rows.account(&id)?.unwrap_or_default();
             account.apply(movement)?;
             self.rows.save_account(&id, &account)?;
+        }
+        if movement.handed_back > NanoUsd::ZERO {
+            self.effects.push(Effect::MoneyReturned);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The filter API: `/proxy/v1/…`, for holders of the filter token.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -15,8 +16,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 use wire::v1::{
-    AdmitReply, AdmitRequest, Catalogue, ChangesReply, LeaseReply, LeaseRequest, RegisterReply,
-    RegisterRequest, ReportReply, ReportRequest,
+    AdmitReply, AdmitRequest, Catalogue, ChangesReply, LeaseAnswer, LeaseReply, LeaseRequest,
+    Refusal, RegisterReply, RegisterRequest, ReportReply, ReportRequest,
 };
 use wire::{Epoch, HolderId, Revision};
 
@@ -29,6 +30,10 @@ const BODY_BYTES: usize = 1024 * 1024;
 
 /// The longest a poll is held: below the idle timeouts of common proxies (30 s and more).
 const WAIT_MOST: Duration = Duration::from_secs(25);
+
+/// How long a call waits for money that is only set aside for others. Short: the client's own
+/// request waits with it, and most calls end and report within it or not for long.
+const MONEY_WAIT: Duration = Duration::from_millis(250);
 
 type Answer<T> = Result<Json<T>, FilterProblem>;
 type Body = Result<Bytes, BytesRejection>;
@@ -65,13 +70,54 @@ async fn register(State(edge): State<Edge>, body: Body) -> Answer<RegisterReply>
 }
 
 async fn admit(State(edge): State<Edge>, body: Body) -> Answer<AdmitReply> {
-    let request: AdmitRequest = message(body)?;
-    Ok(Json(edge.write(move |work| work.admit(&request)).await?))
+    let request: Arc<AdmitRequest> = Arc::new(message(body)?);
+    let attempt = || {
+        let request = Arc::clone(&request);
+        edge.write(move |work| work.admit(&request))
+    };
+    let reply = until_money_returns(&edge, attempt, |reply| is_contended(&reply.lease));
+    Ok(Json(reply.await?))
 }
 
 async fn lease(State(edge): State<Edge>, body: Body) -> Answer<LeaseReply> {
-    let request: LeaseRequest = message(body)?;
-    Ok(Json(edge.write(move |work| work.lease(&request)).await?))
+    let request: Arc<LeaseRequest> = Arc::new(message(body)?);
+    let attempt = || {
+        let request = Arc::clone(&request);
+        edge.write(move |work| work.lease(&request))
+    };
+    let reply = until_money_returns(&edge, attempt, |reply| is_contended(&reply.answer));
+    Ok(Json(reply.await?))
+}
+
+fn is_contended(answer: &LeaseAnswer) -> bool {
+    matches!(answer, LeaseAnswer::Refused(Refusal::Contended { .. }))
+}
+
+/// Tries again whenever money comes back, until it is enough, something else is in the way, or
+/// [`MONEY_WAIT`] is over.
+async fn until_money_returns<T, F>(
+    edge: &Edge,
+    attempt: impl Fn() -> F,
+    is_contended: impl Fn(&T) -> bool,
+) -> Result<T, FilterError>
+where
+    F: Future<Output = Result<T, FilterError>>,
+{
+    let deadline = Instant::now() + MONEY_WAIT;
+    let mut stopping = edge.shared.stopping();
+    // Subscribed before the first look, so that no return falls between look and wait.
+    let mut returned = edge.shared.money_returned();
+    loop {
+        let reply = attempt().await?;
+        if !is_contended(&reply) {
+            return Ok(reply);
+        }
+        tokio::select! {
+            changed = returned.changed() => if changed.is_err() { return Ok(reply) },
+            _ = stopping.wait_for(|stopping| *stopping) => return Ok(reply),
+            () = tokio::time::sleep_until(deadline) => return Ok(reply),
+        }
+    }
 }
 
 async fn report(State(edge): State<Edge>, body: Body) -> Answer<ReportReply> {
