@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod configuration;
+mod documents;
 mod endings;
 mod ledger;
 mod passing;

@@ -1,0 +1,104 @@
+//! Every command in the documents does what it says it does.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use e2e::Fixture;
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// The commands of a document's console blocks, in order.
+fn commands(document: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(project().join(document)).unwrap();
+    let mut inside = false;
+    let mut commands = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            inside = line == "```console";
+        } else if inside && let Some(command) = line.strip_prefix("$ ") {
+            commands.push(command.to_owned());
+        }
+    }
+    commands
+}
+
+#[test]
+fn the_administration_guide_works_from_top_to_bottom() {
+    let fixture = Fixture::start(1).unwrap();
+    let commands = commands("docs/admin.md");
+    assert!(commands.len() >= 15, "the guide has lost its commands");
+    let tools = project().join("target/debug");
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
+    let script = format!("set -euo pipefail\n{}\n", commands.join("\n"));
+    let run = Command::new("bash")
+        .args(["-c", &script])
+        .env("PATH", path)
+        .env("TOLLGATE_ADMIN_URL", &fixture.stack.admin_url)
+        .env("TOLLGATE_ADMIN_TOKEN", fixture.stack.admin_token.as_deref().unwrap())
+        .env("GATEWAY", &fixture.stack.gateway_url)
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{out}\n{err}");
+    assert!(out.contains("nightly summariser"), "{out}");
+    assert!(out.contains("\"cost_usd\":"), "{out}");
+    fixture.assert_no_trap();
+}
+
+#[test]
+fn the_readme_names_commands_that_exist() {
+    let commands = commands("README.md");
+    let named: Vec<_> = commands
+        .iter()
+        .filter_map(|command| command.strip_prefix("cargo xtask ")?.split(' ').next())
+        .collect();
+    assert_eq!(named, ["demo", "test"], "the README promises two commands");
+    for command in named {
+        let help = Command::new(env!("CARGO"))
+            .args(["run", "--quiet", "--package", "xtask", "--", command, "--help"])
+            .current_dir(project())
+            .output()
+            .unwrap();
+        assert!(help.status.success(), "{command}: {}", String::from_utf8_lossy(&help.stderr));
+    }
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut documents = vec![project().join("README.md"), project().join("ARCHITECTURE.md")];
+    documents.extend(std::fs::read_dir(project().join("docs")).unwrap().map(|e| e.unwrap().path()));
+    for document in documents {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if !link.contains("://") {
+                let target = document.parent().unwrap().join(link);
+                assert!(target.exists(), "{}: {link}", document.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_code_in_the_error_page_and_no_other_is_used() {
+    let page = std::fs::read_to_string(project().join("docs/errors.md")).unwrap();
+    let source = std::fs::read_to_string(project().join("gate/src/refusal.rs")).unwrap()
+        + &std::fs::read_to_string(project().join("metering/src/request/mod.rs")).unwrap();
+    let table = page.split("| --- | --- | --- |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let is_code = |word: &&str| word.contains('_') && !word.ends_with("_error");
+    let documented: Vec<_> = table.split('`').skip(1).step_by(2).filter(is_code).collect();
+    for code in &documented {
+        if *code != "service_unavailable" {
+            assert!(source.contains(&format!("\"{code}\"")), "{code} is documented but unused");
+        }
+    }
+    let quoted = source.split('"').skip(1).step_by(2);
+    let shape = |word: &&str| {
+        word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    };
+    for code in quoted.filter(shape).filter(is_code) {
+        let internal = ["max_tokens", "max_completion_tokens", "stream_options"];
+        assert!(documented.contains(&code) || internal.contains(&code), "{code} is not documented");
+    }
+}
