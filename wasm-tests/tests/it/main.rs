@@ -1,0 +1,24 @@
+//! The one test binary: the host's own semantics, proven with small probes, and the filter as it
+//! ships.
+
+mod probe;
+
+mod admission;
+mod callouts;
+mod canned_server;
+mod chat;
+mod cost;
+mod flow;
+mod fuel_table;
+mod header_maps;
+mod lifecycle;
+mod local_replies;
+mod message_bodies;
+mod mounted_router;
+mod odd_orders;
+mod parity;
+mod process;
+mod refused_host_calls;
+mod script_filter;
+mod shared_state;
+mod with_server;
