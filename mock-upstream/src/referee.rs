@@ -1,0 +1,237 @@
+//! The count of what was asked and what was produced, kept apart from what is reported.
+//!
+//! Tokens are counted when they are handed to the socket: a stream that its client leaves counts
+//! only the deltas that were taken. Input counts when the answer begins, because by then a real
+//! provider has read the prompt. An error answer produces nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+
+use serde::Serialize;
+
+/// Requests kept for inspection; the oldest leave first. Enough for one test's traffic.
+pub const KEPT_REQUESTS: usize = 256;
+
+/// Bytes of each body that are kept: the whole of any body a test reads back, while 256 of them
+/// stay within 16 MiB.
+pub const KEPT_BODY_BYTES: usize = 64 * 1024;
+
+/// Distinct models counted apart; further ones count under `(other)`, so that hostile names cannot
+/// grow the table.
+pub const COUNTED_MODELS: usize = 256;
+
+/// A request as it arrived.
+#[derive(Debug, Clone, Serialize)]
+pub struct RecordedRequest {
+    /// HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Headers in the order of arrival; bytes that are not UTF-8 are replaced.
+    pub headers: Vec<(String, String)>,
+    /// The first [`KEPT_BODY_BYTES`] of the body; bytes that are not UTF-8 are replaced.
+    pub body: String,
+    /// Length of the whole body in bytes; `None` while it has not arrived to its end.
+    pub body_bytes: Option<usize>,
+}
+
+impl RecordedRequest {
+    /// A request of which only the head has arrived.
+    #[must_use]
+    pub fn head(method: &str, path: &str, headers: Vec<(String, String)>) -> Self {
+        Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            headers,
+            body: String::new(),
+            body_bytes: None,
+        }
+    }
+}
+
+/// Names a recorded request until the next reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival(u64);
+
+/// Counts of one model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ModelCount {
+    /// Answers that began.
+    pub requests: u64,
+    /// Input tokens of those answers.
+    pub prompt_tokens: u64,
+    /// Output tokens handed to the socket.
+    pub completion_tokens: u64,
+}
+
+/// Everything the referee has seen since the start or the last reset.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Counts {
+    /// Requests that arrived, of any kind.
+    pub requests: u64,
+    /// Chat answers that began (not the error answers).
+    pub answered: u64,
+    /// Chat answers that were handed to the socket to their end.
+    pub completed: u64,
+    /// Chat answers being written at this moment.
+    pub running: u64,
+    /// Input tokens over all models.
+    pub prompt_tokens: u64,
+    /// Output tokens over all models.
+    pub completion_tokens: u64,
+    /// The same by model.
+    pub by_model: BTreeMap<String, ModelCount>,
+}
+
+/// Keeps [`Counts`] and the last requests. Shared by all connections.
+#[derive(Debug, Default)]
+pub struct Referee {
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    counts: Counts,
+    /// With the number of each arrival, which outlives a reset so that none is taken for another.
+    recent: VecDeque<(u64, RecordedRequest)>,
+    next_arrival: u64,
+}
+
+impl Referee {
+    /// Notes that the head of a request arrived. The head alone counts, so that a request whose
+    /// body never came is seen too.
+    pub fn arrived(&self, request: RecordedRequest) -> Arrival {
+        let mut book = self.book();
+        book.counts.requests += 1;
+        if book.recent.len() >= KEPT_REQUESTS {
+            book.recent.pop_front();
+        }
+        let arrival = book.next_arrival;
+        book.next_arrival += 1;
+        book.recent.push_back((arrival, request));
+        Arrival(arrival)
+    }
+
+    /// Adds the body to a request that is still kept.
+    pub fn body_arrived(&self, arrival: Arrival, body: &[u8]) {
+        let mut book = self.book();
+        let found = book.recent.iter_mut().rev().find(|(number, _)| *number == arrival.0);
+        if let Some((_, request)) = found {
+            let kept = body.get(..KEPT_BODY_BYTES).unwrap_or(body);
+            request.body = String::from_utf8_lossy(kept).into_owned();
+            request.body_bytes = Some(body.len());
+        }
+    }
+
+    /// Notes that an answer begins: its input has been read.
+    pub fn began(&self, model: &str, prompt_tokens: u64) {
+        let mut book = self.book();
+        book.counts.answered += 1;
+        book.counts.running += 1;
+        book.counts.prompt_tokens += prompt_tokens;
+        let count = book.model(model);
+        count.requests += 1;
+        count.prompt_tokens += prompt_tokens;
+    }
+
+    /// Notes output tokens handed to the socket.
+    pub fn produced(&self, model: &str, completion_tokens: u64) {
+        let mut book = self.book();
+        book.counts.completion_tokens += completion_tokens;
+        book.model(model).completion_tokens += completion_tokens;
+    }
+
+    /// Notes the end of an answer, complete or not.
+    pub fn ended(&self, complete: bool) {
+        let mut book = self.book();
+        // A reset between begin and end leaves nothing to take away from.
+        book.counts.running = book.counts.running.saturating_sub(1);
+        if complete {
+            book.counts.completed += 1;
+        }
+    }
+
+    /// A copy of the counts.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.book().counts.clone()
+    }
+
+    /// The last `limit` requests, oldest first.
+    #[must_use]
+    pub fn recent(&self, limit: usize) -> Vec<RecordedRequest> {
+        let book = self.book();
+        let skip = book.recent.len().saturating_sub(limit);
+        book.recent.iter().skip(skip).map(|(_, request)| request.clone()).collect()
+    }
+
+    /// Forgets everything.
+    pub fn reset(&self) {
+        let mut book = self.book();
+        let next_arrival = book.next_arrival;
+        *book = Book { next_arrival, ..Book::default() };
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Counting cannot leave the book half written, so a poisoned lock is still good.
+        self.book.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn model(&mut self, model: &str) -> &mut ModelCount {
+        let models = &mut self.counts.by_model;
+        let name = if models.contains_key(model) || models.len() < COUNTED_MODELS {
+            model
+        } else {
+            "(other)"
+        };
+        models.entry(name.to_owned()).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str) -> RecordedRequest {
+        RecordedRequest::head("GET", path, Vec::new())
+    }
+
+    #[test]
+    fn only_the_last_requests_are_kept_and_all_are_counted() {
+        let referee = Referee::default();
+        for number in 0..KEPT_REQUESTS + 10 {
+            referee.arrived(request(&number.to_string()));
+        }
+        let recent = referee.recent(usize::MAX);
+        assert_eq!(recent.len(), KEPT_REQUESTS);
+        assert_eq!(recent[0].path, "10");
+        assert_eq!(referee.recent(1)[0].path, (KEPT_REQUESTS + 9).to_string());
+        assert_eq!(referee.counts().requests, KEPT_REQUESTS as u64 + 10);
+    }
+
+    #[test]
+    fn a_body_that_arrives_after_a_reset_is_not_given_to_another_request() {
+        let referee = Referee::default();
+        let before = referee.arrived(request("/before"));
+        referee.reset();
+        let after = referee.arrived(request("/after"));
+        referee.body_arrived(before, b"lost");
+        assert_eq!(referee.recent(1)[0].body_bytes, None);
+        referee.body_arrived(after, b"kept");
+        assert_eq!(referee.recent(1)[0].body, "kept");
+    }
+
+    #[test]
+    fn models_beyond_the_bound_share_one_row() {
+        let referee = Referee::default();
+        for number in 0..COUNTED_MODELS + 5 {
+            referee.began(&number.to_string(), 1);
+        }
+        let counts = referee.counts();
+        assert_eq!(counts.by_model.len(), COUNTED_MODELS + 1);
+        assert_eq!(counts.by_model["(other)"].prompt_tokens, 5);
+        assert_eq!(counts.prompt_tokens, COUNTED_MODELS as u64 + 5);
+    }
+}

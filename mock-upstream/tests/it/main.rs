@@ -1,0 +1,5 @@
+//! The mock upstream over real sockets: what its clients see, and whether its count agrees.
+
+mod answers;
+mod faults;
+mod server;

@@ -1,0 +1,44 @@
+//! `cargo xtask bench`: figures as ratios between variants that are measured side by side in one
+//! run, since the machine's own speed moves more than what is measured.
+
+mod filter;
+mod filter_report;
+mod fuel;
+mod load;
+mod process_cpu;
+
+use clap::Subcommand;
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub struct BenchArguments {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Instructions and host calls per request in the wasm machine; the same on every run.
+    Fuel {
+        /// Passed on to the measuring program.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Real Envoy, one worker: no filter, native filters, a filter that does nothing, Tollgate.
+    Filter(filter::FilterArguments),
+}
+
+/// Runs one benchmark, or all of them.
+///
+/// # Errors
+/// When a part does not start or answers wrongly.
+pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
+    match &arguments.what {
+        Some(What::Fuel { arguments }) => fuel::run(arguments),
+        Some(What::Filter(arguments)) => filter::run(arguments),
+        None => {
+            fuel::run(&[])?;
+            filter::run(&filter::FilterArguments::default())
+        }
+    }
+}

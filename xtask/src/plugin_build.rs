@@ -1,0 +1,67 @@
+//! The filter as it ships: `target/tollgate/tollgate.wasm`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use sha2::{Digest, Sha256};
+
+use crate::run_command::run;
+use crate::wasm_toolchain::{TARGET, WasmToolchain};
+use crate::workspace;
+
+/// A built filter.
+#[derive(Debug, Clone)]
+pub struct BuiltPlugin {
+    /// The module.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the module, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Builds the filter and puts it at `target/tollgate/tollgate.wasm`. Callers in several processes
+/// wait for each other; when nothing has changed this takes well under a second.
+///
+/// # Errors
+/// When no toolchain can be had, or the build fails.
+pub fn build() -> anyhow::Result<BuiltPlugin> {
+    let _one_at_a_time = workspace::lock("build-plugin")?;
+    let toolchain = WasmToolchain::find()?;
+    let mut command = toolchain.cargo("build");
+    command.current_dir(workspace::root()).args(["--package", "plugin", "--profile", "wasm"]);
+    quiet_unless_terminal(&mut command);
+    run(&mut command, "building the filter")?;
+
+    let built = toolchain.target_dir().join(TARGET).join("wasm").join("plugin.wasm");
+    let module = std::fs::read(&built).with_context(|| {
+        format!("the build left no {}; is the package `plugin` a cdylib?", built.display())
+    })?;
+    let path = workspace::work_dir()?.join("tollgate.wasm");
+    replace(&path, &module)?;
+    Ok(BuiltPlugin {
+        path,
+        bytes: u64::try_from(module.len()).unwrap_or(u64::MAX),
+        sha256: hex::encode(Sha256::digest(&module)),
+    })
+}
+
+/// Writes beside the destination and renames, so that an Envoy that is starting never reads half a
+/// module. An unchanged module keeps its file.
+fn replace(path: &Path, module: &[u8]) -> anyhow::Result<()> {
+    if std::fs::read(path).is_ok_and(|present| present == module) {
+        return Ok(());
+    }
+    let fresh = path.with_extension("wasm.new");
+    std::fs::write(&fresh, module).with_context(|| format!("cannot write {}", fresh.display()))?;
+    std::fs::rename(&fresh, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Cargo's progress helps a person who waits and only fills a log.
+pub fn quiet_unless_terminal(command: &mut Command) {
+    use std::io::IsTerminal;
+    if !std::io::stderr().is_terminal() {
+        command.arg("--quiet");
+    }
+}
