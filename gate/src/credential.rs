@@ -50,9 +50,17 @@ pub fn find(headers: &Headers) -> Result<KeyDigest, NoCredential> {
     }
 }
 
-/// Whether a request header must not reach the upstream.
+/// Names of a request's header fields that must not reach the upstream, each once.
 #[must_use]
-pub fn is_private(name: &[u8]) -> bool {
+pub fn private_headers(headers: &Headers) -> Vec<Vec<u8>> {
+    let mut names: Vec<Vec<u8>> =
+        headers.iter().map(|(name, _)| name).filter(|name| is_private(name)).cloned().collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn is_private(name: &[u8]) -> bool {
     KEY_HEADERS.contains(&name)
         || OTHER_SECRETS.contains(&name)
         || name.starts_with(RESERVED_PREFIX)

@@ -22,6 +22,9 @@ pub struct Now {
     pub monotonic_ms: u64,
     /// Milliseconds since 1970 UTC: for expiry dates and records only.
     pub wall_ms: u64,
+    /// Both clocks could be read. Otherwise they show an earlier time, under which nothing that
+    /// is only good for a time may be used.
+    pub is_exact: bool,
 }
 
 /// What happened.
@@ -79,6 +82,11 @@ pub enum Input<'a> {
         /// The body.
         body: &'a [u8],
     },
+    /// The host has refused an edit of this request that was to go on: it must not go on.
+    EditRefused {
+        /// The stream.
+        stream: StreamId,
+    },
     /// The stream is over, however it ended. Repeating it is harmless.
     End {
         /// The stream.
@@ -116,6 +124,8 @@ pub enum Output {
     EditRequestBody {
         /// The stream.
         stream: StreamId,
+        /// Length of the body that was read; edits of any other body make no sense.
+        length: usize,
         /// Edits by offset, sorted and apart from each other.
         edits: Vec<BodyEdit>,
     },
@@ -154,6 +164,37 @@ pub enum Output {
     },
     /// Call the policy server.
     Call(Call),
+}
+
+impl Output {
+    /// The stream that it is about.
+    #[must_use]
+    pub fn stream(&self) -> Option<StreamId> {
+        match self {
+            Self::Call(call) => call.stream,
+            Self::Reply { stream, .. }
+            | Self::SetRequestHeader { stream, .. }
+            | Self::RemoveRequestHeader { stream, .. }
+            | Self::EditRequestBody { stream, .. }
+            | Self::DropRequestBody { stream }
+            | Self::Resume { stream }
+            | Self::SetResponseHeader { stream, .. }
+            | Self::RemoveResponseHeader { stream, .. }
+            | Self::ReplaceResponseBody { stream, .. } => Some(*stream),
+        }
+    }
+
+    /// Without it the request would reach the upstream as it must not: with a client's credential,
+    /// or able to cost more than was reserved. A host that refuses it is told to the machine.
+    #[must_use]
+    pub fn is_vital(&self) -> bool {
+        matches!(
+            self,
+            Self::SetRequestHeader { .. }
+                | Self::RemoveRequestHeader { .. }
+                | Self::EditRequestBody { .. }
+        )
+    }
 }
 
 /// A call-out to the policy server.

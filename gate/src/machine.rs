@@ -13,7 +13,7 @@ use wire::{Nonce, RequestId};
 
 use crate::catalogue::Models;
 use crate::config::Config;
-use crate::exchange::{Answer, Body, Exchange, Stage};
+use crate::exchange::{Answer, Body, Exchange, Open, Stage};
 use crate::io::{CallId, Headers, Input, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::KeyCache;
 use crate::link::Link;
@@ -160,6 +160,7 @@ impl Gate {
             Input::CallDone { call, status, body } => {
                 self.call_done(call, status, body, now, memory);
             }
+            Input::EditRefused { stream } => self.edit_refused(stream, now, memory),
             Input::End { stream } => self.end(stream, now, memory),
         }
     }
@@ -209,18 +210,30 @@ impl Gate {
         match Exchange::begin(request, headers, now) {
             Ok(exchange) => {
                 self.streams.insert(stream, exchange);
-                // An empty body is read like any other, and found not to be JSON. Hosts whose
-                // word on this cannot be trusted show the body later all the same.
+                // An empty body is read like any other, and found not to be JSON.
                 let most = self.config.body_bytes;
-                if end && let Some(Stage::Open(open)) = self.stage(stream) {
+                if Open::head_is_all(headers, end)
+                    && let Some(Stage::Open(open)) = self.stage(stream)
+                {
                     open.body_complete(&[], most);
                 }
                 self.advance(stream, now, memory);
+                self.strip(stream, headers);
             }
             Err(refused) => {
                 let (exchange, refusal) = *refused;
                 self.streams.insert(stream, exchange);
                 self.reply(stream, &refusal);
+            }
+        }
+    }
+
+    /// Removes what the upstream must not see before the request waits for anything: on a host
+    /// that lets a paused request slip, it slips without a credential.
+    fn strip(&mut self, stream: StreamId, headers: &Headers) {
+        if matches!(self.stage(stream), Some(Stage::Open(_) | Stage::Running(_))) {
+            for name in crate::credential::private_headers(headers) {
+                self.outputs.push_back(Output::RemoveRequestHeader { stream, name });
             }
         }
     }

@@ -113,18 +113,30 @@ pub(crate) fn commit(
         match admitted {
             Ok(found) => note(&mut standings, found),
             Err(refusal) => {
-                for done in groups.iter().take(index) {
-                    // A swap that cannot be undone leaves a count too many, never one too few.
-                    let _: Result<(), Refusal> = change(memory, done.subject, now_ms, |counter| {
-                        counter.take_back(&done.limits, call, now_ms);
-                        Ok(())
-                    });
-                }
+                let done = groups.get(..index).unwrap_or_default();
+                take_back(memory, done, call, now_ms, now_ms);
                 return Err(refusal);
             }
         }
     }
     Ok(standings)
+}
+
+/// Undoes an admission at `admitted_ms` that led to nothing. A swap that cannot be undone leaves a
+/// count too many, never one too few.
+pub(crate) fn take_back(
+    memory: &mut dyn SharedMemory,
+    groups: &[Group],
+    call: Call,
+    admitted_ms: u64,
+    now_ms: u64,
+) {
+    for group in groups {
+        let _: Result<(), Refusal> = change(memory, group.subject, now_ms, |counter| {
+            counter.take_back(&group.limits, call, admitted_ms);
+            Ok(())
+        });
+    }
 }
 
 /// Ends the call in every window that it was counted in. Returns the groups that could not be

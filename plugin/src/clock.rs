@@ -16,19 +16,29 @@ const REFRESH_MS: u64 = 1_000;
 #[derive(Debug, Default)]
 pub struct Clock {
     /// Wall and monotonic time when both were read last.
-    read: Cell<Option<(u64, u64)>>,
+    read: Cell<(u64, u64)>,
+    /// The last monotonic time.
+    last_ms: Cell<u64>,
 }
 
 impl Clock {
-    /// The time now. A host without a clock gives time zero, at which no session is usable.
+    /// The time now. Where a clock cannot be read it is the last known time, marked as such.
     pub fn now(&self) -> Now {
-        let monotonic_ms = host::clock_ns(MONOTONIC).unwrap_or(0) / 1_000_000;
-        let recent = self.read.get().filter(|(_, at)| monotonic_ms.wrapping_sub(*at) < REFRESH_MS);
-        let (wall_ms, at_ms) = recent.unwrap_or_else(|| {
-            let wall_ms = host::clock_ns(WALL).unwrap_or(0) / 1_000_000;
-            self.read.set(Some((wall_ms, monotonic_ms)));
-            (wall_ms, monotonic_ms)
-        });
-        Now { monotonic_ms, wall_ms: wall_ms.saturating_add(monotonic_ms.saturating_sub(at_ms)) }
+        let monotonic = host::clock_ns(MONOTONIC).map(|nanos| nanos / 1_000_000);
+        let monotonic_ms = monotonic.unwrap_or(self.last_ms.get());
+        self.last_ms.set(monotonic_ms);
+        let (mut wall_ms, mut at_ms) = self.read.get();
+        let mut is_exact = monotonic.is_ok();
+        if monotonic_ms.wrapping_sub(at_ms) >= REFRESH_MS || at_ms == 0 {
+            match host::clock_ns(WALL) {
+                Ok(nanos) => {
+                    (wall_ms, at_ms) = (nanos / 1_000_000, monotonic_ms);
+                    self.read.set((wall_ms, at_ms));
+                }
+                Err(_) => is_exact = false,
+            }
+        }
+        let wall_ms = wall_ms.saturating_add(monotonic_ms.saturating_sub(at_ms));
+        Now { monotonic_ms, wall_ms, is_exact }
     }
 }

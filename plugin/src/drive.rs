@@ -57,16 +57,25 @@ impl Vm {
         let Ok(mut gate) = self.gate.try_borrow_mut() else { return };
         gate.handle(now, &mut SharedData, input);
         while let Some(output) = gate.next_output() {
-            if let Some(call) = self.perform(active, output) {
-                let failed = Input::CallDone { call, status: None, body: &[] };
-                gate.handle(now, &mut SharedData, failed);
+            let refused_edit = output.stream().filter(|_| output.is_vital());
+            match self.perform(active, output) {
+                Done::Yes => {}
+                Done::CallFailed(call) => {
+                    let failed = Input::CallDone { call, status: None, body: &[] };
+                    gate.handle(now, &mut SharedData, failed);
+                }
+                Done::Refused => {
+                    if let Some(stream) = refused_edit {
+                        gate.handle(now, &mut SharedData, Input::EditRefused { stream });
+                    }
+                }
             }
         }
     }
 
     /// Whether the request must wait.
     pub fn holds(&self, stream: u32) -> bool {
-        self.gate.try_borrow().is_ok_and(|gate| gate.holds(StreamId(stream)))
+        !self.gate.try_borrow().is_ok_and(|gate| !gate.holds(StreamId(stream)))
     }
 
     /// Whether the response body is to be read.
@@ -88,21 +97,19 @@ impl Vm {
         self.drive(active, Input::CallDone { call, status, body: &body });
     }
 
-    /// Carries out one output. Returns the call that could not be made.
-    fn perform(&self, active: u32, output: Output) -> Option<CallId> {
+    /// Carries out one output.
+    fn perform(&self, active: u32, output: Output) -> Done {
         match output {
-            Output::Call(call) => {
-                return match host::dispatch_http_call(&call) {
-                    Ok(token) => {
-                        self.calls.borrow_mut().insert(token, call.id);
-                        None
-                    }
-                    Err(status) => {
-                        log::warn!("{call:?} could not be made: status {}", status.0);
-                        Some(call.id)
-                    }
-                };
-            }
+            Output::Call(call) => match host::dispatch_http_call(&call) {
+                Ok(token) => {
+                    self.calls.borrow_mut().insert(token, call.id);
+                    Done::Yes
+                }
+                Err(status) => {
+                    log::warn!("{call:?} could not be made: status {}", status.0);
+                    Done::CallFailed(call.id)
+                }
+            },
             Output::Reply { stream, reply } => {
                 on(active, stream, || host::send_local_response(&reply, "tollgate"))
             }
@@ -112,8 +119,11 @@ impl Vm {
             Output::RemoveRequestHeader { stream, name } => {
                 on(active, stream, || host::remove_header(Map::Request, &name))
             }
-            Output::EditRequestBody { stream, edits } => on(active, stream, || {
+            Output::EditRequestBody { stream, length, edits } => on(active, stream, || {
                 let body = host::buffer(Buffer::RequestBody)?;
+                if body.len() != length {
+                    return Err(host::MALFORMED);
+                }
                 host::replace_buffer(Buffer::RequestBody, &gate::apply_edits(&body, &edits))
             }),
             Output::DropRequestBody { stream } => {
@@ -130,22 +140,33 @@ impl Vm {
                 on(active, stream, || host::replace_buffer(Buffer::ResponseBody, &bytes))
             }
         }
-        None
     }
 }
 
+/// What became of an output.
+enum Done {
+    Yes,
+    CallFailed(CallId),
+    Refused,
+}
+
 /// Does something to a stream, which need not be the active context.
-fn on(active: u32, stream: StreamId, act: impl FnOnce() -> Result<(), host::Status>) {
+fn on(active: u32, stream: StreamId, act: impl FnOnce() -> Result<(), host::Status>) -> Done {
     let elsewhere = stream.0 != active;
     if elsewhere && host::set_effective_context(stream.0).is_err() {
         // The stream is gone; its end has been or will be told.
-        return;
+        return Done::Refused;
     }
-    if let Err(status) = act() {
-        log::warn!("a host call failed with status {}", status.0);
-    }
+    let done = match act() {
+        Ok(()) => Done::Yes,
+        Err(status) => {
+            log::warn!("a host call failed with status {}", status.0);
+            Done::Refused
+        }
+    };
     if elsewhere {
         // The active context exists: the host is calling it.
         let _ = host::set_effective_context(active);
     }
+    done
 }

@@ -14,8 +14,9 @@ pub struct Status(pub u32);
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const CAS_MISMATCH: u32 = 8;
-/// Hosts without our own error: a value that no host returns.
-const MALFORMED: Status = Status(u32::MAX);
+/// A value that no host returns.
+/// Bytes of another length or shape than the host has announced.
+pub const MALFORMED: Status = Status(u32::MAX);
 /// Longest buffer that is asked for; some hosts refuse lengths above `i32::MAX`.
 const LONGEST_BUFFER: usize = i32::MAX as usize;
 

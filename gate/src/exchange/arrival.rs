@@ -25,13 +25,6 @@ impl Exchange {
         let path = value(headers, b":path").unwrap_or_default();
         let route = Route::of(method, path).ok_or_else(|| refused(Refusal::UnknownEndpoint))?;
         let digest = credential::find(headers).map_err(|why| refused(Refusal::Credential(why)))?;
-        let mut private_headers: Vec<Vec<u8>> = headers
-            .iter()
-            .map(|(name, _)| name)
-            .filter(|name| credential::is_private(name))
-            .cloned()
-            .collect();
-        private_headers.dedup();
         let coding = |name: &[u8]| {
             headers.iter().any(|(other, value)| {
                 other == name && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
@@ -41,7 +34,6 @@ impl Exchange {
         let open = Open {
             route,
             digest,
-            private_headers,
             has_content_length: value(headers, b"content-length").is_some(),
             is_compressed: coding(b"content-encoding"),
             body,
@@ -66,6 +58,16 @@ impl Open {
             self.body = Body::TooLarge;
         }
         too_large
+    }
+
+    /// The head says that no body follows. Some hosts say so of every request, so the host's word
+    /// counts only where the head does not announce a body.
+    pub(crate) fn head_is_all(headers: &Headers, end: bool) -> bool {
+        let announced = headers.iter().any(|(name, value)| {
+            name == b"transfer-encoding"
+                || (name == b"content-length" && value.trim_ascii() != b"0")
+        });
+        end && !announced
     }
 
     /// The whole body is there.

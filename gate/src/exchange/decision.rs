@@ -226,6 +226,7 @@ fn admit(
         standings,
         streamed: request.stream,
         wants_stream_usage: request.wants_stream_usage,
+        admitted_ms: now_ms,
         status: 0,
         answer: Answer::NotYet,
         began_ms: open.began_ms,

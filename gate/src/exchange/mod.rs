@@ -48,8 +48,6 @@ pub(crate) enum Stage {
 pub(crate) struct Open {
     pub(crate) route: Route,
     pub(crate) digest: KeyDigest,
-    /// Names of header fields that must not reach the upstream.
-    pub(crate) private_headers: Vec<Vec<u8>>,
     pub(crate) has_content_length: bool,
     pub(crate) is_compressed: bool,
     pub(crate) body: Body,
@@ -94,6 +92,8 @@ pub(crate) struct Running {
     pub(crate) standings: crate::windows::Standings,
     pub(crate) streamed: bool,
     pub(crate) wants_stream_usage: bool,
+    /// When the windows counted it, in monotonic milliseconds.
+    pub(crate) admitted_ms: u64,
     pub(crate) status: u16,
     pub(crate) answer: Answer,
     pub(crate) began_ms: u64,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use metering::request::{Edits, OutputField, edited_length};
 use wire::v1::{Ask, LeaseReport, Refusal as LeaseRefusal};
-use wire::{NanoUsd, RequestId};
+use wire::{LeaseId, NanoUsd, RequestId};
 
 use super::Gate;
 use crate::exchange::{Body, Forward, Knowledge, Open, Stage, Verdict, ask, check_key, decide};
@@ -14,7 +14,7 @@ use crate::model_list;
 use crate::policy_calls::Purpose;
 use crate::refusal::Refusal;
 use crate::route::Route;
-use crate::windows::{Standing, Standings};
+use crate::windows::{self, Standing, Standings};
 
 /// What an open request does next.
 enum Step {
@@ -70,7 +70,7 @@ impl Gate {
         now: Now,
         memory: &mut dyn SharedMemory,
     ) -> Step {
-        let usable = self.link.usable(now.monotonic_ms).is_some();
+        let usable = now.is_exact && self.link.usable(now.monotonic_ms).is_some();
         let known = if usable { self.keys.get(&open.digest) } else { None };
         // Until the body is there, only a key that is known to be bad decides anything.
         if matches!(open.body, Body::Coming) {
@@ -117,18 +117,43 @@ impl Gate {
         listed.map_or_else(Step::Refuse, Step::Reply)
     }
 
+    /// The host has refused an edit: the request is answered here, and nothing is charged.
+    pub(super) fn edit_refused(
+        &mut self,
+        stream: StreamId,
+        now: Now,
+        memory: &mut dyn SharedMemory,
+    ) {
+        let Some(exchange) = self.streams.get_mut(&stream) else { return };
+        match std::mem::replace(&mut exchange.stage, Stage::Answered) {
+            Stage::Answered => return,
+            Stage::Open(open) => self.abandon(&open),
+            Stage::Running(running) => {
+                if let Some(lease) = running.lease {
+                    self.hand_back(lease);
+                }
+                let call = running.window_call;
+                let now_ms = now.monotonic_ms;
+                windows::take_back(memory, &running.groups, call, running.admitted_ms, now_ms);
+            }
+        }
+        // What was still to be done for the request must not be done, above all not letting it go.
+        self.outputs.retain(|output| output.stream() != Some(stream));
+        self.reply(stream, &Refusal::PolicyUnavailable);
+    }
+
+    fn hand_back(&mut self, lease: LeaseId) {
+        let report = LeaseReport { lease, spent: NanoUsd::ZERO, floor: None, is_final: true };
+        let reporter = self.reporter();
+        self.outbox.lease(reporter, report);
+    }
+
     /// A request ends without going to the upstream: money that it was given goes back.
     pub(super) fn abandon(&mut self, open: &Open) {
-        let reporter = self.reporter();
         if let Some(grant) = open.grant() {
-            let report = LeaseReport {
-                lease: grant.lease.clone(),
-                spent: NanoUsd::ZERO,
-                floor: None,
-                is_final: true,
-            };
-            self.outbox.lease(reporter.clone(), report);
+            self.hand_back(grant.lease.clone());
         }
+        let reporter = self.reporter();
         if let Some(pending) = open.waits_for.and_then(|call| self.calls.remove(&call)) {
             let asked = matches!(pending.purpose, Purpose::Admit { asks: true } | Purpose::Lease);
             if let Some(n) = open.lease_number.filter(|_| asked) {
@@ -143,9 +168,6 @@ impl Gate {
     fn forward(&mut self, stream: StreamId, open: &Open, forward: Forward, request: &RequestId) {
         let Forward { running, output_limit, model_is_alias, writes_max_completion_tokens } =
             forward;
-        for name in &open.private_headers {
-            self.outputs.push_back(Output::RemoveRequestHeader { stream, name: name.clone() });
-        }
         let policy = Rc::clone(&running.policy);
         let mut set = |name: &str, value: &str| {
             let (name, value) = (name.to_owned(), value.to_owned());
@@ -172,7 +194,7 @@ impl Gate {
                 if open.has_content_length {
                     set("content-length", &edited_length(length, &edits).to_string());
                 }
-                self.outputs.push_back(Output::EditRequestBody { stream, edits });
+                self.outputs.push_back(Output::EditRequestBody { stream, length, edits });
             }
         }
         let resumes = open.waited;

@@ -37,7 +37,7 @@ impl Native {
         Self {
             gate: Gate::new(config, token, [7; 32]),
             memory: ProcessMemory::default(),
-            now: Now { monotonic_ms: 0, wall_ms: 0 },
+            now: Now { monotonic_ms: 0, wall_ms: 0, is_exact: true },
             calls: VecDeque::new(),
             requests: HashMap::new(),
             head: Vec::new(),
@@ -88,7 +88,7 @@ impl Native {
                 let request = self.requests.entry(stream.0).or_default();
                 request.headers.retain(|(other, _)| *other != name);
             }
-            Output::EditRequestBody { stream, edits } => {
+            Output::EditRequestBody { stream, edits, .. } => {
                 let request = self.requests.entry(stream.0).or_default();
                 request.body = apply_edits(&request.body, &edits);
             }
@@ -137,7 +137,7 @@ fn bytes(headers: Vec<(String, Vec<u8>)>) -> Headers {
 
 impl Filter for Native {
     fn clock(&mut self, millis: u64) {
-        self.now = Now { monotonic_ms: millis, wall_ms: millis };
+        self.now = Now { monotonic_ms: millis, wall_ms: millis, is_exact: true };
     }
 
     fn tick(&mut self) {

@@ -10,13 +10,38 @@ use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
 enum Event {
-    Request { stream: u32, key: u8, get: bool, end: bool },
-    Grows { stream: u32, size: usize },
-    Body { stream: u32, kind: u8 },
-    Answer { which: usize, kind: u8 },
-    Head { stream: u32, kind: u8 },
-    Data { stream: u32, kind: u8, end: bool },
-    End { stream: u32 },
+    Request {
+        stream: u32,
+        key: u8,
+        get: bool,
+        end: bool,
+    },
+    Grows {
+        stream: u32,
+        size: usize,
+    },
+    Body {
+        stream: u32,
+        kind: u8,
+    },
+    Answer {
+        which: usize,
+        kind: u8,
+    },
+    Head {
+        stream: u32,
+        kind: u8,
+    },
+    Data {
+        stream: u32,
+        kind: u8,
+        end: bool,
+    },
+    End {
+        stream: u32,
+    },
+    /// The clocks cannot be read for the next event.
+    ClockFails,
     Tick,
     Wait(u64),
     LoseSwaps(u32),
@@ -34,6 +59,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         3 => (stream.clone(), 0u8..4, any::<bool>())
             .prop_map(|(stream, kind, end)| Event::Data { stream, kind, end }),
         2 => stream.prop_map(|stream| Event::End { stream }),
+        1 => Just(Event::ClockFails),
         2 => Just(Event::Tick),
         1 => prop_oneof![0u64..100, 0u64..90_000].prop_map(Event::Wait),
         1 => (0u32..12).prop_map(Event::LoseSwaps),
@@ -183,11 +209,14 @@ fn run(events: Vec<Event>) {
     let config = gate::config::parse(config).unwrap();
     let mut gate = Gate::new(config, Token::new(&"t".repeat(40)).unwrap(), [3; 32]);
     let mut world = World::default();
-    let mut now = Now { monotonic_ms: 1000, wall_ms: 1000 };
+    let mut now = Now { monotonic_ms: 1000, wall_ms: 1000, is_exact: true };
+    let mut clock_fails = false;
     let closing = (1..4).map(|stream| Event::End { stream });
     for event in events.into_iter().chain(closing) {
         let mut touched = None;
+        now.is_exact = !std::mem::take(&mut clock_fails);
         match event {
+            Event::ClockFails => clock_fails = true,
             Event::Request { stream, key, get, end } => {
                 world.over(stream);
                 let headers = request(key, get);
@@ -241,7 +270,8 @@ fn run(events: Vec<Event>) {
             }
             Event::Tick => gate.handle(now, &mut world.memory, Input::Tick),
             Event::Wait(ms) => {
-                now = Now { monotonic_ms: now.monotonic_ms + ms, wall_ms: now.wall_ms + ms };
+                now.monotonic_ms += ms;
+                now.wall_ms += ms;
             }
             Event::LoseSwaps(swaps) => world.memory.lose_swaps = swaps,
         }
@@ -252,6 +282,7 @@ fn run(events: Vec<Event>) {
         }
     }
     assert_eq!(gate.open_streams(), 0, "a stream was left behind");
+    now.is_exact = true;
     settle(&mut gate, &mut world, now);
     assert_eq!(world.recorded.len() as u32, world.went_on, "calls and records differ");
 }

@@ -222,25 +222,9 @@ fn every_trouble(judge: impl Fn(&str, &Trouble) -> bool) -> Vec<String> {
     found
 }
 
-/// Of these two the filter makes too little when they are refused; see the test below.
-fn is_of_refused_edit_or_clock(name: &str, trouble: &Trouble) -> bool {
-    match trouble {
-        Trouble::Altered(_) => true,
-        Trouble::Unadmitted(_) => name == "clock_time_get",
-        Trouble::Stuck | Trouble::Failed(_) => false,
-    }
-}
-
 #[test]
 fn a_refused_host_call_neither_traps_nor_opens_nor_blocks_for_ever() {
-    let found = every_trouble(|name, trouble| !is_of_refused_edit_or_clock(name, trouble));
-    assert!(found.is_empty(), "{}:\n{}", found.len(), found.join("\n"));
-}
-
-#[test]
-#[ignore = "the filter lets a request go on although an edit of it was refused"]
-fn a_refused_edit_keeps_the_request_and_a_refused_clock_the_window() {
-    let found = every_trouble(is_of_refused_edit_or_clock);
+    let found = every_trouble(|_, _| true);
     assert!(found.is_empty(), "{}:\n{}", found.len(), found.join("\n"));
 }
 

@@ -16,7 +16,6 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
     let mut command = Command::new(workspace::cargo());
     command.current_dir(workspace::root()).args([
         "run",
-        "--release",
         "--package",
         "wasm-tests",
         "--bin",
