@@ -29,6 +29,13 @@ pub(crate) enum Purpose {
     Report,
 }
 
+impl Purpose {
+    /// Whether the call asks for money.
+    pub(crate) fn asks(self) -> bool {
+        matches!(self, Self::Admit { asks: true } | Self::Lease)
+    }
+}
+
 /// What came of a call.
 pub(crate) enum Answered<T> {
     /// An answer of the expected kind.

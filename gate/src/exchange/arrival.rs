@@ -41,6 +41,8 @@ impl Exchange {
             calls_left: MOST_CALLS,
             lease_number: None,
             lease: None,
+            asked: None,
+            ask_is_open: false,
             began_ms: now.monotonic_ms,
             began_unix_ms: now.wall_ms,
             failures: 0,

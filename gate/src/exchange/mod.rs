@@ -10,7 +10,7 @@ use std::rc::Rc;
 use metering::charge::Admitted;
 use metering::request::ChatRequest;
 use metering::window::Call as WindowCall;
-use wire::v1::{Grant, KeyPolicy, LeaseAnswer};
+use wire::v1::{Ask, Grant, KeyPolicy, LeaseAnswer};
 use wire::{CatalogueVersion, KeyDigest, LeaseId, ModelName, NanoUsd, RequestId};
 
 use crate::io::CallId;
@@ -57,6 +57,12 @@ pub(crate) struct Open {
     /// Number of its lease, once one was asked for.
     pub(crate) lease_number: Option<u64>,
     pub(crate) lease: Option<LeaseAnswer>,
+    /// What was asked for under this number. Another ask needs another number: repeating one
+    /// answers the lease of the first ask.
+    pub(crate) asked: Option<Box<Ask>>,
+    /// Some ask under this number was not answered, or its answer was discarded: it may still be
+    /// granted, so the number must be disclaimed unless the lease is used.
+    pub(crate) ask_is_open: bool,
     pub(crate) began_ms: u64,
     pub(crate) began_unix_ms: u64,
     /// Calls to the server that failed.

@@ -35,9 +35,8 @@ impl Gate {
         now: Now,
     ) -> CallId {
         let id = self.pending(purpose, Some(stream), now);
-        if ask.is_some() && open.lease_number.is_none() {
-            self.next_lease += 1;
-            open.lease_number = Some(self.next_lease);
+        if ask.is_some() {
+            self.number_the_ask(open, ask.as_deref());
         }
         let n = open.lease_number.unwrap_or(0);
         let caller = Caller { server: &self.config.server, token: &self.token };
@@ -80,6 +79,20 @@ impl Gate {
         };
         self.outputs.push_back(Output::Call(call));
         id
+    }
+
+    /// The same ask keeps its number, another one gets a new one.
+    fn number_the_ask(&mut self, open: &mut Open, ask: Option<&Ask>) {
+        if open.lease_number.is_some() && open.asked.as_deref() == ask {
+            return;
+        }
+        if open.ask_is_open {
+            self.disclaim(open);
+            open.ask_is_open = false;
+        }
+        self.next_lease += 1;
+        open.lease_number = Some(self.next_lease);
+        open.asked = ask.cloned().map(Box::new);
     }
 
     fn register_call(&self, id: CallId, stream: Option<StreamId>) -> crate::io::Call {
@@ -157,9 +170,12 @@ impl Gate {
             // A grant of a holder that is no more is void by itself.
             open.lease = None;
             open.lease_number = None;
+            open.ask_is_open = false;
         }
         if let Effect::Failed = effect {
             open.failures += 1;
+            // It may be on its way all the same, and be granted after all.
+            open.ask_is_open |= pending.purpose.asks();
         }
         let hopeless = open.failures > 1;
         if hopeless {
@@ -189,6 +205,7 @@ impl Gate {
             }),
             Purpose::Admit { asks } => self.read_or(status, body, |gate, reply: AdmitReply| {
                 if !gate.is_current(reply.epoch, reply.revision) {
+                    open.ask_is_open |= asks;
                     return;
                 }
                 let policy = match reply.key {
@@ -201,6 +218,8 @@ impl Gate {
             Purpose::Lease => self.read_or(status, body, |gate, reply: LeaseReply| {
                 if gate.is_current(reply.epoch, reply.revision) {
                     gate.take_lease(open, Some(reply.answer));
+                } else {
+                    open.ask_is_open = true;
                 }
             }),
             Purpose::Report => Effect::GoOn,

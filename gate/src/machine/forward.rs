@@ -23,6 +23,8 @@ enum Step {
     Reply(crate::io::Reply),
     Refuse(Refusal),
     Forward(Box<Forward>),
+    /// Prices have changed since the lease was asked for: it may be too small.
+    ReturnLease,
 }
 
 impl Gate {
@@ -54,6 +56,15 @@ impl Gate {
                 self.reply(stream, &refusal);
             }
             Step::Forward(forward) => self.forward(stream, &open, *forward, &request),
+            Step::ReturnLease => {
+                self.abandon(&open);
+                open.lease = None;
+                open.lease_number = None;
+                open.ask_is_open = false;
+                self.put_back(stream, open);
+                // Not for ever: the next step is a call, of which each request has only some.
+                self.advance(stream, now, memory);
+            }
         }
     }
 
@@ -89,6 +100,10 @@ impl Gate {
         let Some(models) = self.models.clone() else {
             return Step::Call(Purpose::Catalogue, None);
         };
+        let asked_under = open.asked.as_ref().map(|ask| ask.catalogue_version);
+        if open.grant().is_some() && asked_under != Some(models.version) {
+            return Step::ReturnLease;
+        }
         let policy = match known {
             None => {
                 let ask = if open.lease.is_none() { ask(&open.body, &models) } else { None };
@@ -153,19 +168,25 @@ impl Gate {
         if let Some(grant) = open.grant() {
             self.hand_back(grant.lease.clone());
         }
-        let reporter = self.reporter();
-        if let Some(pending) = open.waits_for.and_then(|call| self.calls.remove(&call)) {
-            let asked = matches!(pending.purpose, Purpose::Admit { asks: true } | Purpose::Lease);
-            if let Some(n) = open.lease_number.filter(|_| asked) {
-                self.outbox.void(reporter, n);
-            }
-        } else if let (Some(n), None) = (open.lease_number, &open.lease) {
-            // It was asked for and the answer was no good: the grant may exist all the same.
+        let pending = open.waits_for.and_then(|call| self.calls.remove(&call));
+        let asks = pending.is_some_and(|pending| pending.purpose.asks());
+        if asks || open.ask_is_open {
+            self.disclaim(open);
+        }
+    }
+
+    /// Disclaims the number of an ask that may still be granted, unless the lease has come.
+    pub(super) fn disclaim(&mut self, open: &Open) {
+        if let (Some(n), None) = (open.lease_number, open.grant()) {
+            let reporter = self.reporter();
             self.outbox.void(reporter, n);
         }
     }
 
     fn forward(&mut self, stream: StreamId, open: &Open, forward: Forward, request: &RequestId) {
+        if open.ask_is_open {
+            self.disclaim(open);
+        }
         let Forward { running, output_limit, model_is_alias, writes_max_completion_tokens } =
             forward;
         let policy = Rc::clone(&running.policy);
@@ -215,8 +236,12 @@ impl Gate {
             Some(wire::v1::LeaseAnswer::Refused(LeaseRefusal::UnknownPrice)) => self.models = None,
             _ => return,
         }
+        if open.ask_is_open {
+            self.disclaim(open);
+        }
         open.lease = None;
         open.lease_number = None;
+        open.ask_is_open = false;
     }
 }
 
