@@ -49,11 +49,12 @@ impl Link {
         }
     }
 
-    /// A registration sent at `sent_ms` was answered. One that is answered late does not replace
-    /// a session that knows more.
+    /// A registration sent at `sent_ms` was answered. A second one of the same epoch changes nothing:
+    /// its revision may be newer than what has been applied, and taking it over would tell the
+    /// server that a change is in force which has not come yet.
     pub(crate) fn registered(&mut self, reply: RegisterReply, sent_ms: u64) {
         let known = self.session.as_ref();
-        if known.is_some_and(|s| s.epoch == reply.epoch && s.revision >= reply.revision) {
+        if known.is_some_and(|session| session.epoch == reply.epoch) {
             return;
         }
         self.session = Some(Session {

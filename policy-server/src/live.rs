@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use wire::v1::{Change, ChangesReply};
+use wire::v1::{Change, ChangesReply, LeaseAnswer};
 use wire::{CatalogueVersion, Epoch, HolderId, Revision};
 
 use crate::clock::Now;
@@ -83,10 +83,15 @@ pub enum Effect {
     MoneyReturned,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Refused asks that are remembered for each holder: more than a VM makes in the time that a repeated
+/// message can be under way.
+pub const REFUSALS_KEPT: usize = 1024;
+
+#[derive(Debug, Clone)]
 struct Session {
     last_exchange_ms: u64,
     acknowledged: Revision,
+    refused: VecDeque<u64>,
 }
 
 /// Sessions and changes.
@@ -111,7 +116,11 @@ impl Live {
         holders: impl IntoIterator<Item = HolderId>,
         now: Now,
     ) -> Self {
-        let session = Session { last_exchange_ms: now.monotonic_ms, acknowledged: Revision(0) };
+        let session = Session {
+            last_exchange_ms: now.monotonic_ms,
+            acknowledged: Revision(0),
+            refused: VecDeque::new(),
+        };
         Self {
             times,
             epoch: server.epoch,
@@ -119,7 +128,7 @@ impl Live {
             catalogue_version: server.catalogue_version,
             complete_from: server.revision,
             changes: VecDeque::new(),
-            sessions: holders.into_iter().map(|id| (id, session)).collect(),
+            sessions: holders.into_iter().map(|id| (id, session.clone())).collect(),
         }
     }
 
@@ -154,6 +163,23 @@ impl Live {
         }
         session.last_exchange_ms = session.last_exchange_ms.max(now.monotonic_ms);
         Ok(())
+    }
+
+    /// Notes that an ask was answered without a grant. Its holder has gone on without, so a repeated
+    /// message of the same number must not be granted: nobody would hold the money.
+    pub fn note_refused(&mut self, holder: &HolderId, n: u64) {
+        if let Some(session) = self.sessions.get_mut(holder) {
+            if session.refused.len() >= REFUSALS_KEPT {
+                session.refused.pop_front();
+            }
+            session.refused.push_back(n);
+        }
+    }
+
+    /// Whether an ask of this number has been answered without a grant.
+    #[must_use]
+    pub fn was_refused(&self, holder: &HolderId, n: u64) -> bool {
+        self.sessions.get(holder).is_some_and(|session| session.refused.contains(&n))
     }
 
     /// Notes that a holder has applied everything up to a revision.
@@ -245,6 +271,7 @@ impl Live {
                 let session = Session {
                     last_exchange_ms: now.monotonic_ms,
                     acknowledged: starts_at.unwrap_or_default(),
+                    refused: VecDeque::new(),
                 };
                 self.sessions.insert(holder, session);
             }
@@ -303,6 +330,13 @@ impl Shared {
         self.ring_acknowledged();
         if returned {
             self.money_returned.send_modify(|rings| *rings = rings.wrapping_add(1));
+        }
+    }
+
+    /// An ask is about to be answered, for good: see [`Live::note_refused`].
+    pub fn answered(&self, holder: &HolderId, n: u64, answer: &LeaseAnswer) {
+        if !matches!(answer, LeaseAnswer::Granted(_)) {
+            self.live().note_refused(holder, n);
         }
     }
 

@@ -31,6 +31,7 @@ pub fn build() -> anyhow::Result<BuiltPlugin> {
     let toolchain = WasmToolchain::find()?;
     let mut command = toolchain.cargo("build");
     command.current_dir(workspace::root()).args(["--package", "plugin", "--profile", "wasm"]);
+    command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", without_local_paths());
     quiet_unless_terminal(&mut command);
     run(&mut command, "building the filter")?;
 
@@ -45,6 +46,20 @@ pub fn build() -> anyhow::Result<BuiltPlugin> {
         bytes: u64::try_from(module.len()).unwrap_or(u64::MAX),
         sha256: hex::encode(Sha256::digest(&module)),
     })
+}
+
+/// Compiler flags that keep this machine's folders out of the module: panic messages name source files,
+/// and the same source must give the same module everywhere.
+fn without_local_paths() -> String {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let cargo_home =
+        std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+    let root = workspace::root();
+    format!(
+        "--remap-path-prefix={}=cargo --remap-path-prefix={}=tollgate",
+        cargo_home.display(),
+        root.display()
+    )
 }
 
 /// Writes beside the destination and renames, so that an Envoy that is starting never reads half a

@@ -146,6 +146,9 @@ impl Work<'_> {
         if let Some(lease) = self.rows.lease(&id)? {
             return same_again(lease, key);
         }
+        if self.shared.live().was_refused(holder, n) {
+            return Ok(LeaseAnswer::Refused(contended()));
+        }
         let Some(price) = self.price_for(server, ask)? else {
             return Ok(LeaseAnswer::Refused(Refusal::UnknownPrice));
         };
@@ -206,8 +209,12 @@ fn same_again(lease: LeaseRow, key: &KeyRow) -> Result<LeaseAnswer, FilterError>
     if lease.money.standing == metering::budget::Standing::Open {
         Ok(granted(lease))
     } else {
-        Ok(LeaseAnswer::Refused(Refusal::Contended { retry_after_ms: CONTENDED_RETRY_MS }))
+        Ok(LeaseAnswer::Refused(contended()))
     }
+}
+
+fn contended() -> Refusal {
+    Refusal::Contended { retry_after_ms: CONTENDED_RETRY_MS }
 }
 
 fn granted(lease: LeaseRow) -> LeaseAnswer {

@@ -75,8 +75,9 @@ async fn admit(State(edge): State<Edge>, body: Body) -> Answer<AdmitReply> {
         let request = Arc::clone(&request);
         edge.write(move |work| work.admit(&request))
     };
-    let reply = until_money_returns(&edge, attempt, |reply| is_contended(&reply.lease));
-    Ok(Json(reply.await?))
+    let reply = until_money_returns(&edge, attempt, |reply| is_contended(&reply.lease)).await?;
+    edge.shared.answered(&request.holder, request.n, &reply.lease);
+    Ok(Json(reply))
 }
 
 async fn lease(State(edge): State<Edge>, body: Body) -> Answer<LeaseReply> {
@@ -85,8 +86,9 @@ async fn lease(State(edge): State<Edge>, body: Body) -> Answer<LeaseReply> {
         let request = Arc::clone(&request);
         edge.write(move |work| work.lease(&request))
     };
-    let reply = until_money_returns(&edge, attempt, |reply| is_contended(&reply.answer));
-    Ok(Json(reply.await?))
+    let reply = until_money_returns(&edge, attempt, |reply| is_contended(&reply.answer)).await?;
+    edge.shared.answered(&request.holder, request.n, &reply.answer);
+    Ok(Json(reply))
 }
 
 fn is_contended(answer: &LeaseAnswer) -> bool {

@@ -1,0 +1,266 @@
+//! The administrator: makes the world's keys, and later revokes, disables, rotates, reprices and
+//! moves caps while requests run.
+
+use anyhow::Context as _;
+use policy_server::app::{BudgetForm, Given, KeyForm, ModelForm, OrgForm};
+use policy_server::store::StoredLimit;
+use wire::v1::{CutCalls, Price, Scope, Unit, Window};
+use wire::{KeyId, ModelName, NanoUsd, OrgId, PicoUsdPerToken};
+
+use crate::checker::ProxyLimits;
+use crate::traffic::{CONTEXT_TOKENS, INPUT_OVERHEAD_TOKENS, MAX_OUTPUT_TOKENS, MODEL};
+use crate::world::World;
+
+/// Most keys of a world: revoked ones are still tried, so that a leak would be seen.
+const MOST_KEYS: usize = 10;
+/// Kinds of keys; each world begins with one of each.
+const KINDS: usize = 5;
+/// The organisation with a cap.
+const CAPPED: &str = "capped";
+/// The organisation without one: its keys need no lease.
+const FREE: &str = "free";
+
+/// Where a key is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Active,
+    Disabled,
+    Revoked,
+}
+
+/// A key as the administrator knows it.
+#[derive(Debug)]
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// Its organisation.
+    pub org: &'static str,
+    /// What each proxy must keep to.
+    pub limits: ProxyLimits,
+    life: Life,
+    cap: Option<NanoUsd>,
+    /// Index of the secret that is valid now.
+    credential: usize,
+}
+
+impl Key {
+    /// The credential that works now, or has been withdrawn just before its time: clients keep
+    /// using a key that was switched off.
+    pub(crate) fn valid_credential(&self) -> Option<usize> {
+        (self.life != Life::Revoked).then_some(self.credential)
+    }
+}
+
+/// A secret that clients use, valid or not.
+#[derive(Debug)]
+pub struct Credential {
+    /// The text.
+    pub secret: String,
+    /// Index of its key.
+    pub key: usize,
+}
+
+/// What kind of key to make.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    org: &'static str,
+    cap: Option<NanoUsd>,
+    limits: ProxyLimits,
+}
+
+const fn micro(usd: u64) -> NanoUsd {
+    NanoUsd(usd * 1_000)
+}
+
+impl World {
+    /// Models, organisations and the first keys.
+    pub(crate) fn furnish(&mut self) -> anyhow::Result<()> {
+        self.org_cap = micro(self.dice.between(6_000, 60_000));
+        self.put_model()?;
+        self.put_org(CAPPED, Some(self.org_cap))?;
+        self.put_org(FREE, None)?;
+        for _ in 0..KINDS {
+            self.new_key()?;
+        }
+        Ok(())
+    }
+
+    /// One change, if the server can be reached.
+    pub(crate) fn administer(&mut self) -> anyhow::Result<()> {
+        if !self.server.is_up() {
+            return Ok(());
+        }
+        let index = self.dice.index(self.keys.len());
+        let Some(life) = self.keys.get(index).map(|key| key.life) else { return Ok(()) };
+        match self.dice.below(10) {
+            0 if life != Life::Revoked && self.keys.len() < MOST_KEYS => {
+                self.live_as(index, Life::Revoked)?;
+                self.new_key()
+            }
+            1..=3 if life == Life::Active => self.live_as(index, Life::Disabled),
+            1..=6 if life == Life::Disabled => self.live_as(index, Life::Active),
+            4 | 5 if life == Life::Active => self.rotate(index),
+            6 => self.put_model(),
+            7 | 8 => self.move_key_cap(index),
+            _ => {
+                self.org_cap = self.moved(self.org_cap);
+                self.put_org(CAPPED, Some(self.org_cap))
+            }
+        }
+    }
+
+    /// Switches one key off, if the server can be reached.
+    pub(crate) fn withdraw(&mut self) -> anyhow::Result<()> {
+        let index = self.dice.index(self.keys.len());
+        let is_active = self.keys.get(index).is_some_and(|key| key.life == Life::Active);
+        if self.server.is_up() && is_active {
+            self.live_as(index, Life::Disabled)?;
+        }
+        Ok(())
+    }
+
+    /// The organisation of a key id.
+    pub(crate) fn org_of(&self, key: &str) -> Option<String> {
+        let found = self.keys.iter().find(|known| known.id.as_str() == key);
+        found.map(|known| known.org.to_owned())
+    }
+
+    /// Mostly more money, sometimes less.
+    fn moved(&mut self, cap: NanoUsd) -> NanoUsd {
+        let step = micro(self.dice.between(500, 12_000));
+        if self.dice.per_mille(700) { cap.saturating_add(step) } else { cap.saturating_sub(step) }
+    }
+
+    fn put_model(&mut self) -> anyhow::Result<()> {
+        let input = self.dice.between(1, 3) * 1_000_000;
+        let output = self.dice.between(1, 4) * 1_000_000;
+        let price = Price {
+            input: PicoUsdPerToken(input),
+            output: PicoUsdPerToken(output),
+            cached_input: None,
+        };
+        let form = ModelForm {
+            aliases: vec![ModelName::new("fast")?],
+            price: Some(price),
+            context_length: CONTEXT_TOKENS,
+            max_output_tokens: MAX_OUTPUT_TOKENS,
+            input_overhead_tokens: INPUT_OVERHEAD_TOKENS,
+            reasoning: false,
+        };
+        let name = ModelName::new(MODEL)?;
+        let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
+        engine.run(now, |work| work.put_model(name, form))?;
+        let catalogue = engine.run(now, |work| work.catalogue(None))?;
+        self.checker.price_is(catalogue.version, price);
+        self.log.note(self.now_ms, || format!("admin: catalogue {catalogue:?}"));
+        Ok(())
+    }
+
+    fn put_org(&mut self, org: &'static str, cap: Option<NanoUsd>) -> anyhow::Result<()> {
+        let budget =
+            cap.map_or(Given::Absent, |cap| Given::Value(BudgetForm { cap, period: None }));
+        let form = OrgForm { budget, ..OrgForm::default() };
+        let id = OrgId::new(org)?;
+        let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
+        engine.run(now, |work| work.put_org(id, form))?;
+        self.caps_changed = true;
+        self.log.note(self.now_ms, || format!("admin: org {org} has cap {cap:?}"));
+        Ok(())
+    }
+
+    fn new_key(&mut self) -> anyhow::Result<()> {
+        let number = self.keys.len();
+        let per_minute = Some(self.dice.between(2, 12));
+        let at_once = Some(self.dice.between(1, 3));
+        let none = ProxyLimits::default();
+        let cap = Some(micro(self.dice.between(2_000, 20_000)));
+        let kind = match number % KINDS {
+            0 => Kind { org: CAPPED, cap, limits: none },
+            1 => Kind { org: CAPPED, cap: None, limits: ProxyLimits { at_once, ..none } },
+            2 => Kind { org: FREE, cap: None, limits: ProxyLimits { per_minute, ..none } },
+            3 => Kind { org: CAPPED, cap, limits: ProxyLimits { per_minute, ..none } },
+            _ => Kind { org: FREE, cap: None, limits: none },
+        };
+        let limit = |unit, window, max| StoredLimit { unit, window, max, scope: Scope::Proxy };
+        let requests =
+            kind.limits.per_minute.map(|max| limit(Unit::Requests, Some(Window::Minute), max));
+        let calls = kind.limits.at_once.map(|max| limit(Unit::Concurrent, None, max));
+        let form = KeyForm {
+            org: Some(OrgId::new(kind.org)?),
+            name: Given::Value(format!("key {number}")),
+            limits: Given::Value(requests.into_iter().chain(calls).collect()),
+            budget: kind
+                .cap
+                .map_or(Given::Absent, |cap| Given::Value(BudgetForm { cap, period: None })),
+            cut_calls: Given::Value(CutCalls::Reservation),
+            ..KeyForm::default()
+        };
+        let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
+        let made = engine.run(now, |work| work.create_key(form))?.value;
+        let (id, org, limits) = (made.view.key.id, kind.org, kind.limits);
+        self.log.note(self.now_ms, || format!("admin: new key {id}: {kind:?}"));
+        let credential = self.credentials.len();
+        self.keys.push(Key { id, org, limits, life: Life::Active, cap: kind.cap, credential });
+        self.credentials.push(Credential { secret: made.secret.expose().to_owned(), key: number });
+        self.caps_changed = true;
+        Ok(())
+    }
+
+    fn live_as(&mut self, index: usize, life: Life) -> anyhow::Result<()> {
+        let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
+        let Some(key) = self.keys.get_mut(index) else { return Ok(()) };
+        let changed = engine.run(now, |work| match life {
+            Life::Active => work.enable_key(&key.id),
+            Life::Disabled => work.disable_key(&key.id),
+            Life::Revoked => work.revoke_key(&key.id),
+        })?;
+        key.life = life;
+        if life == Life::Active {
+            self.checker.restored(key.credential);
+        } else {
+            self.checker.withdrawn(key.credential, changed.revision);
+        }
+        let (credential, revision) = (key.credential, changed.revision.0);
+        self.log.note(self.now_ms, || {
+            format!("admin: revision {revision}: credential {credential} is {life:?}")
+        });
+        Ok(())
+    }
+
+    fn rotate(&mut self, index: usize) -> anyhow::Result<()> {
+        let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
+        let Some(key) = self.keys.get_mut(index) else { return Ok(()) };
+        let changed = engine.run(now, |work| work.rotate_key(&key.id))?;
+        self.checker.withdrawn(key.credential, changed.revision);
+        let (old, revision) = (key.credential, changed.revision.0);
+        key.credential = self.credentials.len();
+        let secret = changed.value.secret.expose().to_owned();
+        self.credentials.push(Credential { secret, key: index });
+        self.log.note(self.now_ms, || {
+            format!("admin: revision {revision}: credential {old} is replaced")
+        });
+        Ok(())
+    }
+
+    fn move_key_cap(&mut self, index: usize) -> anyhow::Result<()> {
+        let Some((cap, id, life)) =
+            self.keys.get(index).map(|key| (key.cap, key.id.clone(), key.life))
+        else {
+            return Ok(());
+        };
+        let Some(cap) = cap.filter(|_| life != Life::Revoked) else { return Ok(()) };
+        let cap = self.moved(cap);
+        let form = KeyForm {
+            budget: Given::Value(BudgetForm { cap, period: None }),
+            ..KeyForm::default()
+        };
+        let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
+        engine.run(now, |work| work.patch_key(&id, form))?;
+        if let Some(key) = self.keys.get_mut(index) {
+            key.cap = Some(cap);
+        }
+        self.caps_changed = true;
+        self.log.note(self.now_ms, || format!("admin: key {id} has cap {cap:?}"));
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! What goes wrong beside the network: VMs crash, the server stops and starts, proxies are cut off,
+//! workers race for shared memory.
+
+use crate::upstream::UpstreamCall;
+use crate::worker::{Life, Place, Worker};
+use crate::world::{Event, World};
+
+/// A server that stopped is back within this time, in milliseconds.
+const DOWN_MOST_MS: u64 = 12_000;
+
+impl World {
+    /// One fault.
+    pub(crate) fn strike(&mut self) -> anyhow::Result<()> {
+        let place = self.some_place();
+        match self.dice.below(10) {
+            0..=3 => self.crash(place),
+            4 | 5 => {
+                self.stop_server();
+                Ok(())
+            }
+            6..=8 => {
+                self.cut_off(place.proxy);
+                Ok(())
+            }
+            _ => {
+                let swaps = u32::try_from(self.dice.between(1, 12)).unwrap_or(1);
+                if let Some(proxy) = self.proxies.get_mut(place.proxy) {
+                    proxy.lose_swaps(swaps);
+                }
+                self.log.note(self.now_ms, || format!("fault: {place:?} loses {swaps} swaps"));
+                Ok(())
+            }
+        }
+    }
+
+    /// A VM ends without a word and is rebuilt; its proxy and the shared memory live on.
+    fn crash(&mut self, place: Place) -> anyhow::Result<()> {
+        self.lives += 1;
+        let worker = Worker::start(Life(self.lives), &mut self.dice)?;
+        let Some(slot) = self.worker(place) else { return Ok(()) };
+        let dead = std::mem::replace(slot, worker);
+        self.log.note(self.now_ms, || format!("fault: {place:?} crashes: {:?}", dead.life));
+        self.checker.crashed(dead.life);
+        self.tally.crashes += 1;
+        for stream in dead.streams.into_values() {
+            let goes_on = self.dice.per_mille(500);
+            if let Some(call) = stream.upstream.and_then(|index| self.calls.get_mut(index)) {
+                UpstreamCall::abandoned(call, goes_on);
+            }
+        }
+        Ok(())
+    }
+
+    fn stop_server(&mut self) {
+        if !self.server.is_up() {
+            return;
+        }
+        self.server.stop();
+        self.tally.restarts += 1;
+        let down_ms = self.dice.between(0, DOWN_MOST_MS);
+        self.log.note(self.now_ms, || format!("fault: the server stops for {down_ms} ms"));
+        self.after(down_ms, Event::ServerBack);
+    }
+
+    /// The server starts on what it had committed.
+    pub(crate) fn start_server(&mut self) -> anyhow::Result<()> {
+        if !self.server.is_up() {
+            self.log.note(self.now_ms, || "the server starts".to_owned());
+            self.server.start_again(self.now_ms)?;
+        }
+        Ok(())
+    }
+
+    fn cut_off(&mut self, proxy: usize) {
+        self.network.cut(proxy);
+        self.tally.cuts += 1;
+        let longest = self.scenario.times.ttl_ms + self.scenario.times.grace_ms;
+        // Short against a session, about as long, or much longer.
+        let for_ms = if self.dice.per_mille(200) {
+            self.dice.between(longest, longest * 4)
+        } else {
+            self.dice.between(500, longest)
+        };
+        self.log.note(self.now_ms, || format!("fault: proxy {proxy} is cut off for {for_ms} ms"));
+        self.after(for_ms, Event::Heal { proxy });
+        // What is withdrawn now cannot be told to this proxy: it must stop by itself.
+        let withdrawn_after = self.dice.below(for_ms);
+        self.after(withdrawn_after, Event::Withdraw);
+    }
+}

@@ -1,0 +1,150 @@
+//! The server's tables as they stand on disk, read past the server's own code.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use rusqlite::Connection;
+use wire::NanoUsd;
+use wire::v1::CallRecord;
+
+/// One budget's sums, and the same sums computed from its leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRow {
+    /// `key` or `org`.
+    pub level: String,
+    /// Whose.
+    pub owner: String,
+    /// The cap that applies now.
+    pub cap: Option<NanoUsd>,
+    /// Charges of ended calls.
+    pub settled: NanoUsd,
+    /// What lost holders could have spent.
+    pub parked: NanoUsd,
+    /// What living holders may still spend.
+    pub outstanding: NanoUsd,
+    /// What no grant had covered.
+    pub overdraft: NanoUsd,
+    /// What its open leases still hold.
+    pub open_leases: NanoUsd,
+    /// What its parked leases still hold.
+    pub parked_leases: NanoUsd,
+}
+
+impl AccountRow {
+    /// Everything that counts against the cap.
+    #[must_use]
+    pub fn taken(&self) -> NanoUsd {
+        self.settled.saturating_add(self.parked).saturating_add(self.outstanding)
+    }
+}
+
+/// One stored record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Which holder sent it.
+    pub holder: String,
+    /// The record.
+    pub call: CallRecord,
+    /// The server computed another cost.
+    pub differs: bool,
+}
+
+/// A second connection to the server's file.
+#[derive(Debug)]
+pub struct Ledger {
+    connection: Connection,
+}
+
+impl Ledger {
+    /// Looks into this file.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let connection = Connection::open(path).context("the ledger cannot be opened")?;
+        // What this connection writes is sabotage in a test of the checker; it may be lost.
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        Ok(Self { connection })
+    }
+
+    /// Every account.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn accounts(&self) -> anyhow::Result<Vec<AccountRow>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT a.level, a.owner, b.cap, a.settled, a.parked, a.outstanding, a.overdraft,
+                coalesce(sum(CASE WHEN l.standing = 'open'
+                    THEN max(l.held - l.spent, 0) END), 0),
+                coalesce(sum(CASE WHEN l.standing = 'parked'
+                    THEN max(l.held - l.spent, 0) END), 0)
+             FROM accounts a
+             LEFT JOIN budgets b ON b.level = a.level AND b.owner = a.owner
+             LEFT JOIN lease_accounts la ON la.level = a.level AND la.owner = a.owner
+                AND la.period = a.period AND la.start_ms = a.start_ms
+             LEFT JOIN leases l ON l.holder = la.holder AND l.n = la.n
+             GROUP BY a.level, a.owner, a.period, a.start_ms
+             ORDER BY a.level, a.owner",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let money = |column: usize| {
+                let amount: rusqlite::Result<i64> = row.get(column);
+                amount.map(|amount| NanoUsd(u64::try_from(amount).unwrap_or(0)))
+            };
+            let cap: Option<i64> = row.get(2)?;
+            Ok(AccountRow {
+                level: row.get(0)?,
+                owner: row.get(1)?,
+                cap: cap.map(|cap| NanoUsd(u64::try_from(cap).unwrap_or(0))),
+                settled: money(3)?,
+                parked: money(4)?,
+                outstanding: money(5)?,
+                overdraft: money(6)?,
+                open_leases: money(7)?,
+                parked_leases: money(8)?,
+            })
+        })?;
+        rows.collect::<Result<_, rusqlite::Error>>().context("the accounts cannot be read")
+    }
+
+    /// Every record, in the order in which they were kept.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn records(&self) -> anyhow::Result<Vec<StoredRecord>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT holder, call, recomputed FROM records ORDER BY position")?;
+        let rows = statement.query_map([], |row| {
+            let texts: (String, String, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(texts)
+        })?;
+        let mut records = Vec::new();
+        for row in rows {
+            let (holder, text, recomputed) = row?;
+            let call = serde_json::from_str(&text).context("a record cannot be read")?;
+            records.push(StoredRecord { holder, call, differs: recomputed.is_some() });
+        }
+        Ok(records)
+    }
+
+    /// Every lease that its holder could still spend, as `holder-n`.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn open_leases(&self) -> anyhow::Result<Vec<String>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT holder || '-' || n FROM leases WHERE standing = 'open' ORDER BY holder, n",
+        )?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        rows.collect::<Result<_, rusqlite::Error>>().context("the leases cannot be read")
+    }
+
+    /// Changes the tables behind the server's back, to see whether the checker notices.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub fn sabotage(&self, sql: &str) -> anyhow::Result<()> {
+        self.connection.execute_batch(sql).context("sabotage failed")
+    }
+}

@@ -1,0 +1,77 @@
+//! Many filters and one policy server in virtual time, everything following from one seed.
+//!
+//! Real gates and the real engine on a real database file; only what lies between them and around
+//! them is imagined. After every event the laws of the ledger, of windows and of revocation are
+//! checked, and once all has come to rest, every charge against what the upstream produced.
+//!
+//! | question | module |
+//! | --- | --- |
+//! | How large is a seed's world, how bad its weather? | [`scenario`] |
+//! | What happens when? | `world`, `requests`, `call_outs` |
+//! | What do messages suffer? | [`network`] |
+//! | What else goes wrong? | `faults`, `administration` |
+//! | What does a provider produce? | [`upstream`] |
+//! | What must hold? | [`checker`], reading the tables by [`ledger`] |
+//! | Would it be noticed? | [`mutation`] |
+
+mod administration;
+mod call_outs;
+pub mod checker;
+pub mod dice;
+pub mod event_log;
+mod faults;
+pub mod ledger;
+pub mod mutation;
+pub mod network;
+mod requests;
+pub mod scenario;
+pub mod server;
+mod traffic;
+pub mod upstream;
+pub mod worker;
+mod world;
+
+pub use checker::{Invariant, Violation};
+pub use mutation::Mutation;
+pub use world::Tally;
+
+use world::World;
+
+/// What came of one seed.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The invariant that broke, if one did.
+    pub violation: Option<Violation>,
+    /// What the run met.
+    pub tally: Tally,
+    /// Its events, where they were to be kept.
+    pub log: Vec<String>,
+}
+
+impl Outcome {
+    /// The command that repeats the run.
+    #[must_use]
+    pub fn replay_command(&self) -> String {
+        format!("cargo run -p simulation --bin simulate -- --seed {}", self.seed)
+    }
+}
+
+/// Runs one seed, with something broken on purpose or nothing.
+///
+/// # Errors
+/// When the world itself cannot be built or goes on: no temporary folder, a message that cannot
+/// be read. A broken invariant is no error but part of the outcome.
+pub fn run(seed: u64, mutation: Option<Mutation>, keeps_log: bool) -> anyhow::Result<Outcome> {
+    let mut world = World::new(seed, mutation, keeps_log)?;
+    let violation = match world.run() {
+        Ok(()) => None,
+        Err(error) => Some(error.downcast::<Violation>()?),
+    };
+    let World { tally, mut log, now_ms, .. } = world;
+    if let Some(violation) = &violation {
+        log.note(now_ms, || format!("BROKEN {violation}"));
+    }
+    Ok(Outcome { seed, violation, tally, log: log.into_lines() })
+}

@@ -1,0 +1,280 @@
+//! The policy server in the world: the real engine on a real database file, and around it what
+//! HTTP would do. It can stop at any moment and start again on the same file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use policy_server::app::FilterError;
+use policy_server::clock::{Now, SeededEntropy};
+use policy_server::engine::Engine;
+use policy_server::live::SessionTimes;
+use policy_server::store::sqlite::Sqlite;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wire::v1::{AdmitRequest, ChangesReply, LeaseRequest, Problem, ProblemBody};
+use wire::{Epoch, HolderId, Revision};
+
+use crate::worker::Ticket;
+
+/// 2026-11-20T12:00:00Z: virtual time zero.
+pub const START_UNIX_MS: u64 = 1_795_176_000_000;
+
+/// The server holds a poll no longer than this, whatever the holder asks for.
+const WAIT_MOST_MS: u64 = 25_000;
+
+/// An HTTP answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// A poll that waits for a change.
+#[derive(Debug)]
+struct Poll {
+    from: Ticket,
+    revision: Revision,
+    until_ms: u64,
+}
+
+/// One server and its file.
+pub struct Server {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    seed: u64,
+    times: SessionTimes,
+    engine: Option<Engine>,
+    starts: u64,
+    started_ms: u64,
+    polls: Vec<Poll>,
+}
+
+impl Server {
+    /// A server on a fresh database.
+    ///
+    /// # Errors
+    /// When the database cannot be made.
+    pub fn start(seed: u64, times: SessionTimes) -> anyhow::Result<Self> {
+        // A disk that survives only this process is enough: what crashes here is the engine.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() {
+            tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir())
+        } else {
+            tempfile::tempdir()
+        };
+        let folder = folder.context("no temporary folder")?;
+        let mut server = Self {
+            path: folder.path().join("simulation.sqlite"),
+            _folder: folder,
+            seed,
+            times,
+            engine: None,
+            starts: 0,
+            started_ms: 0,
+            polls: Vec::new(),
+        };
+        server.start_again(0)?;
+        Ok(server)
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts on the same file, with a monotonic clock that begins anew.
+    ///
+    /// # Errors
+    /// When the engine refuses the file.
+    pub fn start_again(&mut self, now_ms: u64) -> anyhow::Result<()> {
+        self.starts += 1;
+        self.started_ms = now_ms;
+        let store = Sqlite::open(&self.path)?;
+        let entropy = Box::new(SeededEntropy::new(self.seed ^ (self.starts << 32)));
+        let (engine, _) = Engine::start(store, entropy, self.times, self.now(now_ms))?;
+        self.engine = Some(engine);
+        Ok(())
+    }
+
+    /// Stops at once. What was committed stays; polls get no answer.
+    pub fn stop(&mut self) {
+        self.engine = None;
+        self.polls.clear();
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// The server's clocks.
+    #[must_use]
+    pub fn now(&self, now_ms: u64) -> Now {
+        Now {
+            unix_ms: START_UNIX_MS + now_ms,
+            monotonic_ms: now_ms.saturating_sub(self.started_ms),
+        }
+    }
+
+    /// The engine, while it runs, and the time to give it.
+    pub fn engine(&mut self, now_ms: u64) -> Option<(&mut Engine, Now)> {
+        let now = self.now(now_ms);
+        self.engine.as_mut().map(|engine| (engine, now))
+    }
+
+    /// Whether every living holder has applied a revision, or has stopped by itself. False while
+    /// the server is down: nobody could say so.
+    #[must_use]
+    pub fn is_applied(&self, revision: Revision, now_ms: u64) -> bool {
+        let now = self.now(now_ms);
+        self.engine
+            .as_ref()
+            .is_some_and(|engine| engine.shared().live().pending(revision, now).is_none())
+    }
+
+    /// Carries out a call of the filter API. `None`: it is a poll that waits, or nobody is there.
+    ///
+    /// # Errors
+    /// When the call is none that a gate makes.
+    pub fn call(
+        &mut self,
+        now_ms: u64,
+        from: Ticket,
+        path: &str,
+        body: &[u8],
+    ) -> anyhow::Result<Option<Answer>> {
+        let now = self.now(now_ms);
+        let Some(engine) = &mut self.engine else { return Ok(None) };
+        let (route, query) = path.split_once('?').unwrap_or((path, ""));
+        let answer = match route {
+            "/proxy/v1/holders" => {
+                let request = read(body)?;
+                answer(engine.run(now, |work| work.register(&request)))
+            }
+            "/proxy/v1/admit" => {
+                let request: AdmitRequest = read(body)?;
+                let reply = engine.run(now, |work| work.admit(&request));
+                if let Ok(reply) = &reply {
+                    engine.shared().answered(&request.holder, request.n, &reply.lease);
+                }
+                answer(reply)
+            }
+            "/proxy/v1/leases" => {
+                let request: LeaseRequest = read(body)?;
+                let reply = engine.run(now, |work| work.lease(&request));
+                if let Ok(reply) = &reply {
+                    engine.shared().answered(&request.holder, request.n, &reply.answer);
+                }
+                answer(reply)
+            }
+            "/proxy/v1/reports" => {
+                let request = read(body)?;
+                answer(engine.run(now, |work| work.report(&request)))
+            }
+            "/proxy/v1/catalogue" => {
+                let holder = HolderId::new(parameter(query, "holder")?)?;
+                let epoch = Epoch(parameter(query, "epoch")?.parse()?);
+                if engine.shared().live().touch(&holder, now).is_err() {
+                    problem(&FilterError::UnknownHolder)
+                } else {
+                    answer(engine.run(now, |work| work.catalogue(Some(epoch))))
+                }
+            }
+            "/proxy/v1/changes" => return self.poll(now_ms, from, query),
+            other => bail!("a gate called {other}"),
+        };
+        Ok(Some(answer))
+    }
+
+    fn poll(&mut self, now_ms: u64, from: Ticket, query: &str) -> anyhow::Result<Option<Answer>> {
+        let now = self.now(now_ms);
+        let Some(engine) = &self.engine else { return Ok(None) };
+        let holder = HolderId::new(parameter(query, "holder")?)?;
+        let epoch = Epoch(parameter(query, "epoch")?.parse()?);
+        let revision = Revision(parameter(query, "revision")?.parse()?);
+        let wait_ms: u64 = parameter(query, "wait_ms")?.parse()?;
+        let shared = engine.shared();
+        let is_other = {
+            let live = shared.live();
+            live.epoch() != epoch || revision > live.revision()
+        };
+        if is_other {
+            return Ok(Some(problem(&FilterError::OtherEpoch)));
+        }
+        match shared.poll(&holder, revision, now) {
+            Err(_) => Ok(Some(problem(&FilterError::UnknownHolder))),
+            Ok(reply) if reply.changes.is_empty() && wait_ms > 0 => {
+                let until_ms = now_ms + wait_ms.min(WAIT_MOST_MS);
+                self.polls.push(Poll { from, revision, until_ms });
+                Ok(None)
+            }
+            Ok(reply) => Ok(Some(ok(&reply))),
+        }
+    }
+
+    /// Polls that are to be answered now: something has changed, or their time is over.
+    pub fn ripe_polls(&mut self, now_ms: u64) -> Vec<(Ticket, ChangesReply)> {
+        let Some(engine) = &self.engine else { return Vec::new() };
+        let live = engine.shared().live();
+        let mut ripe = Vec::new();
+        self.polls.retain(|poll| {
+            if live.revision() <= poll.revision && now_ms < poll.until_ms {
+                return true;
+            }
+            ripe.push((poll.from, live.changes_after(poll.revision)));
+            false
+        });
+        ripe
+    }
+
+    /// When the next waiting poll is over.
+    #[must_use]
+    pub fn next_poll_ends_ms(&self) -> Option<u64> {
+        self.polls.iter().map(|poll| poll.until_ms).min()
+    }
+}
+
+/// A successful answer.
+pub fn ok(message: &impl Serialize) -> Answer {
+    Answer { status: 200, body: serde_json::to_vec(message).unwrap_or_default() }
+}
+
+fn answer<T: Serialize>(outcome: Result<T, FilterError>) -> Answer {
+    match outcome {
+        Ok(message) => ok(&message),
+        Err(error) => problem(&error),
+    }
+}
+
+/// Status and code as the server's HTTP layer gives them.
+fn problem(error: &FilterError) -> Answer {
+    let (status, code) = match error {
+        FilterError::UnknownHolder => (409, Problem::UNKNOWN_HOLDER),
+        FilterError::OtherEpoch => (409, Problem::OTHER_EPOCH),
+        FilterError::UnsupportedProtocol => (426, Problem::UNSUPPORTED_PROTOCOL),
+        FilterError::BadMessage(_) => (400, Problem::BAD_MESSAGE),
+        FilterError::TooManyHolders
+        | FilterError::Ledger(_)
+        | FilterError::Store(_)
+        | FilterError::Entropy(_) => (503, Problem::STORE_UNAVAILABLE),
+    };
+    let error = ProblemBody { code: code.to_owned(), message: error.to_string() };
+    Answer { status, ..ok(&Problem { error }) }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(body).context("a gate sent a message that cannot be read")
+}
+
+fn parameter<'a>(query: &'a str, name: &str) -> anyhow::Result<&'a str> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(found, _)| *found == name)
+        .map(|(_, value)| value)
+        .with_context(|| format!("a gate's query has no {name}"))
+}

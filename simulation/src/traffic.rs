@@ -1,0 +1,58 @@
+//! What clients send.
+
+use gate::Headers;
+use serde_json::json;
+
+use crate::dice::Dice;
+
+/// The one model for sale.
+pub const MODEL: &str = "sim-model";
+/// Tokens of hidden framing that the model adds to every prompt.
+pub const INPUT_OVERHEAD_TOKENS: u64 = 16;
+/// The model's longest answer in tokens.
+pub const MAX_OUTPUT_TOKENS: u64 = 1_000;
+/// The model's context in tokens.
+pub const CONTEXT_TOKENS: u64 = 8_000;
+
+/// The head of a chat request.
+#[must_use]
+pub fn chat_headers(secret: &str) -> Headers {
+    headers("POST", "/v1/chat/completions", secret)
+}
+
+/// The head of a request for the list of models.
+#[must_use]
+pub fn list_headers(secret: &str) -> Headers {
+    headers("GET", "/v1/models", secret)
+}
+
+fn headers(method: &str, path: &str, secret: &str) -> Headers {
+    [
+        (":method", method),
+        (":path", path),
+        (":authority", "gateway"),
+        ("authorization", &format!("Bearer {secret}")),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+    .collect()
+}
+
+/// The body of a chat request: short or long, with or without a limit of its own.
+pub fn chat_body(dice: &mut Dice) -> Vec<u8> {
+    let words = usize::try_from(dice.between(1, 60)).unwrap_or(1);
+    let mut body = json!({
+        "model": if dice.per_mille(200) { "fast" } else { MODEL },
+        "messages": [{"role": "user", "content": "word ".repeat(words)}],
+    });
+    if dice.per_mille(600) {
+        body["max_tokens"] = json!(dice.between(1, 600));
+    }
+    if dice.per_mille(500) {
+        body["stream"] = json!(true);
+        if dice.per_mille(300) {
+            body["stream_options"] = json!({"include_usage": true});
+        }
+    }
+    body.to_string().into_bytes()
+}

@@ -1,0 +1,47 @@
+//! Each deliberate fault must be found, and by the invariant that it breaks.
+
+use simulation::{Invariant, Mutation};
+
+/// Seeds among which a fault must be found.
+const SEEDS: u64 = 400;
+
+/// The first seed that finds the fault as a breach of this invariant.
+fn finds(mutation: Mutation, invariant: Invariant) {
+    let breaks = |seed: &u64| {
+        let violation = |mutation| simulation::run(*seed, mutation, false).unwrap().violation;
+        let broken = violation(Some(mutation));
+        // The fault must have done it, not the seed.
+        broken.is_some_and(|broken| broken.invariant == invariant) && violation(None).is_none()
+    };
+    let found = (0..SEEDS).find(breaks);
+    assert!(found.is_some(), "{mutation:?} broke {invariant:?} in none of {SEEDS} seeds");
+}
+
+macro_rules! teeth {
+    ($($name:ident: $mutation:ident breaks $invariant:ident;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                finds(Mutation::$mutation, Invariant::$invariant);
+            }
+        )*
+
+        #[test]
+        fn every_mutation_has_its_test() {
+            assert_eq!([$(Mutation::$mutation),*], Mutation::ALL);
+        }
+    };
+}
+
+teeth! {
+    halved_spending_is_found: HalvedSpent breaks Charges;
+    a_lost_disclaimer_is_found: DroppedVoid breaks Rest;
+    a_swallowed_report_is_found: SwallowedReport breaks Charges;
+    a_repeated_record_is_found: RepeatedRecord breaks Charges;
+    a_deaf_worker_is_found: DeafWorker breaks Revocation;
+    a_lease_closed_too_early_is_found: EarlyFinal breaks Charges;
+    forgotten_grants_are_found: ForgottenOutstanding breaks Ledger;
+    forgotten_parked_money_is_found: ForgottenParked breaks Charges;
+    windows_counted_apart_are_found: PrivateMemory breaks Windows;
+    an_endless_session_is_found: EndlessSession breaks Revocation;
+}
