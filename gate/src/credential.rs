@@ -8,6 +8,18 @@ use crate::io::Headers;
 
 /// Header fields that carry a credential of ours. Each is removed before forwarding.
 const KEY_HEADERS: [&[u8]; 4] = [b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"];
+/// Names under which a credential may stand in a URL. None is accepted there: URLs are logged.
+const QUERY_KEYS: [&[u8]; 9] = [
+    b"key",
+    b"access_token",
+    b"api_key",
+    b"api-key",
+    b"apikey",
+    b"x-api-key",
+    b"x-goog-api-key",
+    b"token",
+    b"authorization",
+];
 /// Other header fields by which clients identify themselves; no provider needs them from a client.
 const OTHER_SECRETS: [&[u8]; 2] = [b"cookie", b"proxy-authorization"];
 /// Our own names: what a client sends under them is a lie.
@@ -93,7 +105,7 @@ fn keys_in_query(path: &[u8]) -> usize {
         .filter(|pair| {
             let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
             let name = percent_decoded(name);
-            name.eq_ignore_ascii_case(b"key") || name.eq_ignore_ascii_case(b"access_token")
+            QUERY_KEYS.iter().any(|known| name.eq_ignore_ascii_case(known))
         })
         .count()
 }
@@ -180,6 +192,13 @@ mod tests {
             ),
         ] {
             assert_eq!(find(&headers(&pairs)), Err(why), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn every_name_of_a_credential_in_a_url_is_noticed() {
+        for name in ["key", "api_key", "API-KEY", "apikey", "token", "%74oken", "authorization"] {
+            assert_eq!(keys_in_query(format!("/v1/models?a=b&{name}=x").as_bytes()), 1, "{name}");
         }
     }
 

@@ -61,6 +61,9 @@ pub enum Input<'a> {
         stream: StreamId,
         /// Pseudo headers included.
         headers: &'a Headers,
+        /// Where the host can tell why the answer is what it is (Envoy's response code details),
+        /// asked for only when the status is no success.
+        details: Option<&'a [u8]>,
         /// No body follows.
         end: bool,
     },
@@ -193,6 +196,7 @@ impl Output {
             Self::SetRequestHeader { .. }
                 | Self::RemoveRequestHeader { .. }
                 | Self::EditRequestBody { .. }
+                | Self::Resume { .. }
         )
     }
 }

@@ -22,6 +22,11 @@ use crate::policy_calls::Purpose;
 use crate::refusal::Refusal;
 use crate::windows::{self, Group};
 
+/// Most ended calls that wait to leave their windows. It takes a shared memory that fails for minutes
+/// to reach it; the oldest then stays counted as running until its claim is forgotten, which errs
+/// on the safe side.
+const MOST_UNFINISHED: usize = 10_000;
+
 /// The filter's own bearer token. Its text is a secret: `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -67,6 +72,8 @@ pub struct Gate {
     outbox: Outbox,
     unfinished: VecDeque<Unfinished>,
     touch_at_ms: u64,
+    /// When it was last said that the server refuses the token.
+    token_complaint_ms: Option<u64>,
     outputs: VecDeque<Output>,
 }
 
@@ -76,6 +83,8 @@ struct Pending {
     purpose: Purpose,
     stream: Option<StreamId>,
     sent_ms: u64,
+    /// As whom it was made: an answer to a holder that is no more says nothing.
+    nonce: Nonce,
 }
 
 /// An ended call whose place in a window could not be given back yet.
@@ -126,6 +135,7 @@ impl Gate {
             outbox: Outbox::default(),
             unfinished: VecDeque::new(),
             touch_at_ms: 0,
+            token_complaint_ms: None,
             outputs: VecDeque::new(),
         }
     }
@@ -153,8 +163,8 @@ impl Gate {
                     self.advance(stream, now, memory);
                 }
             }
-            Input::ResponseHeaders { stream, headers, end } => {
-                self.response_headers(stream, headers, end);
+            Input::ResponseHeaders { stream, headers, details, end } => {
+                self.response_headers(stream, headers, details, end);
             }
             Input::ResponseBody { stream, chunk, end } => self.response_body(stream, chunk, end),
             Input::CallDone { call, status, body } => {
@@ -271,7 +281,13 @@ impl Gate {
         self.outputs.push_back(Output::Reply { stream, reply });
     }
 
-    fn response_headers(&mut self, stream: StreamId, headers: &Headers, end: bool) {
+    fn response_headers(
+        &mut self,
+        stream: StreamId,
+        headers: &Headers,
+        details: Option<&[u8]>,
+        end: bool,
+    ) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         let Stage::Running(running) = &mut exchange.stage else { return };
         let status = headers
@@ -280,7 +296,7 @@ impl Gate {
             .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
             .unwrap_or(0);
         running.status = status;
-        running.answer = Answer::of(status, headers, running.wants_stream_usage);
+        running.answer = Answer::of(status, headers, details, running.wants_stream_usage);
         let set = |name: &str, value: String| Output::SetResponseHeader {
             stream,
             name: name.to_owned(),
@@ -357,6 +373,9 @@ impl Gate {
         let Unfinished { groups, call, used_tokens } = call;
         let groups = windows::finish(memory, groups, call, used_tokens, now.monotonic_ms);
         if !groups.is_empty() {
+            if self.unfinished.len() >= MOST_UNFINISHED {
+                self.unfinished.pop_front();
+            }
             self.unfinished.push_back(Unfinished { groups, call, used_tokens });
         }
     }

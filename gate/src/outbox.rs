@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use wire::v1::{CallRecord, LeaseReport};
 use wire::{Epoch, HolderId};
 
-/// Most records that wait. At some 500 bytes each they take 5 MiB; when running calls could fill
+/// Most records (or lease reports, or disclaimed numbers) that wait. At some 500 bytes each they take 5 MiB; when running calls could fill
 /// the rest, no new call is admitted.
 pub(crate) const MOST_RECORDS: usize = 10_000;
 /// Most records in one report: a body of some 250 KB.
@@ -64,7 +64,9 @@ impl Queue {
 impl Outbox {
     /// Whether a call that is admitted now will find a place for its record when it ends.
     pub(crate) fn has_room(&self, running: usize) -> bool {
-        let waiting: usize = self.queues.iter().map(|queue| queue.records.len()).sum();
+        let longest =
+            |queue: &Queue| queue.records.len().max(queue.leases.len()).max(queue.void.len());
+        let waiting: usize = self.queues.iter().map(longest).sum();
         waiting.saturating_add(running) < MOST_RECORDS
     }
 

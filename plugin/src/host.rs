@@ -26,6 +26,8 @@ const LONGEST_BUFFER: usize = i32::MAX as usize;
 pub enum Map {
     /// Request headers.
     Request = 0,
+    /// Request trailers.
+    RequestTrailers = 1,
     /// Response headers.
     Response = 2,
     /// Headers of a call-out's answer.
@@ -104,6 +106,12 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_continue_stream(stream_type: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
 }
@@ -165,6 +173,15 @@ pub fn header(map: Map, name: &str) -> Result<Option<Vec<u8>>, Status> {
         NOT_FOUND => Ok(None),
         other => Err(Status(other)),
     }
+}
+
+/// A property of the stream by its path, parts separated by zero bytes; none where the host has no
+/// such property.
+pub fn property(path: &str) -> Option<Vec<u8>> {
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: all pointers are to locals and arguments that live through the call.
+    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
+    (status == OK && !data.is_null()).then(|| take(data, size))
 }
 
 /// Sets a header to one value.

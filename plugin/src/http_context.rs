@@ -39,6 +39,18 @@ impl Http {
         self.input(Input::RequestBody { stream: StreamId(self.id), body: &body });
     }
 
+    /// What must not reach the upstream in the head must not reach it behind the body either.
+    fn strip_trailers(&self) {
+        let names = host::header_pairs(Map::RequestTrailers)
+            .map(|trailers| gate::credential::private_headers(&trailers));
+        let stripped = names.and_then(|names| {
+            names.iter().try_for_each(|name| host::remove_header(Map::RequestTrailers, name))
+        });
+        if stripped.is_err() {
+            self.input(Input::EditRefused { stream: StreamId(self.id) });
+        }
+    }
+
     fn end(&self) {
         self.input(Input::End { stream: StreamId(self.id) });
     }
@@ -79,6 +91,7 @@ impl HttpContext for Http {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.strip_trailers();
         // With trailers no body callback ever says that it is the last.
         self.body_complete();
         self.request_action()
@@ -90,7 +103,16 @@ impl HttpContext for Http {
             && let Ok(headers) = host::header_pairs(Map::Response)
         {
             let stream = StreamId(self.id);
-            self.input(Input::ResponseHeaders { stream, headers: &headers, end: end_of_stream });
+            let is_success =
+                |(name, value): &(Vec<u8>, Vec<u8>)| name == b":status" && value.starts_with(b"2");
+            let details = if headers.iter().any(is_success) {
+                None
+            } else {
+                host::property("response\0code_details")
+            };
+            let details = details.as_deref();
+            let end = end_of_stream;
+            self.input(Input::ResponseHeaders { stream, headers: &headers, details, end });
         }
         Action::Continue
     }
@@ -112,6 +134,9 @@ impl HttpContext for Http {
 impl Drop for Http {
     fn drop(&mut self) {
         self.end();
+        if let Some(vm) = &self.vm {
+            vm.forget_calls_of(self.id);
+        }
     }
 }
 

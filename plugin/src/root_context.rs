@@ -14,6 +14,8 @@ use crate::http_context::Http;
 /// How often the VM looks after its reports and polls: short, since money that a call did not use
 /// comes back with its report.
 const TICK: Duration = Duration::from_millis(50);
+/// No context has this id (proxy-wasm ABI: 0 stands for "no parent").
+const NO_ROOT: u32 = 0;
 const TOKEN_VARIABLE: &str = "TOLLGATE_FILTER_TOKEN";
 
 /// One configuration of the plugin in this VM.
@@ -65,6 +67,18 @@ impl Context for Root {
     }
 }
 
+impl Drop for Root {
+    fn drop(&mut self) {
+        if let Some(vm) = &self.vm {
+            vm.forget_calls_of(self.id);
+            if vm.newest_root.get() == self.id {
+                // Another listener's root may live on: the next to tick takes over.
+                vm.newest_root.set(NO_ROOT);
+            }
+        }
+    }
+}
+
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         match self.configure() {
@@ -79,7 +93,11 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if let Some(vm) = self.vm.as_ref().filter(|vm| vm.newest_root.get() == self.id) {
+        let Some(vm) = &self.vm else { return };
+        if vm.newest_root.get() == NO_ROOT {
+            vm.newest_root.set(self.id);
+        }
+        if vm.newest_root.get() == self.id {
             vm.drive(self.id, Input::Tick);
         }
     }

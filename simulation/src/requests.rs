@@ -160,7 +160,8 @@ impl World {
         let stream = at.stream;
         match part {
             Part::Headers(headers) => {
-                let input = Input::ResponseHeaders { stream, headers: &headers, end: false };
+                let input =
+                    Input::ResponseHeaders { stream, headers: &headers, details: None, end: false };
                 self.feed(at.place, input)
             }
             Part::Body(chunk, end) => {

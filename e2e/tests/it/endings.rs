@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use e2e::{Fixture, chat};
 use serde_json::{Value, json};
+use xtask::stack::StackOptions;
+use xtask::upstream::Upstream;
 
 fn one_record(fixture: &Fixture, fault: &str, members: Value) -> (u16, Value) {
     let (id, key) = fixture.key(json!({"budget": {"usd": "1", "period": "none"}})).unwrap();
@@ -27,7 +29,7 @@ fn upstream_faults_are_charged_as_they_should() {
     let stream = || json!({"max_tokens": 50, "stream": true});
     let tokens = |record: &Value| record["usage"]["output_tokens"].as_u64().unwrap();
 
-    for fault in ["status=400", "status=429", "status=500", "status=503", "connect_reset"] {
+    for fault in ["status=400", "status=429", "status=500", "status=503"] {
         let (status, record) = one_record(&fixture, fault, plain());
         assert!(status >= 400, "{fault}: {status}");
         assert_eq!(
@@ -37,6 +39,10 @@ fn upstream_faults_are_charged_as_they_should() {
         );
         assert_eq!(record["ending"], "upstream_error", "{fault}");
     }
+    // It has the request and hangs up: it may have worked.
+    let (status, record) = one_record(&fixture, "connect_reset", plain());
+    assert_eq!((status, &record["basis"]), (503, &json!("estimated")), "{record}");
+    assert_eq!(record["ending"], "no_answer", "{record}");
     let (status, record) = one_record(&fixture, "no_usage", plain());
     assert_eq!((status, &record["basis"]), (200, &json!("estimated")));
     assert!(tokens(&record) > 0, "{record}");
@@ -50,6 +56,21 @@ fn upstream_faults_are_charged_as_they_should() {
     assert_eq!((&record["basis"], &record["ending"]), (&json!("estimated"), &json!("cut")));
     let (_, record) = one_record(&fixture, "delay=300,chunk_delay=5", stream());
     assert_eq!((&record["basis"], &record["ending"]), (&json!("measured"), &json!("complete")));
+    fixture.assert_no_trap();
+}
+
+#[test]
+fn an_upstream_that_cannot_be_reached_costs_nothing() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    let options = StackOptions { upstream: Some(Upstream::local(port)), ..StackOptions::default() };
+    let fixture = Fixture::with(&options).unwrap();
+    let (id, key) = fixture.key(json!({"budget": {"usd": "1", "period": "none"}})).unwrap();
+    assert_eq!(chat(&fixture.stack.gateway(&key), json!({})).unwrap().status, 503);
+    let record = fixture.records(&id, 1).unwrap().remove(0);
+    assert_eq!((&record["basis"], &record["cost_usd"]), (&json!("refunded"), &json!("0.00")));
+    assert_eq!(fixture.settled_spend(&id).unwrap()["settled_usd"], "0.00");
     fixture.assert_no_trap();
 }
 

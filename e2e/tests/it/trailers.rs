@@ -20,6 +20,8 @@ async fn post_with_trailers(address: &str, key: &str, body: &'static str) -> (u1
     stream.send_data(Bytes::from_static(second.as_bytes()), false).unwrap();
     let mut trailers = HeaderMap::new();
     trailers.insert("x-end", HeaderValue::from_bytes(b"\xfe").unwrap());
+    trailers.insert("authorization", HeaderValue::from_static("Bearer secret-in-a-trailer"));
+    trailers.insert("x-tollgate-org", HeaderValue::from_static("liar-in-a-trailer"));
     stream.send_trailers(trailers).unwrap();
     let answer = answer.await.unwrap();
     let status = answer.status().as_u16();

@@ -174,7 +174,7 @@ impl Checker {
 
 fn join(path: &str, name: &str) -> String {
     // A name as long as a token might be one that was put in the wrong place.
-    let name = if name.len() > 40 { "(long name)" } else { name };
+    let name = if name.len() >= crate::machine::Token::SHORTEST { "(long name)" } else { name };
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 

@@ -21,12 +21,21 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// Chooses by the response's head.
-    pub(crate) fn of(status: u16, headers: &Headers, wants_stream_usage: bool) -> Self {
+    /// Chooses by the response's head, and by why it is what it is where the host can tell.
+    pub(crate) fn of(
+        status: u16,
+        headers: &Headers,
+        details: Option<&[u8]>,
+        wants_stream_usage: bool,
+    ) -> Self {
         if !(200..300).contains(&status) {
-            return Self::Failed;
+            let lost = details.is_some_and(was_lost_after_sending);
+            return if lost { Self::NotYet } else { Self::Failed };
         }
-        if value(headers, b"content-encoding").is_some_and(|coding| coding != b"identity") {
+        let is_compressed = headers.iter().any(|(name, value)| {
+            name == b"content-encoding" && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
+        });
+        if is_compressed {
             return Self::Unreadable;
         }
         let kind = value(headers, b"content-type").unwrap_or_default();
@@ -58,6 +67,26 @@ impl Answer {
     }
 }
 
+/// The proxy made this answer itself because an upstream that had the request broke off or said
+/// nothing for too long: it may have worked, so the call is not free. Names are those of Envoy's
+/// response code details; a connection that never came about is another matter.
+fn was_lost_after_sending(details: &[u8]) -> bool {
+    const NEVER_SENT: [&[u8]; 5] = [
+        b"local_connection_failure",
+        b"remote_connection_failure",
+        b"connection_timeout",
+        b"overflow",
+        b"refused_stream",
+    ];
+    let holds = |part: &[u8]| details.windows(part.len()).any(|window| window == part);
+    let lost = details.starts_with(b"upstream_reset")
+        || details.starts_with(b"upstream_response_timeout")
+        || details.starts_with(b"upstream_per_try")
+        || details.starts_with(b"stream_idle_timeout")
+        || details.starts_with(b"response_timeout");
+    lost && !NEVER_SENT.iter().any(|part| holds(part))
+}
+
 /// The value of a header field, if there is exactly one.
 pub(crate) fn value<'a>(headers: &'a Headers, name: &[u8]) -> Option<&'a [u8]> {
     let mut found = headers.iter().filter(|(other, _)| other == name);
@@ -83,7 +112,7 @@ mod tests {
                 (b"content-type".to_vec(), kind.as_bytes().to_vec()),
                 (b"content-encoding".to_vec(), coding.as_bytes().to_vec()),
             ];
-            Answer::of(status, &headers, true)
+            Answer::of(status, &headers, None, true)
         };
         assert!(matches!(of(200, "application/json", "identity"), Answer::Plain(_)));
         assert!(matches!(of(200, "Application/JSON; charset=utf-8", "identity"), Answer::Plain(_)));
@@ -92,5 +121,27 @@ mod tests {
         assert!(matches!(of(200, "text/html", "identity"), Answer::Unreadable));
         assert!(matches!(of(429, "application/json", "identity"), Answer::Failed));
         assert!(matches!(of(302, "text/html", "identity"), Answer::Failed));
+        assert!(matches!(of(200, "application/json", "Identity"), Answer::Plain(_)));
+        let twice = vec![(b"content-encoding".to_vec(), b"gzip".to_vec()); 2];
+        assert!(matches!(Answer::of(200, &twice, None, true), Answer::Unreadable));
+    }
+
+    #[test]
+    fn an_answer_lost_after_sending_is_not_free() {
+        for (details, lost) in [
+            ("via_upstream", false),
+            ("upstream_reset_before_response_started{connection_termination}", true),
+            ("upstream_reset_before_response_started{remote_reset}", true),
+            ("upstream_reset_before_response_started{remote_connection_failure|x}", false),
+            ("upstream_reset_before_response_started{remote_refused_stream_reset}", false),
+            ("upstream_reset_before_response_started{overflow}", false),
+            ("upstream_response_timeout", true),
+            ("stream_idle_timeout", true),
+            ("no_healthy_upstream", false),
+            ("ext_authz_denied", false),
+        ] {
+            let answer = Answer::of(503, &Vec::new(), Some(details.as_bytes()), true);
+            assert_eq!(matches!(answer, Answer::NotYet), lost, "{details}");
+        }
     }
 }

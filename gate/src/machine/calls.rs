@@ -137,7 +137,8 @@ impl Gate {
     ) -> CallId {
         self.next_call += 1;
         let id = CallId(self.next_call);
-        self.calls.insert(id, Pending { purpose, stream, sent_ms: now.monotonic_ms });
+        let nonce = self.link.nonce;
+        self.calls.insert(id, Pending { purpose, stream, sent_ms: now.monotonic_ms, nonce });
         id
     }
 
@@ -152,8 +153,10 @@ impl Gate {
     ) {
         let Some(pending) = self.calls.remove(&call) else { return };
         if status == Some(401) {
-            log::error!("the policy server refuses this filter's token (TOLLGATE_FILTER_TOKEN)");
+            self.complain_of_token(now);
         }
+        let is_ours = pending.nonce == self.link.nonce || pending.purpose == Purpose::Report;
+        let status = status.filter(|_| is_ours);
         let Some(stream) = pending.stream else {
             return self.own_call_done(call, pending, status, body, now);
         };
@@ -188,6 +191,15 @@ impl Gate {
         self.advance(stream, now, memory);
     }
 
+    /// Not more often than once a second: clients decide how many calls there are.
+    fn complain_of_token(&mut self, now: Now) {
+        let since = self.token_complaint_ms.map(|at| now.monotonic_ms.saturating_sub(at));
+        if since.is_none_or(|since| since >= 1_000) {
+            self.token_complaint_ms = Some(now.monotonic_ms);
+            log::error!("the policy server refuses this filter's token (TOLLGATE_FILTER_TOKEN)");
+        }
+    }
+
     fn learn(
         &mut self,
         open: &mut Open,
@@ -217,6 +229,10 @@ impl Gate {
             }),
             Purpose::Lease => self.read_or(status, body, |gate, reply: LeaseReply| {
                 if gate.is_current(reply.epoch, reply.revision) {
+                    if reply.answer == LeaseAnswer::NotNeeded {
+                        // No level has a budget any more: what we know of the key is too old.
+                        gate.keys.forget(&open.digest);
+                    }
                     gate.take_lease(open, Some(reply.answer));
                 } else {
                     open.ask_is_open = true;
@@ -228,8 +244,7 @@ impl Gate {
 
     fn take_lease(&mut self, open: &mut Open, answer: Option<LeaseAnswer>) {
         if let Some(answer) = answer {
-            // `not_needed` leaves the number unused; it is used for the next ask.
-            open.lease = Some(answer).filter(|answer| *answer != LeaseAnswer::NotNeeded);
+            open.lease = Some(answer);
             self.forget_if_outdated(open);
         }
     }
@@ -307,6 +322,8 @@ impl Gate {
             if let Stage::Open(open) = &mut exchange.stage {
                 open.lease = None;
                 open.lease_number = None;
+                open.asked = None;
+                open.ask_is_open = false;
             }
         }
     }

@@ -107,6 +107,9 @@ impl Gate {
         let policy = match known {
             None => {
                 let ask = if open.lease.is_none() { ask(&open.body, &models) } else { None };
+                if ask.is_some() && !self.outbox.has_room(self.streams.len()) {
+                    return Step::Refuse(Refusal::OutboxFull);
+                }
                 return Step::Call(Purpose::Admit { asks: ask.is_some() }, ask.map(Box::new));
             }
             Some(Known::NoKey) => return Step::Refuse(Refusal::UnknownKey),
@@ -234,6 +237,8 @@ impl Gate {
                 self.keys.forget(&open.digest);
             }
             Some(wire::v1::LeaseAnswer::Refused(LeaseRefusal::UnknownPrice)) => self.models = None,
+            // Whoever asks again asks under another number: this one is refused for good.
+            Some(wire::v1::LeaseAnswer::NotNeeded) => {}
             _ => return,
         }
         if open.ask_is_open {

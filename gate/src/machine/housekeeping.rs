@@ -6,6 +6,7 @@ use wire::v1::ReportRequest;
 use super::Gate;
 use crate::exchange::Stage;
 use crate::io::{Now, Output, SharedMemory};
+use crate::link::{POLL_MARGIN_MS, POLL_WAIT_MS};
 use crate::policy_calls::{Caller, Purpose};
 use crate::windows::{self, Group};
 
@@ -15,6 +16,8 @@ const TOUCH_EVERY_MS: u64 = CLAIM_TTL_MS / 3;
 const UNFINISHED_PER_TICK: usize = 100;
 /// A report that was not answered by then counts as lost.
 const REPORT_TIMEOUT_MARGIN_MS: u64 = 1_000;
+/// No host keeps a call of the VM itself for longer: the longest poll and its margins fit in twice.
+const LONGEST_CALL_MS: u64 = 2 * (POLL_WAIT_MS + 2 * POLL_MARGIN_MS);
 
 impl Gate {
     pub(super) fn tick(&mut self, now: Now, memory: &mut dyn SharedMemory) {
@@ -68,6 +71,10 @@ impl Gate {
             let jitter = self.random.next();
             self.outbox.failed(now.monotonic_ms, jitter);
         }
+        self.calls.retain(|_, pending| {
+            pending.stream.is_some()
+                || now.monotonic_ms.saturating_sub(pending.sent_ms) < LONGEST_CALL_MS
+        });
     }
 
     fn running_groups(&self) -> Vec<Group> {

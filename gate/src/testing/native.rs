@@ -180,7 +180,12 @@ impl Filter for Native {
     fn response(&mut self, stream: u32, headers: Vec<(String, Vec<u8>)>, end: bool) {
         let headers = bytes(headers);
         self.head = headers.clone();
-        self.drive(Input::ResponseHeaders { stream: StreamId(stream), headers: &headers, end });
+        self.drive(Input::ResponseHeaders {
+            stream: StreamId(stream),
+            headers: &headers,
+            details: None,
+            end,
+        });
         self.seen.push(Seen::Head { stream, headers: named(&self.head) });
     }
 

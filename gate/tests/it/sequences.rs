@@ -255,6 +255,7 @@ fn run(events: Vec<Event>) {
                 let input = Input::ResponseHeaders {
                     stream: StreamId(stream),
                     headers: &headers,
+                    details: None,
                     end: false,
                 };
                 gate.handle(now, &mut world.memory, input);
