@@ -130,6 +130,16 @@ impl Vm {
         self.host.settle_if_automatic()
     }
 
+    /// Ends the newest root context, as when its listener goes while another stays; the newest of
+    /// those that are left takes its place.
+    pub fn retire_newest_root(&self) -> Result<(), HostError> {
+        let newest = self.newest_root();
+        self.inner.with(|core| retire_root(core, newest))?;
+        let left = self.live_roots().into_iter().filter(|id| *id != newest).max();
+        self.inner.core.borrow_mut().state_mut().newest_root = left.unwrap_or(newest);
+        self.host.settle_if_automatic()
+    }
+
     /// Why the VM is dead, if it is.
     pub fn death(&self) -> Option<String> {
         self.inner.core.borrow().dead.clone()

@@ -1,7 +1,7 @@
 //! The shipped filter in several workers: windows, revocation, budgets, bad input.
 
 use serde_json::{Value, json};
-use wasm_tests::{Exchange, Gateway, HeaderMap, MessageEnd, MintedKey, Profile};
+use wasm_tests::{Effect, Exchange, Gateway, HeaderMap, MessageEnd, MintedKey, Profile, Status};
 
 fn gateway(workers: usize) -> Gateway {
     let gateway = Gateway::start(Profile::envoy_stop_iteration(), workers).unwrap();
@@ -155,6 +155,54 @@ fn a_body_in_any_pieces_and_with_any_ending_is_forwarded_alike() {
         }
     }
     assert_eq!(gateway.host().violations(), []);
+}
+
+#[test]
+fn when_the_newest_root_goes_another_takes_over_its_work() {
+    let gateway = gateway(1);
+    let budget = json!({"budget": {"usd": "1.00", "period": "none"}});
+    let key = gateway.mint_key(&budget).unwrap();
+    let vm = &gateway.workers()[0];
+    let again = json!({"server": {"cluster": wasm_tests::POLICY_CLUSTER}}).to_string();
+    vm.reconfigure(again).unwrap();
+    assert_eq!(vm.live_roots().len(), 2);
+    vm.retire_newest_root().unwrap();
+    let exchange = gateway.whole_chat(0, &key, (9, 2)).unwrap();
+    exchange.finish().unwrap();
+    gateway.advance_ms(500).unwrap();
+    let records = gateway.administer("GET", "/admin/v1/records", None).unwrap();
+    let count = records["data"].as_array().map(Vec::len);
+    assert_eq!(count, Some(1), "the call was never reported");
+}
+
+#[test]
+fn trailers_carry_no_credential_to_the_upstream() {
+    let gateway = gateway(1);
+    let key = gateway.mint_key(&json!({})).unwrap();
+    let trailers = HeaderMap::from_pairs([
+        ("x-checksum", "1"),
+        ("authorization", "Bearer secret"),
+        ("x-tollgate-org", "liar"),
+    ]);
+    let script = gateway.chat(0, &key, &question()).unwrap();
+    let ending = MessageEnd::Trailers(trailers.clone());
+    let body = question().to_string();
+    let exchange = script.body([body.as_bytes()]).ending(ending).send().unwrap();
+    let seen = exchange.forwarded().trailers.unwrap();
+    assert_eq!(seen.text("x-checksum"), Some("1"));
+    assert_eq!((seen.text("authorization"), seen.text("x-tollgate-org")), (None, None));
+
+    // Where they cannot be taken away, the request stays.
+    let host = gateway.host();
+    // The head's own credential is the first removal, the trailers' the second.
+    let refused = Effect::Return(Status::BadArgument);
+    let fault = host.fault("proxy_remove_header_map_value", 1, 1, refused);
+    let script = gateway.chat(0, &key, &question()).unwrap();
+    let ending = MessageEnd::Trailers(trailers);
+    let exchange = script.body([body.as_bytes()]).ending(ending).send().unwrap();
+    assert_eq!(fault.fired(), 1);
+    assert!(exchange.forwarded().headers.is_none());
+    assert_eq!(exchange.status(), Some(503));
 }
 
 #[test]
