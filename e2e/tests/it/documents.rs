@@ -1,7 +1,8 @@
 //! Every command in the documents does what it says it does.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use e2e::Fixture;
 
@@ -45,6 +46,44 @@ fn the_administration_guide_works_from_top_to_bottom() {
     assert!(out.contains("nightly summariser"), "{out}");
     assert!(out.contains("\"cost_usd\":"), "{out}");
     fixture.assert_no_trap();
+}
+
+/// Stops the server also when an assertion fails.
+struct Stopped(std::process::Child);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_server_starts_as_the_envoy_guide_says() {
+    let tollgate = xtask::binaries::build(false).unwrap().tollgate;
+    let folder = std::env::temp_dir().join(format!("tollgate-guide-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let commands = commands("docs/envoy.md");
+    let (serve, before) = commands.split_last().unwrap();
+    // In a folder of the test's own and on free ports; the rest is the guide's.
+    let serve = serve.replace("/var/lib/tollgate", &folder.display().to_string());
+    let ports = "--filter-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0";
+    let script = format!("set -euo pipefail\n{}\nexec {serve} {ports}\n", before.join("\n"));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut server = Command::new("bash")
+        .args(["-c", &script])
+        .env("PATH", format!("{}:{path}", tollgate.parent().unwrap().display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map(Stopped)
+        .unwrap();
+    let out = BufReader::new(server.0.stdout.take().unwrap());
+    let lines: Vec<_> = out.lines().map(Result::unwrap).take(3).collect();
+    drop(server);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(lines[0].starts_with("admin token: tga_"), "{} lines", lines.len());
+    assert!(lines[1].starts_with("filter API on ") && lines[2].starts_with("admin API on "));
 }
 
 #[test]
