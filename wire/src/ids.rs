@@ -88,6 +88,10 @@ id! {
     TeamId, "team id", 64
 }
 id! {
+    /// A user of an organisation.
+    UserId, "user id", 64
+}
+id! {
     /// A lease, unique over the life of a database.
     LeaseId, "lease id", 64
 }

@@ -10,7 +10,7 @@ mod revision;
 pub mod v1;
 
 pub use digest::{KeyDigest, Nonce, ParseHexError};
-pub use ids::{HolderId, InvalidId, KeyId, LeaseId, ModelName, OrgId, RequestId, TeamId};
+pub use ids::{HolderId, InvalidId, KeyId, LeaseId, ModelName, OrgId, RequestId, TeamId, UserId};
 pub use money::{MoneyError, NanoUsd, PicoUsdPerToken};
 pub use revision::{CatalogueVersion, Epoch, Revision};
 

@@ -15,7 +15,7 @@ use wire::v1::{
 };
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId,
-    PROTOCOL_VERSION, PicoUsdPerToken, RequestId, Revision, TeamId,
+    PROTOCOL_VERSION, PicoUsdPerToken, RequestId, Revision, TeamId, UserId,
 };
 
 const EPOCH: Epoch = Epoch(1_795_176_000_000);
@@ -82,6 +82,7 @@ fn policy() -> KeyPolicy {
         key: key(),
         org: OrgId::new("acme").unwrap(),
         team: Some(TeamId::new("search").unwrap()),
+        user: Some(UserId::new("ada").unwrap()),
         state: KeyState::Active,
         expires_at_unix_ms: Some(1_811_808_000_000),
         org_has_no_models: false,
@@ -152,6 +153,8 @@ fn admit() {
             n: 17,
             amount: NanoUsd(615_000),
             output_tokens: 725,
+            scarce: false,
+            permits: 0,
         }),
     };
     golden("admit_reply_granted", &reply);
@@ -160,6 +163,7 @@ fn admit() {
     golden("admit_reply_unknown_key", &unknown);
     let smallest = KeyPolicy {
         team: None,
+        user: None,
         state: KeyState::Revoked,
         expires_at_unix_ms: None,
         org_has_no_models: true,
@@ -182,10 +186,24 @@ fn leases() {
         key: key(),
         n: 18,
         ask: Ask { output_is_clients: true, choices: 3, ..ask() },
+        want: NanoUsd::ZERO,
+        want_permits: 0,
         void: vec![],
     };
     golden("lease_request", &request);
-    golden("lease_request_void", &LeaseRequest { void: vec![17], ..request });
+    golden("lease_request_void", &LeaseRequest { void: vec![17], ..request.clone() });
+    let ahead = LeaseRequest { want: NanoUsd(40_000_000), want_permits: 12, ..request };
+    golden("lease_request_ahead", &ahead);
+    let grant = Grant {
+        lease: lease(),
+        n: 18,
+        amount: NanoUsd(615_000),
+        output_tokens: 725,
+        scarce: true,
+        permits: 1,
+    };
+    let granted = LeaseAnswer::Granted(grant);
+    golden("lease_reply_scarce", &LeaseReply { epoch: EPOCH, revision: REVISION, answer: granted });
     let refused = |refusal| LeaseReply {
         epoch: EPOCH,
         revision: REVISION,
@@ -198,6 +216,15 @@ fn leases() {
     };
     golden("lease_reply_exceeded", &refused(exceeded));
     golden("lease_reply_contended", &refused(Refusal::Contended { retry_after_ms: 1_000 }));
+    let limit = Limit {
+        unit: Unit::Requests,
+        window: Some(Window::Hour),
+        max: 600,
+        scope: Scope::Cluster,
+        subject: Subject { level: Level::Team, id: "acme/search".into(), model: None },
+    };
+    let full = Refusal::WindowFull { limit, retry_after_ms: 7_350 };
+    golden("lease_reply_window_full", &refused(full));
     golden("lease_reply_key_not_usable", &refused(Refusal::KeyNotUsable));
     golden("lease_reply_unknown_price", &refused(Refusal::UnknownPrice));
 }
@@ -238,8 +265,17 @@ fn reports() {
                 spent: NanoUsd(336_900),
                 floor: Some(NanoUsd(400_000)),
                 is_final: false,
+                permits_used: 0,
+                permit_age_ms: 0,
             },
-            LeaseReport { lease: lease(), spent: NanoUsd(336_900), floor: None, is_final: true },
+            LeaseReport {
+                lease: lease(),
+                spent: NanoUsd(336_900),
+                floor: None,
+                is_final: true,
+                permits_used: 3,
+                permit_age_ms: 812,
+            },
         ],
         records: vec![
             record(),
@@ -283,6 +319,7 @@ fn changes() {
                 state: KeyState::Disabled,
             },
             Change::Catalogue { version: VERSION },
+            Change::Recall { level: Level::Team, owner: policy().owner(Level::Team).unwrap() },
             Change::AllKeys,
         ],
     };
@@ -351,7 +388,7 @@ fn problems() {
 #[test]
 fn words() {
     golden("words_key_state", &[KeyState::Active, KeyState::Disabled, KeyState::Revoked]);
-    golden("words_level", &[Level::Key, Level::User, Level::Team, Level::Org]);
+    golden("words_level", &Level::ALL);
     golden("words_unit", &[Unit::Requests, Unit::Tokens, Unit::Concurrent]);
     golden("words_window", &[Window::Minute, Window::Hour, Window::Day]);
     golden("words_scope", &[Scope::Proxy, Scope::Cluster]);
@@ -361,7 +398,7 @@ fn words() {
         "words_ending",
         &[Ending::Complete, Ending::UpstreamError, Ending::Cut, Ending::NoAnswer],
     );
-    for level in [Level::Key, Level::User, Level::Team, Level::Org] {
+    for level in Level::ALL {
         let quoted = format!("\"{}\"", level.as_str());
         assert_eq!(serde_json::to_string(&level).unwrap(), quoted);
     }

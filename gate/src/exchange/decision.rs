@@ -248,6 +248,16 @@ fn refused_lease(why: &LeaseRefusal) -> Refusal {
         LeaseRefusal::Contended { retry_after_ms } => {
             Refusal::Contended { retry_after_ms: *retry_after_ms }
         }
+        LeaseRefusal::WindowFull { limit, retry_after_ms } => Refusal::Window {
+            limit: Box::new(limit.clone()),
+            full: metering::window::Full {
+                unit: limit.unit,
+                window: limit.window,
+                needs: 1,
+                room: 0,
+                wait_ms: Some(*retry_after_ms),
+            },
+        },
         LeaseRefusal::KeyNotUsable | LeaseRefusal::UnknownPrice => Refusal::PolicyUnavailable,
     }
 }

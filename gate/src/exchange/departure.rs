@@ -47,6 +47,8 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
         spent: cost,
         floor: None,
         is_final: true,
+        permits_used: 0,
+        permit_age_ms: 0,
     });
     let used_tokens = match basis {
         Basis::Refunded => 0,

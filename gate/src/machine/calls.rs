@@ -68,6 +68,8 @@ impl Gate {
                             key,
                             n,
                             ask: *ask,
+                            want: wire::NanoUsd::ZERO,
+                            want_permits: 0,
                             void: Vec::new(),
                         };
                         caller.post(id, at, "/proxy/v1/leases", &message)
@@ -300,6 +302,8 @@ impl Gate {
                     digests.iter().for_each(|digest| self.keys.forget(digest));
                 }
                 Change::AllKeys => self.keys.clear(),
+                // One lease pays for one call: nothing is kept that could be handed back.
+                Change::Recall { .. } => {}
                 Change::Catalogue { version } => {
                     if self.models.as_ref().is_some_and(|models| models.version < *version) {
                         self.models = None;

@@ -161,7 +161,14 @@ impl Gate {
     }
 
     fn hand_back(&mut self, lease: LeaseId) {
-        let report = LeaseReport { lease, spent: NanoUsd::ZERO, floor: None, is_final: true };
+        let report = LeaseReport {
+            lease,
+            spent: NanoUsd::ZERO,
+            floor: None,
+            is_final: true,
+            permits_used: 0,
+            permit_age_ms: 0,
+        };
         let reporter = self.reporter();
         self.outbox.lease(reporter, report);
     }

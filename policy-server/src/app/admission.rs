@@ -223,6 +223,8 @@ fn granted(lease: LeaseRow) -> LeaseAnswer {
         n: lease.n,
         amount: lease.granted,
         output_tokens: lease.output_tokens,
+        scarce: false,
+        permits: 0,
     })
 }
 

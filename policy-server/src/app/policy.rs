@@ -27,6 +27,7 @@ impl Work<'_> {
             key: key.id.clone(),
             org: key.org.clone(),
             team: key.team.clone(),
+            user: None,
             state: key.life.state(),
             expires_at_unix_ms: key.expires_at_unix_ms,
             org_has_no_models: org_models == ModelSet::Only(Vec::new()),

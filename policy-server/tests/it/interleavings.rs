@@ -232,6 +232,8 @@ impl Run {
             spent,
             floor,
             is_final,
+            permits_used: 0,
+            permit_age_ms: 0,
         };
         let leases = vec![
             report(ended.cost, None, true),

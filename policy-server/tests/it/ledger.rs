@@ -103,6 +103,8 @@ async fn reports_in_any_order_and_number_settle_the_same() {
         spent: micro(micro_usd),
         floor,
         is_final,
+        permits_used: 0,
+        permit_age_ms: 0,
     };
     let sums = |world: &World| {
         let account = &accounts(&world.tables())[0];
@@ -362,6 +364,8 @@ async fn keys_that_may_not_be_used_get_no_lease() {
         key: key.id.clone(),
         n,
         ask: ask(10),
+        want: wire::NanoUsd::ZERO,
+        want_permits: 0,
         void: Vec::new(),
     };
     let reply: LeaseReply = world.filter_ok("POST", "leases", &lease(&key, 1)).await;

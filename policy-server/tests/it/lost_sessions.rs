@@ -21,6 +21,8 @@ async fn a_lost_session_parks_what_was_not_spent_and_a_late_report_settles_it() 
         spent: micro(1_000),
         floor: None,
         is_final: false,
+        permits_used: 0,
+        permit_age_ms: 0,
     };
     world.report(&lost, vec![early], vec![]).await;
     world.pass(GONE_MS - 1).await;

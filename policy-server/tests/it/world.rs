@@ -389,7 +389,14 @@ pub fn micro(micro_usd: u64) -> NanoUsd {
 }
 
 pub fn final_report(lease: &LeaseId, spent: NanoUsd) -> LeaseReport {
-    LeaseReport { lease: lease.clone(), spent, floor: None, is_final: true }
+    LeaseReport {
+        lease: lease.clone(),
+        spent,
+        floor: None,
+        is_final: true,
+        permits_used: 0,
+        permit_age_ms: 0,
+    }
 }
 
 /// A measured call that produced so many tokens, charged rightly.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::KeyState;
+use super::{KeyState, Level};
 use crate::{CatalogueVersion, Epoch, KeyDigest, KeyId, Revision};
 
 /// What changed after the revision in the poll. An empty list at the end of the wait is a heartbeat.
@@ -35,6 +35,14 @@ pub enum Change {
     Catalogue {
         /// Its version.
         version: CatalogueVersion,
+    },
+    /// Others wait for money or permits of this account: hand back what no running call needs of
+    /// every lease below it, and what ends leave over as it comes.
+    Recall {
+        /// Its level.
+        level: Level,
+        /// Its owner, as [`super::KeyPolicy::owner`] names it.
+        owner: String,
     },
     /// Something above many keys changed, or the poll was too far behind: forget every key.
     AllKeys,

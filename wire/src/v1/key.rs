@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyId, ModelName, OrgId, TeamId};
+use crate::{KeyId, ModelName, OrgId, TeamId, UserId};
 
 /// Everything the filter knows about one key. It holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct KeyPolicy {
     /// Its team, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<TeamId>,
+    /// The user who owns it, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
     /// Whether it may be used.
     pub state: KeyState,
     /// Expiry in milliseconds since 1970 UTC; at this instant the key has expired.
@@ -35,6 +38,20 @@ pub struct KeyPolicy {
     /// What a call without usage is charged.
     #[serde(default)]
     pub cut_calls: CutCalls,
+}
+
+impl KeyPolicy {
+    /// Who owns the budget above this key at a level. Ids of teams and users are unique within
+    /// their organisation only, so theirs is named before them.
+    #[must_use]
+    pub fn owner(&self, level: Level) -> Option<String> {
+        match level {
+            Level::Key => Some(self.key.as_str().to_owned()),
+            Level::User => self.user.as_ref().map(|user| format!("{}/{user}", self.org)),
+            Level::Team => self.team.as_ref().map(|team| format!("{}/{team}", self.org)),
+            Level::Org | Level::Wallet => Some(self.org.as_str().to_owned()),
+        }
+    }
 }
 
 /// Where a key is in its life. Expiry is separate: it depends on the time of the request.
@@ -121,9 +138,14 @@ pub enum Level {
     Team,
     /// Its organisation.
     Org,
+    /// The prepaid money of its organisation.
+    Wallet,
 }
 
 impl Level {
+    /// Every level, the key's own first.
+    pub const ALL: [Self; 5] = [Self::Key, Self::User, Self::Team, Self::Org, Self::Wallet];
+
     /// The word used in errors and APIs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -132,6 +154,7 @@ impl Level {
             Self::User => "user",
             Self::Team => "team",
             Self::Org => "org",
+            Self::Wallet => "wallet",
         }
     }
 }

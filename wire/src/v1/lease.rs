@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::key::Level;
+use super::key::{Level, Limit};
 use crate::{CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, Revision};
 
 /// What one call could use at most. It names tokens, not money: the server prices it with the same
@@ -35,8 +35,15 @@ pub struct LeaseRequest {
     pub key: KeyId,
     /// The holder's own number for this lease, never used twice for another.
     pub n: u64,
-    /// What the call needs.
+    /// What the call needs. Where the holder asks ahead of any call, the last call of the key.
     pub ask: Ask,
+    /// Money beyond the call, for those that will follow: the demand of two report intervals. The
+    /// server gives as much of it as others leave.
+    #[serde(default, skip_serializing_if = "is_no_money")]
+    pub want: NanoUsd,
+    /// Permits of the key's windows of scope `cluster` beyond the one that the call needs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub want_permits: u64,
     /// Numbers of leases whose grants never arrived: they are closed unspent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub void: Vec<u64>,
@@ -64,6 +71,14 @@ pub struct Grant {
     pub amount: NanoUsd,
     /// The bound on output tokens of the call that it pays for; at most what was asked.
     pub output_tokens: u64,
+    /// Little is left to grant: nothing of it is to be kept for later calls, and what calls leave
+    /// over is to be handed back at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scarce: bool,
+    /// Calls that it permits in every window of scope `cluster` above the key; 0 where there is
+    /// no such window.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub permits: u64,
 }
 
 /// Why no lease was granted.
@@ -84,8 +99,24 @@ pub enum Refusal {
         /// A time after which trying again makes sense, in milliseconds.
         retry_after_ms: u64,
     },
+    /// A window of scope `cluster` has no permit left: 429.
+    WindowFull {
+        /// The tightest one.
+        limit: Limit,
+        /// When its next permit returns, in milliseconds.
+        retry_after_ms: u64,
+    },
     /// The key may not be used (any more); look it up again.
     KeyNotUsable,
     /// The catalogue version or the model in the ask is not known (any more).
     UnknownPrice,
+}
+
+fn is_no_money(amount: &NanoUsd) -> bool {
+    *amount == NanoUsd::ZERO
+}
+
+/// Members that say nothing are not written.
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lease::is_zero;
+
 use crate::{
     CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, RequestId, Revision,
 };
@@ -39,6 +41,14 @@ pub struct LeaseReport {
     /// No call will draw on it any more: what was not spent is handed back.
     #[serde(default, rename = "final")]
     pub is_final: bool,
+    /// Permits used so far; the larger of two reports wins. With a floor, or when it is final,
+    /// those that were not used are handed back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub permits_used: u64,
+    /// How long before this report was sent the last of them was used, in milliseconds: all of
+    /// them return one window after that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub permit_age_ms: u64,
 }
 
 /// One ended call.
