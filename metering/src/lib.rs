@@ -7,6 +7,8 @@
 //! | What could a call cost at most? | [`reservation`] |
 //! | What is an ended call charged? | [`charge`] |
 //! | Does a budget have room, and what became of granted money? | [`budget`] |
+//! | What is left of a lease in its holder's hands? | [`held_lease`] |
+//! | How much should a holder ask for? | [`demand`] |
 //! | Which period does an instant belong to? | [`period`] |
 //! | Does a rate window have room? | [`window`] |
 //! | What does a request ask for? | [`request`] |
@@ -16,6 +18,8 @@
 pub mod api_key;
 pub mod budget;
 pub mod charge;
+pub mod demand;
+pub mod held_lease;
 pub mod json;
 pub mod period;
 pub mod price;
