@@ -17,6 +17,7 @@ mod machine;
 mod model_list;
 mod outbox;
 mod policy_calls;
+mod pool;
 mod refusal;
 mod route;
 #[cfg(feature = "testing")]

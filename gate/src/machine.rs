@@ -1,15 +1,16 @@
 //! One VM: its bond with the server, what it knows, and the exchanges that run in it.
 
+mod ahead;
 mod calls;
 mod forward;
 mod housekeeping;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 
 use metering::window::Call as WindowCall;
-use wire::{Nonce, RequestId};
+use wire::{KeyId, Nonce, RequestId};
 
 use crate::catalogue::Models;
 use crate::config::Config;
@@ -19,6 +20,7 @@ use crate::key_cache::KeyCache;
 use crate::link::Link;
 use crate::outbox::{Outbox, Reporter};
 use crate::policy_calls::Purpose;
+use crate::pool::{Pool, Said};
 use crate::refusal::Refusal;
 use crate::windows::{self, Group};
 
@@ -69,6 +71,9 @@ pub struct Gate {
     next_call: u64,
     next_lease: u64,
     next_request: u64,
+    pool: Pool,
+    /// What is asked for ahead of need: for which key, under which number.
+    aheads: BTreeMap<CallId, (KeyId, u64)>,
     outbox: Outbox,
     unfinished: VecDeque<Unfinished>,
     touch_at_ms: u64,
@@ -132,6 +137,8 @@ impl Gate {
             next_call: 0,
             next_lease: 0,
             next_request: 0,
+            pool: Pool::default(),
+            aheads: BTreeMap::new(),
             outbox: Outbox::default(),
             unfinished: VecDeque::new(),
             touch_at_ms: 0,
@@ -343,14 +350,16 @@ impl Gate {
         let Some(exchange) = self.streams.remove(&stream) else { return };
         match exchange.stage {
             Stage::Answered => {}
-            Stage::Open(open) => self.abandon(&open),
+            Stage::Open(open) => self.abandon(&open, now),
             Stage::Running(running) => {
                 let sequence = self.outbox.next_sequence();
                 let left = crate::exchange::depart(&running, exchange.request, sequence, now);
                 let reporter = self.reporter();
-                self.outbox.record(reporter.clone(), left.record);
-                if let Some(report) = left.lease {
-                    self.outbox.lease(reporter, report);
+                self.outbox.record(reporter, left.record);
+                if let Some((lease, draw)) = &running.drawn {
+                    let (key, at) = (&running.policy.key, now.monotonic_ms);
+                    let said = self.pool.end(key, lease, *draw, left.cost, at);
+                    self.say(said);
                 }
                 self.leave_windows(
                     Unfinished {
@@ -367,6 +376,14 @@ impl Gate {
 
     fn reporter(&self) -> Option<Reporter> {
         self.link.session.as_ref().map(|session| (session.holder.clone(), session.epoch))
+    }
+
+    /// Has the server told what is to be said of leases.
+    fn say(&mut self, said: impl IntoIterator<Item = Said>) {
+        for said in said {
+            let reporter = self.reporter();
+            self.outbox.lease(reporter, said);
+        }
     }
 
     fn leave_windows(&mut self, call: Unfinished, now: Now, memory: &mut dyn SharedMemory) {

@@ -1,15 +1,18 @@
 //! What the server must still be told: bounded, resent until acknowledged, never dropped.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use metering::demand::REPORT_INTERVAL_MS;
 use wire::v1::{CallRecord, LeaseReport};
-use wire::{Epoch, HolderId};
+use wire::{Epoch, HolderId, LeaseId};
 
-/// Most records (or lease reports, or disclaimed numbers) that wait. At some 500 bytes each they take 5 MiB; when running calls could fill
-/// the rest, no new call is admitted.
+use crate::pool::Said;
+
+/// Most records (or leases, or disclaimed numbers) that wait. At some 500 bytes each they take
+/// 5 MiB; when running calls could fill the rest, no new call is admitted.
 pub(crate) const MOST_RECORDS: usize = 10_000;
-/// Most records in one report: a body of some 250 KB.
-const BATCH: usize = 500;
+/// Most records in one report: a body of some 450 KB. As many waiting are sent at once.
+const BATCH: usize = 1_000;
 /// First pause after a failed report, in milliseconds; doubled up to [`LONGEST_PAUSE_MS`].
 const FIRST_PAUSE_MS: u64 = 100;
 const LONGEST_PAUSE_MS: u64 = 5_000;
@@ -24,9 +27,13 @@ pub(crate) struct Outbox {
     /// Oldest first; more than one only after the server has lost a holder of ours.
     queues: VecDeque<Queue>,
     next_sequence: u64,
+    /// Numbers what is said of leases, so that an answer to an older statement ends no newer one.
+    next_statement: u64,
     in_flight: Option<Batch>,
     failures: u32,
     not_before_ms: u64,
+    /// When the last report was sent.
+    sent_ms: Option<u64>,
 }
 
 /// What waits to be reported under one holder.
@@ -35,15 +42,18 @@ struct Queue {
     /// None while there is no session: the next one takes it over.
     reporter: Option<Reporter>,
     records: VecDeque<CallRecord>,
-    leases: VecDeque<LeaseReport>,
+    /// The latest statement about each lease, numbered: a later one says all that earlier ones did.
+    leases: BTreeMap<LeaseId, (u64, LeaseReport)>,
     void: VecDeque<u64>,
+    /// Somebody waits for it.
+    is_urgent: bool,
 }
 
-/// How much of the front of the first queue a report holds.
-#[derive(Debug, Clone, Copy)]
+/// What a report under way holds of the first queue.
+#[derive(Debug)]
 struct Batch {
     records: usize,
-    leases: usize,
+    leases: Vec<(LeaseId, u64)>,
     void: usize,
 }
 
@@ -79,12 +89,21 @@ impl Outbox {
         self.add(reporter, |queue| queue.records.push_back(record));
     }
 
-    pub(crate) fn lease(&mut self, reporter: Option<Reporter>, report: LeaseReport) {
-        self.add(reporter, |queue| queue.leases.push_back(report));
+    pub(crate) fn lease(&mut self, reporter: Option<Reporter>, said: Said) {
+        self.next_statement += 1;
+        let (number, Said { report, is_urgent }) = (self.next_statement, said);
+        self.add(reporter, |queue| {
+            queue.is_urgent |= is_urgent;
+            queue.leases.insert(report.lease.clone(), (number, report));
+        });
     }
 
+    /// A number is disclaimed. Money may be set aside under it, so this is urgent.
     pub(crate) fn void(&mut self, reporter: Option<Reporter>, n: u64) {
-        self.add(reporter, |queue| queue.void.push_back(n));
+        self.add(reporter, |queue| {
+            queue.is_urgent = true;
+            queue.void.push_back(n);
+        });
     }
 
     /// Nothing waits to be reported.
@@ -112,27 +131,44 @@ impl Outbox {
         while self.queues.front().is_some_and(Queue::is_empty) {
             self.queues.pop_front();
         }
+        let rested =
+            self.sent_ms.is_none_or(|sent| now_ms.saturating_sub(sent) >= REPORT_INTERVAL_MS);
+        let is_backlog = self.queues.len() > 1;
         let queue = self.queues.front_mut()?;
+        if !rested && !queue.is_urgent && !is_backlog && queue.records.len() < BATCH {
+            return None;
+        }
         let reporter = queue.reporter.get_or_insert_with(|| current.clone()).clone();
+        let leases = queue.leases.iter().take(BATCH);
+        let (numbers, reports): (Vec<_>, Vec<_>) =
+            leases.map(|(id, (number, report))| ((id.clone(), *number), report.clone())).unzip();
         let batch = Batch {
             records: queue.records.len().min(BATCH),
-            leases: queue.leases.len().min(BATCH),
+            leases: numbers,
             void: queue.void.len().min(BATCH),
         };
-        self.in_flight = Some(batch);
-        Some(Contents {
+        let contents = Contents {
             reporter,
             records: queue.records.iter().take(batch.records).cloned().collect(),
-            leases: queue.leases.iter().take(batch.leases).cloned().collect(),
+            leases: reports,
             void: queue.void.iter().take(batch.void).copied().collect(),
-        })
+        };
+        // What did not fit is as urgent as it was.
+        queue.is_urgent &= queue.leases.len() > BATCH || queue.void.len() > BATCH;
+        self.in_flight = Some(batch);
+        self.sent_ms = Some(now_ms);
+        Some(contents)
     }
 
     /// The report under way is durable at the server.
     pub(crate) fn acknowledged(&mut self) {
         if let (Some(batch), Some(queue)) = (self.in_flight.take(), self.queues.front_mut()) {
             queue.records.drain(..batch.records.min(queue.records.len()));
-            queue.leases.drain(..batch.leases.min(queue.leases.len()));
+            for (id, number) in batch.leases {
+                if queue.leases.get(&id).is_some_and(|(latest, _)| *latest == number) {
+                    queue.leases.remove(&id);
+                }
+            }
             queue.void.drain(..batch.void.min(queue.void.len()));
         }
         self.failures = 0;
@@ -143,6 +179,9 @@ impl Outbox {
     /// `jitter` is any number; it spreads VMs over the pause.
     pub(crate) fn failed(&mut self, now_ms: u64, jitter: u64) {
         self.in_flight = None;
+        if let Some(queue) = self.queues.front_mut() {
+            queue.is_urgent = true;
+        }
         self.not_before_ms = now_ms.saturating_add(pause_ms(self.failures, jitter));
         self.failures = self.failures.saturating_add(1);
     }
@@ -187,6 +226,38 @@ mod tests {
         assert_eq!(outbox.due(200, &one).unwrap().void, [3]);
         outbox.acknowledged();
         assert!(outbox.due(200, &one).is_none());
+    }
+
+    fn said(spent: u64, is_urgent: bool) -> Said {
+        let report = LeaseReport {
+            lease: LeaseId::new("h1-1").unwrap(),
+            spent: wire::NanoUsd(spent),
+            floor: None,
+            is_final: false,
+            permits_used: 0,
+            permit_age_ms: 0,
+        };
+        Said { report, is_urgent }
+    }
+
+    #[test]
+    fn the_latest_statement_of_a_lease_says_it_all() {
+        let one = reporter("h1");
+        let mut outbox = Outbox::default();
+        outbox.lease(Some(one.clone()), said(1, false));
+        outbox.lease(Some(one.clone()), said(2, false));
+        let sent = outbox.due(0, &one).unwrap().leases;
+        assert_eq!(sent, [said(2, false).report]);
+        // said while the report is under way, so its answer does not cover it
+        outbox.lease(Some(one.clone()), said(3, false));
+        outbox.acknowledged();
+        assert!(!outbox.is_empty());
+        assert!(outbox.due(REPORT_INTERVAL_MS - 1, &one).is_none(), "nobody waits for it");
+        assert_eq!(outbox.due(REPORT_INTERVAL_MS, &one).unwrap().leases, [said(3, false).report]);
+        outbox.acknowledged();
+        assert!(outbox.is_empty());
+        outbox.lease(Some(one.clone()), said(4, true));
+        assert!(outbox.due(REPORT_INTERVAL_MS + 1, &one).is_some(), "somebody waits for it");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     },
     /// `POST /proxy/v1/leases`.
     Lease,
+    /// `POST /proxy/v1/leases`, ahead of any call that needs it.
+    Ahead,
     /// `POST /proxy/v1/reports`.
     Report,
 }

@@ -34,6 +34,14 @@ pub(crate) fn groups(limits: &[Limit], model: &ModelName) -> Vec<Group> {
     groups
 }
 
+/// Whether a call of the model needs a permit: some window counts requests of all proxies together.
+pub(crate) fn takes_permit(limits: &[Limit], model: &ModelName) -> bool {
+    limits.iter().any(|limit| {
+        let applies = limit.subject.model.as_ref().is_none_or(|only| only == model);
+        applies && limit.scope == Scope::Cluster && limit.unit == Unit::Requests
+    })
+}
+
 /// Whether any of them counts tokens, so that a call must be bounded.
 pub(crate) fn count_tokens(groups: &[Group]) -> bool {
     groups.iter().flat_map(|group| &group.limits).any(|limit| limit.unit == Unit::Tokens)

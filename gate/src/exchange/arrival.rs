@@ -4,6 +4,7 @@ use super::answer::value;
 use super::{Body, Exchange, MOST_CALLS, Open, Stage};
 use crate::credential;
 use crate::io::{Headers, Now};
+use crate::pool::Want;
 use crate::refusal::Refusal;
 use crate::route::Route;
 use wire::RequestId;
@@ -40,8 +41,10 @@ impl Exchange {
             waits_for: None,
             calls_left: MOST_CALLS,
             lease_number: None,
-            lease: None,
+            granted: None,
+            refused: None,
             asked: None,
+            want: Want::default(),
             ask_is_open: false,
             began_ms: now.monotonic_ms,
             began_unix_ms: now.wall_ms,

@@ -3,15 +3,17 @@
 use std::rc::Rc;
 
 use metering::charge::Admitted;
+use metering::held_lease::Draw;
 use metering::request::{ChatRequest, OutputLimit};
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, KeyPolicy, KeyState, LeaseAnswer, Model, Price, Refusal as LeaseRefusal};
-use wire::{CatalogueVersion, NanoUsd};
+use wire::v1::{Ask, KeyPolicy, KeyState, Model, Price, Refusal as LeaseRefusal};
+use wire::{CatalogueVersion, LeaseId, NanoUsd};
 
 use super::{Answer, Body, Open, Running};
 use crate::catalogue::Models;
 use crate::io::{Now, SharedMemory};
+use crate::pool::Pool;
 use crate::refusal::Refusal;
 use crate::windows;
 
@@ -98,6 +100,7 @@ pub(crate) fn decide(
     open: &Open,
     known: &Knowledge<'_>,
     now: Now,
+    pool: &mut Pool,
     memory: &mut dyn SharedMemory,
 ) -> Verdict {
     let (request, model, price) = match check_request(open, known) {
@@ -105,7 +108,7 @@ pub(crate) fn decide(
         Ok(None) => return Verdict::Wait,
         Err(refusal) => return refusal.into(),
     };
-    match admit(open, known, (request, model, price), now, memory) {
+    match admit(open, known, (request, model, price), now, pool, memory) {
         Ok(verdict) => verdict,
         Err(refusal) => refusal.into(),
     }
@@ -153,6 +156,7 @@ fn admit(
     known: &Knowledge<'_>,
     (request, model, price): Checked<'_>,
     now: Now,
+    pool: &mut Pool,
     memory: &mut dyn SharedMemory,
 ) -> Result<Verdict, Refusal> {
     if !known.outbox_has_room {
@@ -182,20 +186,21 @@ fn admit(
         windows::check(memory, &groups, window_call(bounds.output_tokens()), now_ms)
     };
     let reserves = policy.budgeted || counts_tokens;
+    let takes_permit = windows::takes_permit(&policy.limits, &model.name);
     let mut output_tokens = bounds.output_tokens();
-    let mut reserved = NanoUsd::ZERO;
-    if policy.budgeted {
-        match &open.lease {
-            Some(LeaseAnswer::Granted(grant)) => {
-                output_tokens = output_tokens.min(grant.output_tokens);
-                reserved = grant.amount;
+    let mut drawn = None;
+    if policy.budgeted || takes_permit {
+        let call = Money { bounds: &bounds, price: &price, takes_permit };
+        match draw(pool, policy, open, &call, now_ms) {
+            Some((lease, draw, tokens)) => {
+                output_tokens = tokens;
+                drawn = Some((lease, draw));
             }
-            Some(LeaseAnswer::Refused(why)) => {
+            None => {
                 check(memory)?;
-                return Err(refused_lease(why));
-            }
-            Some(LeaseAnswer::NotNeeded) | None => {
-                check(memory)?;
+                if let Some(why) = &open.refused {
+                    return Err(refused_lease(why));
+                }
                 if !ask.output_is_clients {
                     ask.output_tokens = output_tokens;
                 }
@@ -204,7 +209,15 @@ fn admit(
         }
     }
     let window_call = window_call(output_tokens);
-    let standings = windows::commit(memory, &groups, window_call, now_ms)?;
+    let standings = match windows::commit(memory, &groups, window_call, now_ms) {
+        Ok(standings) => standings,
+        Err(refusal) => {
+            if let Some((lease, draw)) = &drawn {
+                pool.cancel(&policy.key, lease, *draw);
+            }
+            return Err(refusal);
+        }
+    };
     let input_bound = ask.input_tokens;
     let admitted = Admitted {
         price,
@@ -219,8 +232,7 @@ fn admit(
         model: model.name.clone(),
         catalogue_version: known.models.version,
         admitted,
-        reserved,
-        lease: open.grant().map(|grant| grant.lease.clone()),
+        drawn,
         groups,
         window_call,
         standings,
@@ -238,6 +250,41 @@ fn admit(
         model_is_alias: request.model != model.name.as_str(),
         writes_max_completion_tokens: model.reasoning,
     })))
+}
+
+/// What a call needs of a lease.
+struct Money<'a> {
+    bounds: &'a Bounds,
+    price: &'a Price,
+    takes_permit: bool,
+}
+
+/// Sets money aside for the call: what it wants, on any lease, or else, where little is left, as
+/// much as its own lease pays for. Answers the lease, what was drawn, and the bound on output tokens that it pays.
+fn draw(
+    pool: &mut Pool,
+    policy: &Rc<KeyPolicy>,
+    open: &Open,
+    call: &Money<'_>,
+    now_ms: u64,
+) -> Option<(LeaseId, Draw, u64)> {
+    let Money { bounds, price, takes_permit } = *call;
+    let own = open.granted.as_ref().map(|(_, lease)| lease);
+    if !policy.budgeted {
+        let draw = Draw { amount: NanoUsd::ZERO, takes_permit };
+        let lease = pool.draw(policy, own, draw, now_ms)?;
+        return Some((lease, draw, bounds.output_tokens()));
+    }
+    let wanted = bounds.wanted(price);
+    let draw = Draw { amount: wanted.amount, takes_permit };
+    if let Some(lease) = pool.draw(policy, own, draw, now_ms) {
+        return Some((lease, draw, wanted.output_tokens));
+    }
+    let own = own?;
+    let lowered = bounds.within(price, pool.last_of(&policy.key, own)?)?;
+    let draw = Draw { amount: lowered.amount, takes_permit };
+    let lease = pool.draw(policy, Some(own), draw, now_ms)?;
+    Some((lease, draw, lowered.output_tokens))
 }
 
 fn refused_lease(why: &LeaseRefusal) -> Refusal {

@@ -1,8 +1,8 @@
 //! A call has ended: its charge, its record, its place in the windows.
 
 use metering::charge::{Charge, Outcome, charge};
-use wire::RequestId;
-use wire::v1::{Basis, CallRecord, Ending, LeaseReport};
+use wire::v1::{Basis, CallRecord, Ending};
+use wire::{NanoUsd, RequestId};
 
 use super::Running;
 use crate::io::Now;
@@ -10,7 +10,7 @@ use crate::io::Now;
 /// What the end of a call leaves behind.
 pub(crate) struct Departure {
     pub(crate) record: CallRecord,
-    pub(crate) lease: Option<LeaseReport>,
+    pub(crate) cost: NanoUsd,
     /// Tokens to count in token windows.
     pub(crate) used_tokens: u64,
 }
@@ -29,32 +29,24 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
         sequence,
         request,
         key: running.policy.key.clone(),
-        lease: running.lease.clone(),
+        lease: running.drawn.as_ref().map(|(lease, _)| lease.clone()),
         model: running.model.clone(),
         catalogue_version: running.catalogue_version,
         usage,
         cost,
         basis,
-        reserved: running.reserved,
+        reserved: running.drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
         status: running.status,
         streamed: running.streamed,
         ending,
         started_unix_ms: running.began_unix_ms,
         duration_ms: now.monotonic_ms.saturating_sub(running.began_ms),
     };
-    let lease = running.lease.clone().map(|lease| LeaseReport {
-        lease,
-        spent: cost,
-        floor: None,
-        is_final: true,
-        permits_used: 0,
-        permit_age_ms: 0,
-    });
     let used_tokens = match basis {
         Basis::Refunded => 0,
         Basis::Measured | Basis::Estimated => {
             usage.input_tokens.saturating_add(usage.output_tokens)
         }
     };
-    Departure { record, lease, used_tokens }
+    Departure { record, cost, used_tokens }
 }

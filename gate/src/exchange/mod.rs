@@ -8,12 +8,14 @@ mod departure;
 use std::rc::Rc;
 
 use metering::charge::Admitted;
+use metering::held_lease::Draw;
 use metering::request::ChatRequest;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, Grant, KeyPolicy, LeaseAnswer};
-use wire::{CatalogueVersion, KeyDigest, LeaseId, ModelName, NanoUsd, RequestId};
+use wire::v1::{Ask, KeyPolicy, Refusal as LeaseRefusal};
+use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, ModelName, RequestId};
 
 use crate::io::CallId;
+use crate::pool::Want;
 use crate::route::Route;
 use crate::windows::Group;
 
@@ -54,12 +56,17 @@ pub(crate) struct Open {
     /// The call to the server that it waits for.
     pub(crate) waits_for: Option<CallId>,
     pub(crate) calls_left: u8,
-    /// Number of its lease, once one was asked for.
+    /// Number of its lease while one is asked for.
     pub(crate) lease_number: Option<u64>,
-    pub(crate) lease: Option<LeaseAnswer>,
+    /// The lease that was granted for it. Others may draw on it, too, unless money is scarce.
+    pub(crate) granted: Option<(KeyId, LeaseId)>,
+    /// Why it was granted none.
+    pub(crate) refused: Option<LeaseRefusal>,
     /// What was asked for under this number. Another ask needs another number: repeating one
     /// answers the lease of the first ask.
     pub(crate) asked: Option<Box<Ask>>,
+    /// What was asked for beyond the call.
+    pub(crate) want: Want,
     /// Some ask under this number was not answered, or its answer was discarded: it may still be
     /// granted, so the number must be disclaimed unless the lease is used.
     pub(crate) ask_is_open: bool,
@@ -91,8 +98,8 @@ pub(crate) struct Running {
     pub(crate) model: ModelName,
     pub(crate) catalogue_version: CatalogueVersion,
     pub(crate) admitted: Admitted,
-    pub(crate) reserved: NanoUsd,
-    pub(crate) lease: Option<LeaseId>,
+    /// What it has drawn, and on which lease.
+    pub(crate) drawn: Option<(LeaseId, Draw)>,
     pub(crate) groups: Vec<Group>,
     pub(crate) window_call: WindowCall,
     pub(crate) standings: crate::windows::Standings,
@@ -104,14 +111,4 @@ pub(crate) struct Running {
     pub(crate) answer: Answer,
     pub(crate) began_ms: u64,
     pub(crate) began_unix_ms: u64,
-}
-
-impl Open {
-    /// The lease, if one was granted.
-    pub(crate) fn grant(&self) -> Option<&Grant> {
-        match &self.lease {
-            Some(LeaseAnswer::Granted(grant)) => Some(grant),
-            _ => None,
-        }
-    }
 }

@@ -3,9 +3,9 @@
 use serde::de::DeserializeOwned;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Catalogue, Change, ChangesReply, KeyAnswer, LeaseAnswer,
-    LeaseReply, LeaseRequest, RegisterReply, RegisterRequest, ReportReply,
+    LeaseReply, LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, ReportReply,
 };
-use wire::{Epoch, Nonce, PROTOCOL_VERSION, Revision};
+use wire::{Epoch, LeaseId, NanoUsd, Nonce, PROTOCOL_VERSION, Revision};
 
 use super::{Gate, Pending};
 use crate::catalogue::Models;
@@ -14,6 +14,7 @@ use crate::io::{CallId, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
 use crate::link::Session;
 use crate::policy_calls::{Answered, Caller, Purpose, read};
+use crate::pool::{Said, Want};
 use crate::refusal::Refusal;
 
 /// How an answered call leaves the request that waited for it.
@@ -36,7 +37,7 @@ impl Gate {
     ) -> CallId {
         let id = self.pending(purpose, Some(stream), now);
         if ask.is_some() {
-            self.number_the_ask(open, ask.as_deref());
+            self.number_the_ask(open, ask.as_deref(), now);
         }
         let n = open.lease_number.unwrap_or(0);
         let caller = Caller { server: &self.config.server, token: &self.token };
@@ -62,14 +63,15 @@ impl Gate {
                 };
                 match key {
                     Some(key) => {
+                        let want = open.want;
                         let message = LeaseRequest {
                             holder: session.holder.clone(),
                             epoch: session.epoch,
                             key,
                             n,
                             ask: *ask,
-                            want: wire::NanoUsd::ZERO,
-                            want_permits: 0,
+                            want: want.money,
+                            want_permits: want.permits,
                             void: Vec::new(),
                         };
                         caller.post(id, at, "/proxy/v1/leases", &message)
@@ -84,7 +86,7 @@ impl Gate {
     }
 
     /// The same ask keeps its number, another one gets a new one.
-    fn number_the_ask(&mut self, open: &mut Open, ask: Option<&Ask>) {
+    fn number_the_ask(&mut self, open: &mut Open, ask: Option<&Ask>, now: Now) {
         if open.lease_number.is_some() && open.asked.as_deref() == ask {
             return;
         }
@@ -95,6 +97,13 @@ impl Gate {
         self.next_lease += 1;
         open.lease_number = Some(self.next_lease);
         open.asked = ask.cloned().map(Box::new);
+        open.want = match self.keys.get(&open.digest) {
+            // The server adds what this call needs.
+            Some(Known::Key(policy)) => {
+                self.pool.want(&policy.key, NanoUsd::ZERO, now.monotonic_ms)
+            }
+            Some(Known::NoKey) | None => Want::default(),
+        };
     }
 
     fn register_call(&self, id: CallId, stream: Option<StreamId>) -> crate::io::Call {
@@ -170,12 +179,11 @@ impl Gate {
             return;
         };
         open.waited = true;
-        let effect = self.learn(&mut open, pending, status, body);
+        let effect = self.learn(&mut open, pending, status, body, now);
         if self.link.session.is_none() {
             // A grant of a holder that is no more is void by itself.
-            open.lease = None;
-            open.lease_number = None;
-            open.ask_is_open = false;
+            open.granted = None;
+            self.ask_is_over(&mut open);
         }
         if let Effect::Failed = effect {
             open.failures += 1;
@@ -184,7 +192,7 @@ impl Gate {
         }
         let hopeless = open.failures > 1;
         if hopeless {
-            self.abandon(&open);
+            self.abandon(&open, now);
             return self.reply(stream, &Refusal::PolicyUnavailable);
         }
         if let Some(stage) = self.stage(stream) {
@@ -208,53 +216,86 @@ impl Gate {
         pending: Pending,
         status: Option<u16>,
         body: &[u8],
+        now: Now,
     ) -> Effect {
         match pending.purpose {
-            Purpose::Register => self.read_or(status, body, |gate, reply: RegisterReply| {
+            Purpose::Register => self.read_or(status, body, now, |gate, reply: RegisterReply| {
                 gate.registered(reply, pending.sent_ms);
             }),
-            Purpose::Catalogue => self.read_or(status, body, Self::take_catalogue),
-            Purpose::Changes => self.read_or(status, body, |gate, reply: ChangesReply| {
-                gate.apply(&reply, pending.sent_ms);
+            Purpose::Catalogue => self.read_or(status, body, now, Self::take_catalogue),
+            Purpose::Changes => self.read_or(status, body, now, |gate, reply: ChangesReply| {
+                gate.apply(&reply, pending.sent_ms, now);
             }),
-            Purpose::Admit { asks } => self.read_or(status, body, |gate, reply: AdmitReply| {
-                if !gate.is_current(reply.epoch, reply.revision) {
-                    open.ask_is_open |= asks;
-                    return;
-                }
-                let policy = match reply.key {
-                    KeyAnswer::Known(policy) => Some(*policy),
-                    KeyAnswer::Unknown => None,
-                };
-                gate.keys.learn(open.digest, policy);
-                gate.take_lease(open, asks.then_some(reply.lease));
-            }),
-            Purpose::Lease => self.read_or(status, body, |gate, reply: LeaseReply| {
+            Purpose::Admit { asks } => {
+                self.read_or(status, body, now, |gate, reply: AdmitReply| {
+                    if !gate.is_current(reply.epoch, reply.revision) {
+                        open.ask_is_open |= asks;
+                        return;
+                    }
+                    let policy = match reply.key {
+                        KeyAnswer::Known(policy) => Some(*policy),
+                        KeyAnswer::Unknown => None,
+                    };
+                    gate.keys.learn(open.digest, policy);
+                    if asks {
+                        gate.take_lease(open, reply.lease, now);
+                    }
+                })
+            }
+            Purpose::Lease => self.read_or(status, body, now, |gate, reply: LeaseReply| {
                 if gate.is_current(reply.epoch, reply.revision) {
                     if reply.answer == LeaseAnswer::NotNeeded {
                         // No level has a budget any more: what we know of the key is too old.
                         gate.keys.forget(&open.digest);
                     }
-                    gate.take_lease(open, Some(reply.answer));
+                    gate.take_lease(open, reply.answer, now);
                 } else {
                     open.ask_is_open = true;
                 }
             }),
-            Purpose::Report => Effect::GoOn,
+            Purpose::Report | Purpose::Ahead => Effect::GoOn,
         }
     }
 
-    fn take_lease(&mut self, open: &mut Open, answer: Option<LeaseAnswer>) {
-        if let Some(answer) = answer {
-            open.lease = Some(answer);
-            self.forget_if_outdated(open);
+    fn take_lease(&mut self, open: &mut Open, answer: LeaseAnswer, now: Now) {
+        match answer {
+            LeaseAnswer::Granted(grant) => {
+                let asked = open.asked.take();
+                self.ask_is_over(open);
+                let known = self.keys.get(&open.digest);
+                match (known, asked) {
+                    (Some(Known::Key(policy)), Some(asked)) => {
+                        open.granted = Some((policy.key.clone(), grant.lease.clone()));
+                        let now_ms = now.monotonic_ms;
+                        let said = self.pool.add(&policy, &grant, &asked, false, now_ms);
+                        self.say(said);
+                    }
+                    _ => self.return_grant(grant.lease),
+                }
+            }
+            LeaseAnswer::Refused(why) => self.take_refusal(open, Some(why)),
+            LeaseAnswer::NotNeeded => self.take_refusal(open, None),
         }
+    }
+
+    /// Hands back a grant that nobody can use.
+    fn return_grant(&mut self, lease: LeaseId) {
+        let report = LeaseReport {
+            lease,
+            spent: NanoUsd::ZERO,
+            floor: None,
+            is_final: true,
+            permits_used: 0,
+            permit_age_ms: 0,
+        };
+        self.say(Some(Said { report, is_urgent: true }));
     }
 
     fn read_or<T: DeserializeOwned>(
         &mut self,
         status: Option<u16>,
         body: &[u8],
+        now: Now,
         take: impl FnOnce(&mut Self, T),
     ) -> Effect {
         match read(status, body) {
@@ -263,7 +304,7 @@ impl Gate {
                 Effect::GoOn
             }
             Answered::HolderLost => {
-                self.lose_holder();
+                self.lose_holder(now);
                 Effect::GoOn
             }
             Answered::Failed => Effect::Failed,
@@ -272,7 +313,7 @@ impl Gate {
 
     /// Whether a reply is as new as what has been applied. An older one may hold a key that has
     /// been revoked since: it is discarded and asked for again.
-    fn is_current(&self, epoch: Epoch, revision: Revision) -> bool {
+    pub(super) fn is_current(&self, epoch: Epoch, revision: Revision) -> bool {
         let known = self.link.session.as_ref();
         known.is_some_and(|session| session.epoch == epoch && revision >= session.revision)
     }
@@ -292,18 +333,28 @@ impl Gate {
         }
     }
 
-    fn apply(&mut self, reply: &ChangesReply, sent_ms: u64) {
+    fn apply(&mut self, reply: &ChangesReply, sent_ms: u64, now: Now) {
+        let now_ms = now.monotonic_ms;
         if self.link.session.as_ref().is_none_or(|session: &Session| session.epoch != reply.epoch) {
-            return self.lose_holder();
+            return self.lose_holder(now);
         }
         for change in &reply.changes {
             match change {
-                Change::Key { digests, .. } => {
+                Change::Key { key, digests, .. } => {
                     digests.iter().for_each(|digest| self.keys.forget(digest));
+                    let said = self.pool.recall_key(key, now_ms);
+                    self.say(said);
                 }
-                Change::AllKeys => self.keys.clear(),
-                // One lease pays for one call: nothing is kept that could be handed back.
-                Change::Recall { .. } => {}
+                // Where history does not reach back, it may have held a recall.
+                Change::AllKeys => {
+                    self.keys.clear();
+                    let said = self.pool.recall_all(now_ms);
+                    self.say(said);
+                }
+                Change::Recall { level, owner } => {
+                    let said = self.pool.recall(*level, owner, now_ms);
+                    self.say(said);
+                }
                 Change::Catalogue { version } => {
                     if self.models.as_ref().is_some_and(|models| models.version < *version) {
                         self.models = None;
@@ -315,7 +366,13 @@ impl Gate {
     }
 
     /// The server has forgotten this holder: so does the VM, with all that hung on it.
-    fn lose_holder(&mut self) {
+    pub(super) fn lose_holder(&mut self, now: Now) {
+        let said = self.pool.recall_all(now.monotonic_ms);
+        self.say(said);
+        for (_, (key, _)) in std::mem::take(&mut self.aheads) {
+            // Whatever was granted is void by itself: its holder is no more.
+            self.pool.ahead_done(&key, false, now.monotonic_ms);
+        }
         let (high, low) = (self.random.next().to_le_bytes(), self.random.next().to_le_bytes());
         let mut nonce = [0; 16];
         nonce.iter_mut().zip(high.into_iter().chain(low)).for_each(|(to, from)| *to = from);
@@ -324,7 +381,7 @@ impl Gate {
         self.models = None;
         for exchange in self.streams.values_mut() {
             if let Stage::Open(open) = &mut exchange.stage {
-                open.lease = None;
+                open.granted = None;
                 open.lease_number = None;
                 open.asked = None;
                 open.ask_is_open = false;
@@ -350,6 +407,7 @@ impl Gate {
             Purpose::Report => match read::<ReportReply>(status, body) {
                 Answered::Ok(reply) => {
                     self.outbox.acknowledged();
+                    self.report(now);
                     if !reply.differing.is_empty() {
                         log::error!("the server prices records {:?} differently", reply.differing);
                     }
@@ -367,14 +425,16 @@ impl Gate {
             Purpose::Changes => match read::<ChangesReply>(status, body) {
                 Answered::Ok(reply) => {
                     self.link.poll_answered();
-                    self.apply(&reply, pending.sent_ms);
+                    self.apply(&reply, pending.sent_ms, now);
+                    // What is recalled goes back before this poll says that it has.
+                    self.report(now);
                     if self.link.session.is_some() && self.models.is_none() {
                         self.call_own(Purpose::Catalogue, now);
                     }
                     // At once: this poll tells the server that the changes are applied.
                     self.call_own(Purpose::Changes, now);
                 }
-                Answered::HolderLost => self.lose_holder(),
+                Answered::HolderLost => self.lose_holder(now),
                 Answered::Failed => {
                     let jitter = self.random.next();
                     self.link.poll_failed(now_ms, jitter);
@@ -395,6 +455,7 @@ impl Gate {
                     self.link.poll_failed(now_ms, jitter);
                 }
             },
+            Purpose::Ahead => self.ahead_answered(call, status, body, now),
             Purpose::Admit { .. } | Purpose::Lease => {}
         }
     }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use metering::request::{Edits, OutputField, edited_length};
-use wire::v1::{Ask, LeaseReport, Refusal as LeaseRefusal};
-use wire::{LeaseId, NanoUsd, RequestId};
+use wire::RequestId;
+use wire::v1::{Ask, Refusal as LeaseRefusal};
 
 use super::Gate;
 use crate::exchange::{Body, Forward, Knowledge, Open, Stage, Verdict, ask, check_key, decide};
@@ -23,8 +23,6 @@ enum Step {
     Reply(crate::io::Reply),
     Refuse(Refusal),
     Forward(Box<Forward>),
-    /// Prices have changed since the lease was asked for: it may be too small.
-    ReturnLease,
 }
 
 impl Gate {
@@ -42,7 +40,7 @@ impl Gate {
         match self.step(&open, &request, now, memory) {
             Step::Wait => self.put_back(stream, open),
             Step::Call(..) if open.calls_left == 0 => {
-                self.abandon(&open);
+                self.abandon(&open, now);
                 self.reply(stream, &Refusal::PolicyUnavailable);
             }
             Step::Call(purpose, ask) => {
@@ -52,18 +50,19 @@ impl Gate {
             }
             Step::Reply(reply) => self.outputs.push_back(Output::Reply { stream, reply }),
             Step::Refuse(refusal) => {
-                self.abandon(&open);
+                self.abandon(&open, now);
                 self.reply(stream, &refusal);
             }
-            Step::Forward(forward) => self.forward(stream, &open, *forward, &request),
-            Step::ReturnLease => {
-                self.abandon(&open);
-                open.lease = None;
-                open.lease_number = None;
-                open.ask_is_open = false;
-                self.put_back(stream, open);
-                // Not for ever: the next step is a call, of which each request has only some.
-                self.advance(stream, now, memory);
+            Step::Forward(forward) => {
+                let drawn = forward.running.drawn.as_ref().map(|(lease, _)| lease.clone());
+                if let Some((key, lease)) =
+                    open.granted.take().filter(|(_, own)| Some(own) != drawn.as_ref())
+                {
+                    // Another lease pays.
+                    let said = self.pool.unused(&key, &lease, now.monotonic_ms);
+                    self.say(said);
+                }
+                self.forward(stream, &open, *forward, &request);
             }
         }
     }
@@ -100,13 +99,10 @@ impl Gate {
         let Some(models) = self.models.clone() else {
             return Step::Call(Purpose::Catalogue, None);
         };
-        let asked_under = open.asked.as_ref().map(|ask| ask.catalogue_version);
-        if open.grant().is_some() && asked_under != Some(models.version) {
-            return Step::ReturnLease;
-        }
         let policy = match known {
             None => {
-                let ask = if open.lease.is_none() { ask(&open.body, &models) } else { None };
+                let may_ask = open.granted.is_none() && open.refused.is_none();
+                let ask = if may_ask { ask(&open.body, &models) } else { None };
                 if ask.is_some() && !self.outbox.has_room(self.streams.len()) {
                     return Step::Refuse(Refusal::OutboxFull);
                 }
@@ -127,7 +123,7 @@ impl Gate {
                     vm: self.vm,
                     outbox_has_room: self.outbox.has_room(self.streams.len()),
                 };
-                return step_of(decide(open, &known, now, memory));
+                return step_of(decide(open, &known, now, &mut self.pool, memory));
             }
             Route::Models => model_list::list(&models, &policy, request.as_str()),
             Route::Model(name) => model_list::one(&models, &policy, name, request.as_str()),
@@ -145,10 +141,13 @@ impl Gate {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         match std::mem::replace(&mut exchange.stage, Stage::Answered) {
             Stage::Answered => return,
-            Stage::Open(open) => self.abandon(&open),
+            Stage::Open(open) => self.abandon(&open, now),
             Stage::Running(running) => {
-                if let Some(lease) = running.lease {
-                    self.hand_back(lease);
+                if let Some((lease, draw)) = &running.drawn {
+                    let (key, now_ms) = (&running.policy.key, now.monotonic_ms);
+                    self.pool.cancel(key, lease, *draw);
+                    let said = self.pool.unused(key, lease, now_ms);
+                    self.say(said);
                 }
                 let call = running.window_call;
                 let now_ms = now.monotonic_ms;
@@ -160,23 +159,11 @@ impl Gate {
         self.reply(stream, &Refusal::PolicyUnavailable);
     }
 
-    fn hand_back(&mut self, lease: LeaseId) {
-        let report = LeaseReport {
-            lease,
-            spent: NanoUsd::ZERO,
-            floor: None,
-            is_final: true,
-            permits_used: 0,
-            permit_age_ms: 0,
-        };
-        let reporter = self.reporter();
-        self.outbox.lease(reporter, report);
-    }
-
     /// A request ends without going to the upstream: money that it was given goes back.
-    pub(super) fn abandon(&mut self, open: &Open) {
-        if let Some(grant) = open.grant() {
-            self.hand_back(grant.lease.clone());
+    pub(super) fn abandon(&mut self, open: &Open, now: Now) {
+        if let Some((key, lease)) = &open.granted {
+            let said = self.pool.unused(key, lease, now.monotonic_ms);
+            self.say(said);
         }
         let pending = open.waits_for.and_then(|call| self.calls.remove(&call));
         let asks = pending.is_some_and(|pending| pending.purpose.asks());
@@ -185,9 +172,9 @@ impl Gate {
         }
     }
 
-    /// Disclaims the number of an ask that may still be granted, unless the lease has come.
+    /// Disclaims the number of an ask that may still be granted.
     pub(super) fn disclaim(&mut self, open: &Open) {
-        if let (Some(n), None) = (open.lease_number, open.grant()) {
+        if let Some(n) = open.lease_number {
             let reporter = self.reporter();
             self.outbox.void(reporter, n);
         }
@@ -237,22 +224,25 @@ impl Gate {
         }
     }
 
-    /// A refused lease that says that what we know is out of date.
-    pub(super) fn forget_if_outdated(&mut self, open: &mut Open) {
-        match &open.lease {
-            Some(wire::v1::LeaseAnswer::Refused(LeaseRefusal::KeyNotUsable)) => {
-                self.keys.forget(&open.digest);
-            }
-            Some(wire::v1::LeaseAnswer::Refused(LeaseRefusal::UnknownPrice)) => self.models = None,
-            // Whoever asks again asks under another number: this one is refused for good.
-            Some(wire::v1::LeaseAnswer::NotNeeded) => {}
-            _ => return,
+    /// An ask was refused. Where that says that what we know is out of date, it is forgotten and
+    /// the call may ask again; under another number, since this one is refused for good.
+    pub(super) fn take_refusal(&mut self, open: &mut Open, why: Option<LeaseRefusal>) {
+        match why {
+            Some(LeaseRefusal::KeyNotUsable) => self.keys.forget(&open.digest),
+            Some(LeaseRefusal::UnknownPrice) => self.models = None,
+            why => open.refused = why,
         }
         if open.ask_is_open {
+            // A copy that is still on its way might be granted by a server that has restarted.
             self.disclaim(open);
         }
-        open.lease = None;
+        self.ask_is_over(open);
+    }
+
+    /// The ask has its answer. An earlier copy of it can only have the same one.
+    pub(super) fn ask_is_over(&mut self, open: &mut Open) {
         open.lease_number = None;
+        open.asked = None;
         open.ask_is_open = false;
     }
 }

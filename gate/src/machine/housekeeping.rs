@@ -29,6 +29,9 @@ impl Gate {
         if !self.outbox.is_empty() && self.link.registration_is_due(now.monotonic_ms) {
             self.register_own(now);
         }
+        let said = self.pool.idle(now.monotonic_ms);
+        self.say(said);
+        self.ask_ahead(now);
         self.report(now);
         for _ in 0..self.unfinished.len().min(UNFINISHED_PER_TICK) {
             if let Some(call) = self.unfinished.pop_front() {
@@ -42,7 +45,7 @@ impl Gate {
         }
     }
 
-    fn report(&mut self, now: Now) {
+    pub(super) fn report(&mut self, now: Now) {
         let Some(current) = self.reporter() else { return };
         let Some(contents) = self.outbox.due(now.monotonic_ms, &current) else { return };
         let id = self.pending(Purpose::Report, None, now);
@@ -75,6 +78,7 @@ impl Gate {
             pending.stream.is_some()
                 || now.monotonic_ms.saturating_sub(pending.sent_ms) < LONGEST_CALL_MS
         });
+        self.forget_lost_aheads(now);
     }
 
     fn running_groups(&self) -> Vec<Group> {
