@@ -51,7 +51,9 @@ fn answer(call: &CallOut, verdict: Verdict) -> Answer {
         "/proxy/v1/changes" => return Answer::After(20_000, CallReply::json(200, &changes())),
         "/proxy/v1/reports" => json!({"epoch": 7, "revision": 1}),
         "/proxy/v1/leases" => {
-            json!({"epoch": 7, "revision": 1, "answer": lease(&call.json()["n"])})
+            let question = call.json();
+            let answer = lease(&question["n"], &question["ask"]);
+            json!({"epoch": 7, "revision": 1, "answer": answer})
         }
         "/proxy/v1/admit" => match verdict {
             Verdict::Silence => return Answer::Later,
@@ -85,10 +87,13 @@ fn catalogue() -> Value {
     }]})
 }
 
-fn lease(number: &Value) -> Value {
+/// The last of the money: it pays for no more output than this.
+fn lease(number: &Value, ask: &Value) -> Value {
+    let input_tokens = ask["input_tokens"].as_u64().unwrap();
     json!({"granted": {
-        "lease": format!("lease_{number}"), "n": number, "amount": 9_000_000,
-        "output_tokens": LEASED_OUTPUT_TOKENS,
+        "lease": format!("lease_{number}"), "n": number,
+        "amount": 150 * input_tokens + 600 * LEASED_OUTPUT_TOKENS,
+        "output_tokens": LEASED_OUTPUT_TOKENS, "scarce": true,
     }})
 }
 
@@ -97,7 +102,7 @@ fn admitted(call: &CallOut, limits: &Value) -> Value {
     // Who asks for no call, as for the list of models, gets no lease.
     let lease = match &question["ask"] {
         Value::Null => json!("not_needed"),
-        _ => lease(&question["n"]),
+        ask => lease(&question["n"], ask),
     };
     let key = json!({"known": {
         "key": "key_1", "org": "acme", "state": "active", "models": {"only": ["gpt-4o-mini"]},
