@@ -7,6 +7,7 @@
 //! | What could a call cost at most? | [`reservation`] |
 //! | What is an ended call charged? | [`charge`] |
 //! | Does a budget have room, and what became of granted money? | [`budget`] |
+//! | What does a lease get beyond its call? | [`slice`] |
 //! | Which period does an instant belong to? | [`period`] |
 //! | Does a rate window have room? | [`window`] |
 //! | What does a request ask for? | [`request`] |
@@ -21,5 +22,6 @@ pub mod period;
 pub mod price;
 pub mod request;
 pub mod reservation;
+pub mod slice;
 pub mod usage;
 pub mod window;

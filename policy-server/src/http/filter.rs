@@ -25,8 +25,8 @@ use super::answer::FilterProblem;
 use super::edge::{Edge, bearer};
 use crate::app::FilterError;
 
-/// A report of some two thousand ended calls.
-const BODY_BYTES: usize = 1024 * 1024;
+/// A report of a thousand leases and a thousand ended calls, every text as long as it may be.
+const BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// The longest a poll is held: below the idle timeouts of common proxies (30 s and more).
 const WAIT_MOST: Duration = Duration::from_secs(25);

@@ -13,4 +13,5 @@ mod keys;
 mod ledger;
 mod lost_sessions;
 mod restart;
+mod slices;
 mod world;
