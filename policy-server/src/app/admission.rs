@@ -71,6 +71,7 @@ impl Work<'_> {
             }
         }
         answer.key = KeyAnswer::Known(Box::new(policy));
+        answer.revision = self.newest_revision(server.revision);
         Ok(answer)
     }
 
@@ -95,7 +96,8 @@ impl Work<'_> {
                 }
             }
         };
-        Ok(LeaseReply { epoch: server.epoch, revision: server.revision, answer })
+        let revision = self.newest_revision(server.revision);
+        Ok(LeaseReply { epoch: server.epoch, revision, answer })
     }
 
     /// Closes grants that never arrived. A number that was never granted is remembered as closed,
@@ -180,7 +182,12 @@ impl Work<'_> {
         let levels: Vec<_> = accounts.iter().map(|account| account.at).collect();
         let reservation = match reserve(&levels, &bounds, &price) {
             Ok(reservation) => reservation,
-            Err(denial) => return Ok(LeaseAnswer::Refused(refusal(denial))),
+            Err(denial) => {
+                if denial == Denial::Contended {
+                    self.recall_contended(&accounts, bounds.least(&price).amount)?;
+                }
+                return Ok(LeaseAnswer::Refused(refusal(denial)));
+            }
         };
         let lowered = reservation.output_tokens < bounds.output_tokens();
         let live_holders = self.shared.live().alive(self.now);
@@ -191,6 +198,9 @@ impl Work<'_> {
             account.at.account.grant(amount)?;
             self.rows.save_account(&account.id, &account.at.account)?;
             charged.push(account.id);
+        }
+        if !slice.scarce {
+            self.note_plenty(charged.iter().map(|account| &account.budget));
         }
         let lease = LeaseRow {
             id,

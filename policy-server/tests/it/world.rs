@@ -17,9 +17,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use wire::v1::{
-    AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Ending, Grant, LeaseAnswer, LeaseReply,
-    LeaseReport, LeaseRequest, Refusal, RegisterReply, RegisterRequest, ReportReply, ReportRequest,
-    Usage,
+    AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Change, ChangesReply, Ending, Grant,
+    LeaseAnswer, LeaseReply, LeaseReport, LeaseRequest, Refusal, RegisterReply, RegisterRequest,
+    ReportReply, ReportRequest, Usage,
 };
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce,
@@ -241,6 +241,20 @@ impl World {
             LeaseAnswer::Granted(grant) => grant,
             other => panic!("not granted: {other:?}"),
         }
+    }
+
+    /// Polls for changes after a revision, which acknowledges it.
+    pub async fn poll(&self, holder: &Holder, revision: Revision, wait_ms: u64) -> ChangesReply {
+        let path = format!(
+            "changes?holder={}&epoch={}&revision={}&wait_ms={wait_ms}",
+            holder.id, holder.epoch.0, revision.0
+        );
+        self.filter_ok("GET", &path, &Value::Null).await
+    }
+
+    /// Every change since the holder registered.
+    pub async fn changes(&self, holder: &Holder) -> Vec<Change> {
+        self.poll(holder, holder.revision, 0).await.changes
     }
 
     pub async fn report(
