@@ -9,6 +9,7 @@
 //! | Does a budget have room, and what became of granted money? | [`budget`] |
 //! | What is left of a lease in its holder's hands? | [`held_lease`] |
 //! | How much should a holder ask for? | [`demand`] |
+//! | What does a lease get beyond its call? | [`slice`] |
 //! | Which period does an instant belong to? | [`period`] |
 //! | Does a rate window have room? | [`window`] |
 //! | What does a request ask for? | [`request`] |
@@ -25,5 +26,6 @@ pub mod period;
 pub mod price;
 pub mod request;
 pub mod reservation;
+pub mod slice;
 pub mod usage;
 pub mod window;

@@ -5,6 +5,7 @@
 //! | What does the server do with a message? | [`app`]: steps over one transaction |
 //! | What is remembered, and how? | [`store`] |
 //! | Who is alive and has heard of what? | [`live`] |
+//! | Which money has been asked back? | [`recalls`] |
 //! | In which order are writes made durable? | [`writer`], over an [`engine`] |
 //! | How does HTTP say it? | [`http`] |
 //! | Where do time and randomness come from? | [`clock`] |
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod engine;
 pub mod http;
 pub mod live;
+pub mod recalls;
 pub mod serve;
 pub mod settings;
 pub mod store;

@@ -10,6 +10,8 @@ use wire::v1::{Change, ChangesReply, LeaseAnswer};
 use wire::{CatalogueVersion, Epoch, HolderId, Revision};
 
 use crate::clock::Now;
+use crate::recalls::Recalls;
+use crate::store::BudgetId;
 
 /// Changes kept for polls. A holder further behind is told to forget everything, which costs one
 /// look-up per key; 4096 changes are more than a minute of the busiest administration.
@@ -81,6 +83,8 @@ pub enum Effect {
     Ended(HolderId),
     /// Money that was set aside came back: calls that wait for some may look again.
     MoneyReturned,
+    /// Money of a recalled account was granted that its holder may keep.
+    RecallEnded(BudgetId),
 }
 
 /// Refused asks that are remembered for each holder: more than a VM makes in the time that a repeated
@@ -105,6 +109,7 @@ pub struct Live {
     complete_from: Revision,
     changes: VecDeque<(Revision, Change)>,
     sessions: HashMap<HolderId, Session>,
+    recalls: Recalls,
 }
 
 impl Live {
@@ -129,6 +134,7 @@ impl Live {
             complete_from: server.revision,
             changes: VecDeque::new(),
             sessions: holders.into_iter().map(|id| (id, session.clone())).collect(),
+            recalls: Recalls::default(),
         }
     }
 
@@ -148,6 +154,11 @@ impl Live {
     #[must_use]
     pub fn times(&self) -> SessionTimes {
         self.times
+    }
+
+    /// Accounts that were recalled.
+    pub fn recalls(&mut self) -> &mut Recalls {
+        &mut self.recalls
     }
 
     /// Renews a session.
@@ -260,6 +271,10 @@ impl Live {
                 if let Change::Catalogue { version } = change {
                     self.catalogue_version = version;
                 }
+                if let Change::Recall { level, owner } = &change {
+                    let account = BudgetId { level: *level, owner: owner.clone() };
+                    self.recalls.published(account);
+                }
                 self.changes.push_back((revision, change));
                 while self.changes.len() > CHANGES_KEPT {
                     if let Some((gone, _)) = self.changes.pop_front() {
@@ -278,6 +293,7 @@ impl Live {
             Effect::Ended(holder) => {
                 self.sessions.remove(&holder);
             }
+            Effect::RecallEnded(account) => self.recalls.ended(&account),
             // Only a bell: see `Shared::apply`.
             Effect::MoneyReturned => {}
         }

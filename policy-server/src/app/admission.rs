@@ -1,7 +1,8 @@
 //! Key look-ups and leases: where money is granted.
 
-use metering::budget::{Denial, LeaseMoney, Movement, reserve};
+use metering::budget::{BrokenLedger, Denial, LeaseMoney, Movement, reserve};
 use metering::reservation::Bounds;
+use metering::slice::slice;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Grant, KeyAnswer, LeaseAnswer, LeaseReply, LeaseRequest, Refusal,
 };
@@ -19,6 +20,27 @@ const CONTENDED_RETRY_MS: u64 = 1_000;
 
 /// The store's integers have 63 bits; a counter that large is no counter.
 const LARGEST_NUMBER: u64 = i64::MAX as u64;
+
+/// A lease that a holder asks for.
+#[derive(Debug, Clone, Copy)]
+struct Wanted<'a> {
+    holder: &'a HolderId,
+    n: u64,
+    /// The call that it must pay for.
+    ask: &'a Ask,
+    /// Money for the calls that follow.
+    want: NanoUsd,
+}
+
+impl<'a> Wanted<'a> {
+    fn for_one_call(holder: &'a HolderId, n: u64, ask: &'a Ask) -> Self {
+        Self { holder, n, ask, want: NanoUsd::ZERO }
+    }
+
+    fn of(request: &'a LeaseRequest) -> Self {
+        Self { want: request.want, ..Self::for_one_call(&request.holder, request.n, &request.ask) }
+    }
+}
 
 impl Work<'_> {
     /// Looks a key up by its digest and grants a lease for the call at once where one is needed.
@@ -44,10 +66,12 @@ impl Work<'_> {
             // The filter refuses such a call by the policy; money granted for it would only have
             // to be handed back.
             if self.usable(&key) && policy.budgeted && policy.models.contains(&ask.model) {
-                answer.lease = self.grant(&server, &request.holder, request.n, &key, ask)?;
+                let wanted = Wanted::for_one_call(&request.holder, request.n, ask);
+                answer.lease = self.grant(&server, &key, &wanted)?;
             }
         }
         answer.key = KeyAnswer::Known(Box::new(policy));
+        answer.revision = self.newest_revision(server.revision);
         Ok(answer)
     }
 
@@ -66,13 +90,14 @@ impl Work<'_> {
                 if !policy.models.contains(&request.ask.model) {
                     LeaseAnswer::Refused(Refusal::KeyNotUsable)
                 } else if policy.budgeted {
-                    self.grant(&server, &request.holder, request.n, &key, &request.ask)?
+                    self.grant(&server, &key, &Wanted::of(request))?
                 } else {
                     LeaseAnswer::NotNeeded
                 }
             }
         };
-        Ok(LeaseReply { epoch: server.epoch, revision: server.revision, answer })
+        let revision = self.newest_revision(server.revision);
+        Ok(LeaseReply { epoch: server.epoch, revision, answer })
     }
 
     /// Closes grants that never arrived. A number that was never granted is remembered as closed,
@@ -102,6 +127,7 @@ impl Work<'_> {
                         granted: NanoUsd::ZERO,
                         money,
                         output_tokens: 0,
+                        scarce: false,
                         voided: true,
                         granted_unix_ms: self.now.unix_ms,
                     };
@@ -137,11 +163,10 @@ impl Work<'_> {
     fn grant(
         &mut self,
         server: &ServerRow,
-        holder: &HolderId,
-        n: u64,
         key: &KeyRow,
-        ask: &Ask,
+        wanted: &Wanted<'_>,
     ) -> Result<LeaseAnswer, FilterError> {
+        let Wanted { holder, n, ask, .. } = *wanted;
         let id = lease_id(holder, n)?;
         if let Some(lease) = self.rows.lease(&id)? {
             return same_again(lease, key);
@@ -157,22 +182,35 @@ impl Work<'_> {
         let levels: Vec<_> = accounts.iter().map(|account| account.at).collect();
         let reservation = match reserve(&levels, &bounds, &price) {
             Ok(reservation) => reservation,
-            Err(denial) => return Ok(LeaseAnswer::Refused(refusal(denial))),
+            Err(denial) => {
+                if denial == Denial::Contended {
+                    self.recall_contended(&accounts, bounds.least(&price).amount)?;
+                }
+                return Ok(LeaseAnswer::Refused(refusal(denial)));
+            }
         };
+        let lowered = reservation.output_tokens < bounds.output_tokens();
+        let live_holders = self.shared.live().alive(self.now);
+        let slice = slice(&levels, reservation.amount, lowered, wanted.want, live_holders);
+        let amount = reservation.amount.checked_add(slice.extra).ok_or(BrokenLedger)?;
         let mut charged: Vec<AccountId> = Vec::with_capacity(accounts.len());
         for mut account in accounts {
-            account.at.account.grant(reservation.amount)?;
+            account.at.account.grant(amount)?;
             self.rows.save_account(&account.id, &account.at.account)?;
             charged.push(account.id);
+        }
+        if !slice.scarce {
+            self.note_plenty(charged.iter().map(|account| &account.budget));
         }
         let lease = LeaseRow {
             id,
             holder: holder.clone(),
             n,
             key: Some(key.id.clone()),
-            granted: reservation.amount,
-            money: LeaseMoney::granted(reservation.amount),
+            granted: amount,
+            money: LeaseMoney::granted(amount),
             output_tokens: reservation.output_tokens,
+            scarce: slice.scarce,
             voided: false,
             granted_unix_ms: self.now.unix_ms,
         };
@@ -223,7 +261,7 @@ fn granted(lease: LeaseRow) -> LeaseAnswer {
         n: lease.n,
         amount: lease.granted,
         output_tokens: lease.output_tokens,
-        scarce: false,
+        scarce: lease.scarce,
         permits: 0,
     })
 }

@@ -248,6 +248,10 @@ impl Work<'_> {
             return Ok(Changed { value, revision });
         }
         key.life = life;
+        if life != KeyLife::Active {
+            // Before the change itself, by which a filter forgets what it knows of the key.
+            self.recall(&key_budget(&key.id))?;
+        }
         self.save_changed(key)
     }
 

@@ -10,6 +10,7 @@ mod keys;
 mod listings;
 mod orgs;
 mod policy;
+mod recall;
 mod reports;
 mod spend;
 
@@ -83,6 +84,8 @@ pub struct Counters {
     pub differing_records: AtomicU64,
     /// Reports that named a lease which does not exist.
     pub unknown_leases: AtomicU64,
+    /// Times that an account's money was asked back from holders because others wait for it.
+    pub recalls: AtomicU64,
     /// Leases parked because their holder vanished.
     pub parked_leases: AtomicU64,
 }

@@ -102,7 +102,8 @@ impl Work<'_> {
     }
 
     /// Sets or removes a cap. Removing one keeps the period, so that setting it again in the same
-    /// period counts what was spent in between.
+    /// period counts what was spent in between. A lower one is recalled, so that what is out
+    /// comes back under it soon.
     pub(super) fn save_cap(
         &mut self,
         id: &BudgetId,
@@ -110,8 +111,14 @@ impl Work<'_> {
     ) -> Result<(), AdminError> {
         let known = self.rows.budget(id)?.unwrap_or_default();
         let period = budget.and_then(|budget| budget.period);
-        let budget =
-            Budget { cap: budget.map(|budget| budget.cap), period: period.unwrap_or(known.period) };
+        let cap = budget.map(|budget| budget.cap);
+        let lowered = cap.is_some_and(|cap| known.cap.is_none_or(|known| cap < known));
+        // Where no account was opened yet, nothing is out.
+        if lowered && self.open_account(id.clone(), &known)?.at.account.outstanding > NanoUsd::ZERO
+        {
+            self.recall(id)?;
+        }
+        let budget = Budget { cap, period: period.unwrap_or(known.period) };
         Ok(self.rows.save_budget(id, &budget)?)
     }
 }

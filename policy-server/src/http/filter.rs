@@ -25,8 +25,8 @@ use super::answer::FilterProblem;
 use super::edge::{Edge, bearer};
 use crate::app::FilterError;
 
-/// A report of some two thousand ended calls.
-const BODY_BYTES: usize = 1024 * 1024;
+/// A report of a thousand leases and a thousand ended calls, every text as long as it may be.
+const BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// The longest a poll is held: below the idle timeouts of common proxies (30 s and more).
 const WAIT_MOST: Duration = Duration::from_secs(25);
@@ -96,7 +96,8 @@ fn is_contended(answer: &LeaseAnswer) -> bool {
 }
 
 /// Tries again whenever money comes back, until it is enough, something else is in the way, or
-/// [`MONEY_WAIT`] is over.
+/// [`MONEY_WAIT`] is over. Then it looks once more: the waiting itself has let changes pass, and a
+/// filter does not trust an answer that is older than the changes it has applied.
 async fn until_money_returns<T, F>(
     edge: &Edge,
     attempt: impl Fn() -> F,
@@ -114,10 +115,13 @@ where
         if !is_contended(&reply) {
             return Ok(reply);
         }
-        tokio::select! {
-            changed = returned.changed() => if changed.is_err() { return Ok(reply) },
+        let is_over = tokio::select! {
+            changed = returned.changed() => changed.is_err(),
             _ = stopping.wait_for(|stopping| *stopping) => return Ok(reply),
-            () = tokio::time::sleep_until(deadline) => return Ok(reply),
+            () = tokio::time::sleep_until(deadline) => true,
+        };
+        if is_over {
+            return attempt().await;
         }
     }
 }

@@ -219,6 +219,8 @@ pub struct LeaseRow {
     pub money: LeaseMoney,
     /// The bound on output tokens of the call that it pays for.
     pub output_tokens: u64,
+    /// Its holder was told that little is left.
+    pub scarce: bool,
     /// The holder disclaimed it.
     pub voided: bool,
     /// Time of the grant in milliseconds since 1970 UTC.

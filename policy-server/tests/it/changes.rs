@@ -3,18 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wire::v1::{Change, ChangesReply, KeyState, Problem};
+use wire::v1::{Change, KeyState, Level, Problem};
 use wire::{CatalogueVersion, Revision};
 
-use crate::world::{GRACE_MS, Holder, TTL_MS, World, ask};
-
-async fn poll(world: &World, holder: &Holder, revision: Revision, wait_ms: u64) -> ChangesReply {
-    let path = format!(
-        "changes?holder={}&epoch={}&revision={}&wait_ms={wait_ms}",
-        holder.id, holder.epoch.0, revision.0
-    );
-    world.filter_ok("GET", &path, &Value::Null).await
-}
+use crate::world::{GRACE_MS, TTL_MS, World, ask};
 
 #[tokio::test]
 async fn a_poll_hears_of_keys_organisations_and_models_in_order() {
@@ -24,19 +16,20 @@ async fn a_poll_hears_of_keys_organisations_and_models_in_order() {
     world.admin_ok("POST", &format!("keys/{}/disable?wait=0", key.id), Value::Null).await;
     world.put_model("other", "1.00", "1.00").await;
     world.admin_ok("PUT", "orgs/acme?wait=0", json!({"models": []})).await;
-    let reply = poll(&world, &holder, holder.revision, 0).await;
+    let reply = world.poll(&holder, holder.revision, 0).await;
     let of_key = |state| Change::Key { key: key.id.clone(), digests: vec![key.digest()], state };
     assert_eq!(
         reply.changes,
         [
             of_key(KeyState::Active),
+            Change::Recall { level: Level::Key, owner: key.id.to_string() },
             of_key(KeyState::Disabled),
             Change::Catalogue { version: CatalogueVersion(2) },
             Change::AllKeys,
         ]
     );
-    assert_eq!(reply.revision, Revision(holder.revision.0 + 4));
-    let nothing = poll(&world, &holder, reply.revision, 0).await;
+    assert_eq!(reply.revision, Revision(holder.revision.0 + 5));
+    let nothing = world.poll(&holder, reply.revision, 0).await;
     assert_eq!((nothing.revision, nothing.changes.len()), (reply.revision, 0));
 }
 
@@ -45,12 +38,12 @@ async fn a_waiting_poll_is_answered_by_the_change_and_its_next_poll_applies_it()
     let world = World::with_org(None).await;
     let holder = world.holder(1).await;
     let key = world.key(json!({})).await;
-    let start = poll(&world, &holder, holder.revision, 0).await.revision;
+    let start = world.poll(&holder, holder.revision, 0).await.revision;
     let filter = async {
-        let heard = poll(&world, &holder, start, 20_000).await;
-        assert_eq!(heard.changes.len(), 1);
+        let heard = world.poll(&holder, start, 20_000).await;
+        assert_eq!(heard.changes.len(), 2, "its money is recalled, and it is revoked");
         // applied; the next poll says so and finds nothing more
-        poll(&world, &holder, heard.revision, 0).await
+        world.poll(&holder, heard.revision, 0).await
     };
     let path = format!("keys/{}/revoke", key.id);
     let begun = Instant::now();
@@ -72,8 +65,8 @@ async fn a_holder_that_does_not_answer_is_pending_until_its_time_has_passed() {
     let path = format!("keys/{}/revoke?wait=0", key.id);
     let revoked = world.admin_ok("POST", &path, Value::Null).await;
     assert_eq!((&revoked["applied"], &revoked["pending"]), (&json!(false), &json!(2)));
-    let revision = poll(&world, &prompt, prompt.revision, 0).await.revision;
-    poll(&world, &prompt, revision, 0).await;
+    let revision = world.poll(&prompt, prompt.revision, 0).await.revision;
+    world.poll(&prompt, revision, 0).await;
     // repeating it changes nothing but looks again
     let revoked = world.admin_ok("POST", &path, Value::Null).await;
     assert_eq!((&revoked["applied"], &revoked["pending"]), (&json!(false), &json!(1)));
@@ -123,7 +116,7 @@ async fn answers_carry_the_revision_up_to_which_they_are_true() {
     let before = world.admit(&holder, &key, 1, Some(ask(1))).await.revision;
     world.admin_ok("POST", &format!("keys/{}/disable?wait=0", key.id), Value::Null).await;
     let after = world.admit(&holder, &key, 2, Some(ask(1))).await.revision;
-    assert_eq!(after.0, before.0 + 1);
+    assert_eq!(after.0, before.0 + 2);
     let report = world.report(&holder, vec![], vec![]).await;
     assert_eq!(report.revision, after);
 }
@@ -133,12 +126,12 @@ async fn a_poll_that_history_does_not_reach_forgets_everything() {
     let world = World::with_org(None).await;
     let holder = world.holder(1).await;
     let world = world.restart();
-    let reply = poll(&world, &holder, Revision(0), 0).await;
+    let reply = world.poll(&holder, Revision(0), 0).await;
     let everything = [Change::AllKeys, Change::Catalogue { version: CatalogueVersion(1) }];
     assert_eq!(reply.changes, everything);
     assert_eq!(reply.revision, holder.revision);
     // who was up to date before the restart is so after it
-    assert_eq!(poll(&world, &holder, holder.revision, 0).await.changes, []);
+    assert_eq!(world.poll(&holder, holder.revision, 0).await.changes, []);
 }
 
 #[tokio::test]
@@ -153,7 +146,7 @@ async fn many_changes_come_page_by_page_and_none_is_lost() {
     let mut revision = holder.revision;
     let mut pages = Vec::new();
     loop {
-        let reply = poll(&world, &holder, revision, 0).await;
+        let reply = world.poll(&holder, revision, 0).await;
         if reply.changes.is_empty() {
             break;
         }
@@ -193,8 +186,8 @@ async fn a_late_duplicate_of_a_registration_acknowledges_nothing() {
     // the holder's first request, delivered once more: it may still know the key as active
     assert_eq!(world.holder(1).await.id, holder.id);
     assert_eq!(world.admin_ok("POST", &path, Value::Null).await["applied"], false);
-    let heard = poll(&world, &holder, holder.revision, 0).await;
-    poll(&world, &holder, heard.revision, 0).await;
+    let heard = world.poll(&holder, holder.revision, 0).await;
+    world.poll(&holder, heard.revision, 0).await;
     assert_eq!(world.admin_ok("POST", &path, Value::Null).await["applied"], true);
     // a new holder has nothing old to forget
     world.holder(2).await;

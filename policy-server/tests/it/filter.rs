@@ -41,7 +41,7 @@ async fn messages_that_are_none_are_refused_with_a_code() {
         let path = format!("/proxy/v1/{path}");
         send(&world.app.filter, "POST", &path, Some(FILTER_TOKEN), body).await
     };
-    let large = "x".repeat(1024 * 1024 + 1);
+    let large = "x".repeat(2 * 1024 * 1024 + 1);
     for (path, body, status) in [
         ("holders", "".to_owned(), 400),
         ("holders", "[]".to_owned(), 400),

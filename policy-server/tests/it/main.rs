@@ -12,5 +12,7 @@ mod interleavings;
 mod keys;
 mod ledger;
 mod lost_sessions;
+mod recall;
 mod restart;
+mod slices;
 mod world;

@@ -17,8 +17,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use wire::v1::{
-    AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Ending, Grant, LeaseAnswer, LeaseReport,
-    Refusal, RegisterReply, RegisterRequest, ReportReply, ReportRequest, Usage,
+    AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Change, ChangesReply, Ending, Grant,
+    LeaseAnswer, LeaseReply, LeaseReport, LeaseRequest, Refusal, RegisterReply, RegisterRequest,
+    ReportReply, ReportRequest, Usage,
 };
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce,
@@ -213,6 +214,49 @@ impl World {
         }
     }
 
+    /// Asks for a lease with money beyond its call.
+    pub async fn ahead(
+        &self,
+        holder: &Holder,
+        key: &Key,
+        n: u64,
+        ask: Ask,
+        want: NanoUsd,
+    ) -> LeaseAnswer {
+        let request = lease_request(holder, key, n, ask, want);
+        let reply: LeaseReply = self.filter_ok("POST", "leases", &request).await;
+        reply.answer
+    }
+
+    /// The same, where it must be granted.
+    pub async fn granted_ahead(
+        &self,
+        holder: &Holder,
+        key: &Key,
+        n: u64,
+        ask: Ask,
+        want: NanoUsd,
+    ) -> Grant {
+        match self.ahead(holder, key, n, ask, want).await {
+            LeaseAnswer::Granted(grant) => grant,
+            other => panic!("not granted: {other:?}"),
+        }
+    }
+
+    /// Polls for changes after a revision, which acknowledges it.
+    pub async fn poll(&self, holder: &Holder, revision: Revision, wait_ms: u64) -> ChangesReply {
+        let path = format!(
+            "changes?holder={}&epoch={}&revision={}&wait_ms={wait_ms}",
+            holder.id, holder.epoch.0, revision.0
+        );
+        self.filter_ok("GET", &path, &Value::Null).await
+    }
+
+    /// Every change since the holder registered.
+    pub async fn changes(&self, holder: &Holder) -> Vec<Change> {
+        self.poll(holder, holder.revision, 0).await.changes
+    }
+
     pub async fn report(
         &self,
         holder: &Holder,
@@ -353,6 +397,19 @@ pub fn admit_request(holder: &Holder, key: &Key, n: u64, ask: Option<Ask>) -> Ad
     }
 }
 
+pub fn lease_request(holder: &Holder, key: &Key, n: u64, ask: Ask, want: NanoUsd) -> LeaseRequest {
+    LeaseRequest {
+        holder: holder.id.clone(),
+        epoch: holder.epoch,
+        key: key.id.clone(),
+        n,
+        ask,
+        want,
+        want_permits: 0,
+        void: Vec::new(),
+    }
+}
+
 pub fn report_request(
     holder: &Holder,
     leases: Vec<LeaseReport>,
@@ -386,6 +443,11 @@ pub fn ask_up_to(output_tokens: u64) -> Ask {
 
 pub fn micro(micro_usd: u64) -> NanoUsd {
     NanoUsd(micro_usd * 1_000)
+}
+
+/// What an open lease has spent so far and keeps for running calls.
+pub fn running_report(lease: &LeaseId, spent: NanoUsd, floor: Option<NanoUsd>) -> LeaseReport {
+    LeaseReport { floor, is_final: false, ..final_report(lease, spent) }
 }
 
 pub fn final_report(lease: &LeaseId, spent: NanoUsd) -> LeaseReport {

@@ -67,6 +67,7 @@ async fn status(State(edge): State<Edge>, pairs: Pairs) -> Answer {
     Ok(Json(json!({
         "differing_records": read(&counters.differing_records),
         "unknown_leases": read(&counters.unknown_leases),
+        "recalls": read(&counters.recalls),
         "parked_leases": read(&counters.parked_leases),
         "epoch": epoch,
         "revision": revision,

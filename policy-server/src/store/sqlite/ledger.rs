@@ -89,7 +89,7 @@ impl LeaseRows for Rows<'_> {
     fn add_lease(&mut self, lease: &LeaseRow, charged: &[AccountId]) -> StoreResult<()> {
         self.execute(
             "INSERT INTO leases (holder, n, key, granted, held, spent, standing, output_tokens,
-                 voided, granted_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 scarce, voided, granted_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 lease.holder.as_str(),
                 integer(lease.n),
@@ -99,6 +99,7 @@ impl LeaseRows for Rows<'_> {
                 money(lease.money.spent),
                 standing(lease.money.standing),
                 integer(lease.output_tokens),
+                lease.scarce,
                 lease.voided,
                 integer(lease.granted_unix_ms)
             ],
@@ -186,6 +187,7 @@ fn lease(row: &Row<'_>) -> rusqlite::Result<LeaseRow> {
             standing: columns.standing("standing")?,
         },
         output_tokens: columns.number("output_tokens")?,
+        scarce: columns.flag("scarce")?,
         voided: columns.flag("voided")?,
         granted_unix_ms: columns.number("granted_ms")?,
     })

@@ -6,7 +6,10 @@ use rusqlite::Connection;
 use crate::store::{StoreError, StoreResult};
 
 /// Every step in order; the first one is number 1.
-const STEPS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_start.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_start.sql"),
+    include_str!("../../../migrations/sqlite/0003_leases_and_levels.sql"),
+];
 
 /// Applies the steps that the file does not have yet, each in a transaction of its own.
 ///

@@ -1,0 +1,58 @@
+//! Asking money back from those who keep it.
+
+use metering::budget::LevelAccount;
+use wire::v1::Change;
+use wire::{NanoUsd, Revision};
+
+use super::policy::OpenAccount;
+use super::{Counters, Work};
+use crate::live::Effect;
+use crate::store::{BudgetId, StoreError, StoreResult};
+
+impl Work<'_> {
+    /// Recalls every account in which a call that needs this much finds too little room, as far as
+    /// it is due: see [`crate::recalls`].
+    pub(super) fn recall_contended(
+        &mut self,
+        accounts: &[OpenAccount],
+        need: NanoUsd,
+    ) -> StoreResult<()> {
+        let in_the_way = |at: &LevelAccount| at.account.room().is_none_or(|room| room < need);
+        for account in accounts.iter().filter(|account| in_the_way(&account.at)) {
+            self.recall_if_due(&account.id.budget)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn recall_if_due(&mut self, account: &BudgetId) -> StoreResult<()> {
+        let now_ms = self.now.monotonic_ms;
+        let due = self.shared.live().recalls().is_due(account, now_ms);
+        if due {
+            self.recall(account)?;
+        }
+        Ok(())
+    }
+
+    /// Recalls the account, due or not: something was taken away from it.
+    pub(super) fn recall(&mut self, account: &BudgetId) -> Result<Revision, StoreError> {
+        Counters::add(&self.counters.recalls, 1);
+        self.publish(Change::Recall { level: account.level, owner: account.owner.clone() })
+    }
+
+    /// Money of these accounts was granted that its holder may keep.
+    pub(super) fn note_plenty<'a>(&mut self, accounts: impl Iterator<Item = &'a BudgetId>) {
+        let mut live = self.shared.live();
+        for account in accounts.filter(|account| live.recalls().stands(account)) {
+            self.effects.push(Effect::RecallEnded(account.clone()));
+        }
+    }
+
+    /// The newest revision that this job knows of: the server's before it, or one it published.
+    pub(super) fn newest_revision(&self, before: Revision) -> Revision {
+        let published = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Published(revision, _) => Some(*revision),
+            _ => None,
+        });
+        published.fold(before, Revision::max)
+    }
+}
