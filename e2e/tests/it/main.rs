@@ -2,11 +2,15 @@
 
 mod bad_input;
 mod configuration;
+mod disconnects;
 mod documents;
 mod endings;
+mod envoy_killed;
+mod exact_budget;
 mod ledger;
 mod passing;
 mod revocation;
 mod sdk;
+mod server_killed;
 mod trailers;
 mod windows;
