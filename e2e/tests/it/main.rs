@@ -5,6 +5,7 @@ mod configuration;
 mod disconnects;
 mod documents;
 mod endings;
+mod envoy_held_up;
 mod envoy_killed;
 mod exact_budget;
 mod ledger;
