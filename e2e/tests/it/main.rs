@@ -13,5 +13,6 @@ mod passing;
 mod revocation;
 mod sdk;
 mod server_killed;
+mod server_unreachable;
 mod trailers;
 mod windows;
