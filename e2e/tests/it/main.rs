@@ -8,6 +8,7 @@ mod endings;
 mod envoy_held_up;
 mod envoy_killed;
 mod exact_budget;
+mod hot_restart;
 mod ledger;
 mod passing;
 mod revocation;
