@@ -7,9 +7,15 @@ use serde_json::{Value, json};
 use xtask::http_client::{Answer, Client};
 use xtask::stack::{Stack, StackOptions};
 
+use crate::audit::{Spend, UpstreamCall};
+
 /// The model that every fixture has. Prices are chosen so that every token matters to the
 /// nano-dollar: 0.153 and 0.617 USD per million tokens.
 pub const MODEL: &str = "gpt-4o-mini";
+
+/// Sums that three looks this far apart find the same have come to rest: a filter reports what it
+/// has every few hundred milliseconds.
+const REST: Duration = Duration::from_millis(400);
 
 /// A stack with the organisation `acme` and [`MODEL`] (alias `fast`).
 pub struct Fixture {
@@ -90,6 +96,26 @@ impl Fixture {
         Ok(list.cloned().unwrap_or_default())
     }
 
+    /// The calls of a key that reached the upstream, in the order of arrival.
+    ///
+    /// # Errors
+    /// When the upstream does not answer or has left some out.
+    pub fn upstream_calls(&self, key: &str) -> anyhow::Result<Vec<UpstreamCall>> {
+        let log = self.stack.mock().get("/_mock/calls")?.success()?.json();
+        anyhow::ensure!(log["missing"] == 0, "the upstream's log is full");
+        let calls = log["calls"].as_array().context("no list of calls")?;
+        calls.iter().filter(|call| call["key"] == key).map(UpstreamCall::read).collect()
+    }
+
+    /// Waits until no answer is being written by the upstream any more: only then are its counts
+    /// final.
+    ///
+    /// # Errors
+    /// When that does not happen within ten seconds.
+    pub fn upstream_at_rest(&self) -> anyhow::Result<()> {
+        wait_for("the upstream to come to rest", || Ok(self.upstream_stats()?["running"] == 0))
+    }
+
     /// Every record of a key once `count` of them have arrived.
     ///
     /// # Errors
@@ -104,7 +130,39 @@ impl Fixture {
         Ok(found)
     }
 
-    fn all_records(&self, key: &str) -> anyhow::Result<Vec<Value>> {
+    /// The sums of a key's budget at this moment.
+    ///
+    /// # Errors
+    /// When the admin API does not answer.
+    pub fn spend(&self, key: &str) -> anyhow::Result<Spend> {
+        let path = format!("/admin/v1/keys/{key}");
+        let key = self.stack.admin().get(&path)?.success()?.json();
+        Ok(Spend::read(&key["spend"]))
+    }
+
+    /// The sums of a key's budget once nothing of it is outstanding and its settled sum has come
+    /// to rest.
+    ///
+    /// # Errors
+    /// When that does not happen within `limit`.
+    pub fn spend_at_rest(&self, key: &str, limit: Duration) -> anyhow::Result<Spend> {
+        let mut last = None;
+        let mut spend = self.spend(key)?;
+        wait_within(limit, REST, "the money to come to rest", || {
+            let still = last == Some(spend) && spend.outstanding == 0;
+            last = Some(spend);
+            spend = self.spend(key)?;
+            Ok(still && last == Some(spend))
+        })
+        .with_context(|| format!("{spend:?}"))?;
+        Ok(spend)
+    }
+
+    /// Every record of a key that has arrived by now.
+    ///
+    /// # Errors
+    /// When the admin API does not answer.
+    pub fn all_records(&self, key: &str) -> anyhow::Result<Vec<Value>> {
         let mut all = Vec::new();
         let mut cursor = String::new();
         loop {
@@ -137,25 +195,44 @@ impl Fixture {
     /// # Panics
     /// When one has.
     pub fn assert_no_trap(&self) {
-        let stats = self.stack.envoy_admin().get("/stats").unwrap().success().unwrap().body;
-        let bad = stats.lines().find(|line| {
-            let failed = ["vm_reload", "runtime_error", "vm_failed", "crash"];
-            line.contains("wasm")
-                && failed.iter().any(|word| line.contains(word))
-                && !line.ends_with(": 0")
-        });
-        assert_eq!(bad, None, "a VM has failed");
-        let created = stats.lines().find(|line| line.contains("wasm.envoy.wasm.runtime.v8.active"));
-        assert!(created.is_some(), "Envoy shows no wasm VM: {stats}");
+        for gateway in self.stack.gateways() {
+            let stats = gateway.admin().get("/stats").unwrap().success().unwrap().body;
+            assert_no_trap(&stats);
+        }
     }
 }
 
+fn assert_no_trap(stats: &str) {
+    let bad = stats.lines().find(|line| {
+        let failed = ["vm_reload", "runtime_error", "vm_failed", "crash"];
+        line.contains("wasm")
+            && failed.iter().any(|word| line.contains(word))
+            && !line.ends_with(": 0")
+    });
+    assert_eq!(bad, None, "a VM has failed");
+    let created = stats.lines().find(|line| line.contains("wasm.envoy.wasm.runtime.v8.active"));
+    assert!(created.is_some(), "Envoy shows no wasm VM: {stats}");
+}
+
 /// Waits until a condition holds, for at most ten seconds.
-fn wait_for(what: &str, mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+fn wait_for(what: &str, holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    wait_within(Duration::from_secs(10), Duration::from_millis(20), what, holds)
+}
+
+/// Waits until a condition holds, for at most `limit`; looks anew after each `pause`.
+///
+/// # Errors
+/// When the condition fails, or does not hold in time.
+pub fn wait_within(
+    limit: Duration,
+    pause: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + limit;
     while !holds()? {
-        anyhow::ensure!(Instant::now() < deadline, "waited ten seconds for {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        anyhow::ensure!(Instant::now() < deadline, "waited {limit:?} for {what}");
+        std::thread::sleep(pause);
     }
     Ok(())
 }
@@ -170,6 +247,19 @@ pub fn chat(client: &Client, members: Value) -> anyhow::Result<Answer> {
         body.extend(members);
     }
     client.post("/v1/chat/completions", &body)
+}
+
+/// A plain or streamed chat call for which the mock upstream has this fault.
+///
+/// # Errors
+/// When no complete answer arrives.
+pub fn faulty_chat(client: &Client, fault: &str, members: Value) -> anyhow::Result<Answer> {
+    let mut body = json!({"model": MODEL, "messages": [{"role": "user", "content": "hello"}]});
+    if let (Some(body), Value::Object(members)) = (body.as_object_mut(), members) {
+        body.extend(members);
+    }
+    let headers = [("x-mock-fault", fault)];
+    client.send("POST", "/v1/chat/completions", &headers, Some(body.to_string()))
 }
 
 /// A streamed chat call; the events' data without `[DONE]`.

@@ -1,7 +1,12 @@
-//! What the end-to-end tests share: a stack with an organisation, a model and keys in it.
+//! What the end-to-end tests share: a stack with an organisation, a model and keys in it,
+//! load on it, and both books of what the calls cost.
 
+pub mod audit;
+pub mod fault_proxy;
 mod fixture;
+pub mod load;
 mod raw;
+pub mod streaming;
 
-pub use fixture::{Fixture, MODEL, chat, streamed_chat};
+pub use fixture::{Fixture, MODEL, chat, faulty_chat, streamed_chat, wait_within};
 pub use raw::raw_request;

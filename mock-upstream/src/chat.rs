@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
-use crate::referee::Referee;
+use crate::referee::{Arrival, Referee};
 use crate::rule::{self, ChatRequest};
 use crate::sse::{self, StreamHead};
 
@@ -48,7 +48,12 @@ pub fn error(status: StatusCode, code: &str, message: &str) -> Response {
 }
 
 /// Answers one chat request; `body` is the whole request body.
-pub async fn answer(body: &[u8], fault: Fault, referee: Arc<Referee>) -> Response {
+pub async fn answer(
+    body: &[u8],
+    fault: Fault,
+    referee: Arc<Referee>,
+    arrival: Arrival,
+) -> Response {
     if let Some(delay) = fault.delay {
         tokio::time::sleep(delay).await;
     }
@@ -68,8 +73,8 @@ pub async fn answer(body: &[u8], fault: Fault, referee: Arc<Referee>) -> Respons
         }
     };
     let plan = plan(&request, body.len(), &fault);
-    referee.began(&plan.model, plan.prompt_tokens);
-    let running = Running { referee, model: plan.model.clone(), complete: false };
+    referee.began(arrival, &plan.model, plan.prompt_tokens);
+    let running = Running { referee, arrival, model: plan.model.clone(), complete: false };
     if request.streamed() {
         streamed(plan, request.wants_usage(), &fault, running)
     } else {
@@ -245,6 +250,7 @@ impl Stream {
 /// Reports the end of an answer to the referee however it ends, also when its client left.
 struct Running {
     referee: Arc<Referee>,
+    arrival: Arrival,
     model: String,
     complete: bool,
 }
@@ -252,14 +258,14 @@ struct Running {
 impl Running {
     fn produced(&self, completion_tokens: u64) {
         if completion_tokens > 0 {
-            self.referee.produced(&self.model, completion_tokens);
+            self.referee.produced(self.arrival, &self.model, completion_tokens);
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.referee.ended(self.complete);
+        self.referee.ended(self.arrival, self.complete);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Routes: the API that is mocked, and under `/_mock` the interface of the referee.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -24,12 +25,21 @@ pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 pub const FAULT_HEADER: &str = "x-mock-fault";
 
 /// State of one mock upstream, shared by its connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Mock {
     /// The count.
     pub referee: Arc<Referee>,
+    /// Zero of the times in the call log.
+    started: Instant,
     /// Faults of requests that choose none themselves.
     standing_fault: Mutex<Fault>,
+}
+
+impl Default for Mock {
+    fn default() -> Self {
+        let standing_fault = Mutex::default();
+        Self { referee: Arc::default(), started: Instant::now(), standing_fault }
+    }
 }
 
 /// The router with everything this upstream answers.
@@ -37,6 +47,7 @@ pub fn router(mock: Arc<Mock>) -> Router {
     Router::new()
         .route("/_mock/stats", get(stats))
         .route("/_mock/requests", get(requests))
+        .route("/_mock/calls", get(calls))
         .route("/_mock/reset", post(reset))
         .route("/_mock/config", post(config))
         .fallback(serve)
@@ -45,7 +56,8 @@ pub fn router(mock: Arc<Mock>) -> Router {
 
 async fn serve(State(mock): State<Arc<Mock>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    let arrival = mock.referee.arrived(recorded(&parts));
+    let at_us = u64::try_from(mock.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let arrival = mock.referee.arrived(recorded(&parts), at_us);
     let body = match axum::body::to_bytes(body, MAX_BODY_BYTES).await {
         Ok(body) => body,
         Err(_) => {
@@ -59,7 +71,7 @@ async fn serve(State(mock): State<Arc<Mock>>, request: Request<Body>) -> Respons
     mock.referee.body_arrived(arrival, &body);
     match (&parts.method, parts.uri.path()) {
         (&Method::POST, "/v1/chat/completions") => match mock.fault(&parts) {
-            Ok(fault) => chat::answer(&body, fault, Arc::clone(&mock.referee)).await,
+            Ok(fault) => chat::answer(&body, fault, Arc::clone(&mock.referee), arrival).await,
             Err(problem) => chat::error(StatusCode::BAD_REQUEST, "bad_fault", &problem),
         },
         (&Method::GET, "/v1/models") => chat::models(),
@@ -109,6 +121,11 @@ async fn requests(
 ) -> axum::Json<Value> {
     let recent = mock.referee.recent(query.limit.unwrap_or(KEPT_REQUESTS));
     axum::Json(json!({"requests": recent}))
+}
+
+async fn calls(State(mock): State<Arc<Mock>>) -> axum::Json<Value> {
+    let (calls, missing) = mock.referee.calls();
+    axum::Json(json!({"calls": calls, "missing": missing}))
 }
 
 async fn reset(State(mock): State<Arc<Mock>>) -> StatusCode {

@@ -21,11 +21,13 @@
 //!
 //! # The referee's interface
 //!
-//! `GET /_mock/stats`, `GET /_mock/requests?limit=N`, `POST /_mock/reset`, `POST /_mock/config`.
+//! `GET /_mock/stats`, `GET /_mock/requests?limit=N`, `GET /_mock/calls` (one line for every request:
+//! when it came and what it cost), `POST /_mock/reset`, `POST /_mock/config`.
 //!
 //! It deliberately checks no credential: what reaches it is recorded, so that a test can assert
 //! that no client credential did.
 
+pub mod call_log;
 pub mod chat;
 pub mod control;
 pub mod fault;

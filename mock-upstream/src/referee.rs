@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
 
+use crate::call_log::{Call, CallLog};
+
 /// Requests kept for inspection; the oldest leave first. Enough for one test's traffic.
 pub const KEPT_REQUESTS: usize = 256;
 
@@ -95,13 +97,15 @@ struct Book {
     /// With the number of each arrival, which outlives a reset so that none is taken for another.
     recent: VecDeque<(u64, RecordedRequest)>,
     next_arrival: u64,
+    calls: CallLog,
 }
 
 impl Referee {
     /// Notes that the head of a request arrived. The head alone counts, so that a request whose
-    /// body never came is seen too.
-    pub fn arrived(&self, request: RecordedRequest) -> Arrival {
+    /// body never came is seen too. `at_us` is the time in microseconds of a monotonic clock.
+    pub fn arrived(&self, request: RecordedRequest, at_us: u64) -> Arrival {
         let mut book = self.book();
+        book.calls.add(Call::arrived(&request.headers, at_us));
         book.counts.requests += 1;
         if book.recent.len() >= KEPT_REQUESTS {
             book.recent.pop_front();
@@ -124,8 +128,11 @@ impl Referee {
     }
 
     /// Notes that an answer begins: its input has been read.
-    pub fn began(&self, model: &str, prompt_tokens: u64) {
+    pub fn began(&self, arrival: Arrival, model: &str, prompt_tokens: u64) {
         let mut book = self.book();
+        if let Some(call) = book.calls.get_mut(arrival.0) {
+            call.prompt_tokens = prompt_tokens;
+        }
         book.counts.answered += 1;
         book.counts.running += 1;
         book.counts.prompt_tokens += prompt_tokens;
@@ -135,15 +142,21 @@ impl Referee {
     }
 
     /// Notes output tokens handed to the socket.
-    pub fn produced(&self, model: &str, completion_tokens: u64) {
+    pub fn produced(&self, arrival: Arrival, model: &str, completion_tokens: u64) {
         let mut book = self.book();
+        if let Some(call) = book.calls.get_mut(arrival.0) {
+            call.completion_tokens += completion_tokens;
+        }
         book.counts.completion_tokens += completion_tokens;
         book.model(model).completion_tokens += completion_tokens;
     }
 
     /// Notes the end of an answer, complete or not.
-    pub fn ended(&self, complete: bool) {
+    pub fn ended(&self, arrival: Arrival, complete: bool) {
         let mut book = self.book();
+        if let Some(call) = book.calls.get_mut(arrival.0) {
+            call.complete = complete;
+        }
         // A reset between begin and end leaves nothing to take away from.
         book.counts.running = book.counts.running.saturating_sub(1);
         if complete {
@@ -165,11 +178,18 @@ impl Referee {
         book.recent.iter().skip(skip).map(|(_, request)| request.clone()).collect()
     }
 
+    /// Every call since the last reset, and how many the log's bound has left out.
+    #[must_use]
+    pub fn calls(&self) -> (Vec<Call>, u64) {
+        let book = self.book();
+        (book.calls.calls().to_vec(), book.calls.missing())
+    }
+
     /// Forgets everything.
     pub fn reset(&self) {
         let mut book = self.book();
         let next_arrival = book.next_arrival;
-        *book = Book { next_arrival, ..Book::default() };
+        *book = Book { next_arrival, calls: CallLog::from(next_arrival), ..Book::default() };
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -202,7 +222,7 @@ mod tests {
     fn only_the_last_requests_are_kept_and_all_are_counted() {
         let referee = Referee::default();
         for number in 0..KEPT_REQUESTS + 10 {
-            referee.arrived(request(&number.to_string()));
+            referee.arrived(request(&number.to_string()), 0);
         }
         let recent = referee.recent(usize::MAX);
         assert_eq!(recent.len(), KEPT_REQUESTS);
@@ -214,20 +234,26 @@ mod tests {
     #[test]
     fn a_body_that_arrives_after_a_reset_is_not_given_to_another_request() {
         let referee = Referee::default();
-        let before = referee.arrived(request("/before"));
+        let before = referee.arrived(request("/before"), 0);
         referee.reset();
-        let after = referee.arrived(request("/after"));
+        let after = referee.arrived(request("/after"), 0);
         referee.body_arrived(before, b"lost");
+        referee.began(before, "m", 5);
         assert_eq!(referee.recent(1)[0].body_bytes, None);
         referee.body_arrived(after, b"kept");
         assert_eq!(referee.recent(1)[0].body, "kept");
+        referee.produced(after, "m", 3);
+        let (calls, missing) = referee.calls();
+        assert_eq!((calls.len(), calls[0].prompt_tokens, missing), (1, 0, 0));
+        assert_eq!(calls[0].completion_tokens, 3);
     }
 
     #[test]
     fn models_beyond_the_bound_share_one_row() {
         let referee = Referee::default();
         for number in 0..COUNTED_MODELS + 5 {
-            referee.began(&number.to_string(), 1);
+            let arrival = referee.arrived(request("/"), 0);
+            referee.began(arrival, &number.to_string(), 1);
         }
         let counts = referee.counts();
         assert_eq!(counts.by_model.len(), COUNTED_MODELS + 1);

@@ -56,6 +56,7 @@ impl Backend {
             filter_port: options.ports.policy_server,
             admin_port: options.ports.admin,
             arguments: options.server_arguments.clone(),
+            environment: options.environment.clone(),
         };
         let (server, admin_token) = server_command.start(run_folder)?;
         Ok(Self { server, mock, upstream, admin_token, server_command })
@@ -105,6 +106,7 @@ struct ServerCommand {
     filter_port: u16,
     admin_port: u16,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl ServerCommand {
@@ -120,6 +122,7 @@ impl ServerCommand {
             .arg("--admin-listen")
             .arg(format!("127.0.0.1:{}", self.admin_port))
             .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("TOLLGATE_FILTER_TOKEN", &self.filter_token);
         let is_token = |line: &str| line.starts_with(ADMIN_TOKEN_LINE);
         let mut process = Process::start("policy-server", command, run_folder, is_token)?;

@@ -163,10 +163,35 @@ impl Process {
         matches!(waitid(Id::Pid(self.group), look), Ok(WaitStatus::StillAlive))
     }
 
+    /// Holds it up (SIGSTOP) until [`Process::resume`], with all its threads.
+    ///
+    /// # Errors
+    /// When it has been ended.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on after [`Process::pause`].
+    ///
+    /// # Errors
+    /// When it has been ended.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        // Held while signalling: once the leader is collected, its id may be another's.
+        let live = live();
+        anyhow::ensure!(live.contains(&self.group), "{} has been ended", self.name);
+        killpg(self.group, signal).with_context(|| format!("cannot signal {}", self.name))
+    }
+
     /// Ends it: SIGTERM, and SIGKILL to what is left after a grace.
     pub fn stop(&mut self) {
         if self.is_running() {
             let _ = killpg(self.group, Signal::SIGTERM);
+            // One that is held up would only hear it afterwards.
+            let _ = killpg(self.group, Signal::SIGCONT);
             let deadline = Instant::now() + STOP_GRACE;
             while self.is_running() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(10));

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use crate::backend::{Backend, local_url};
 use crate::envoy_config::{self, EnvoyConfig};
-use crate::envoy_process::StartedEnvoy;
+use crate::envoy_process::{EnvoyCommand, Generation};
+use crate::gateway::Gateway;
 use crate::http_client::Client;
-use crate::process::Process;
 use crate::upstream::Upstream;
 use crate::{envoy_binary, plugin_build, run_folder};
 
@@ -40,13 +40,27 @@ impl Ports {
     pub const FREE: Self = Self { gateway: 0, envoy_admin: 0, policy_server: 0, mock: 0, admin: 0 };
 }
 
+/// The first process of a chain of hot restarts; nobody is there for it to replace.
+const FIRST_GENERATION: Generation = Generation { epoch: 0, drain_s: 1, parent_shutdown_s: 2 };
+
 /// What a stack is made of. The default is what most tests want.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
     /// Ports.
     pub ports: Ports,
-    /// Envoy's worker threads.
+    /// Worker threads of each Envoy.
     pub concurrency: u32,
+    /// How many Envoys share the policy server; further ones than the first take free ports.
+    pub gateways: usize,
+    /// Whether the Envoys can be replaced by hot restarts.
+    pub hot_restart: bool,
+    /// The port at which the Envoys reach the filter API; `None` for the policy server's own. For
+    /// something in between that passes it on.
+    pub filter_api_port: Option<u16>,
+    /// The filter; `None` builds the one that ships.
+    pub wasm_file: Option<PathBuf>,
+    /// Further environment variables of the policy server and the Envoys.
+    pub environment: Vec<(String, String)>,
     /// SQLite file; `None` for a new one in the run's own folder, which is removed in time.
     pub database: Option<PathBuf>,
     /// Where requests go; `None` starts the mock upstream.
@@ -66,6 +80,11 @@ impl Default for StackOptions {
         Self {
             ports: Ports::FREE,
             concurrency: 2,
+            gateways: 1,
+            hot_restart: false,
+            filter_api_port: None,
+            wasm_file: None,
+            environment: Vec::new(),
             database: None,
             upstream: None,
             upstream_key: None,
@@ -92,8 +111,8 @@ pub struct Stack {
     pub admin_token: Option<String>,
     /// Logs and configurations of this run.
     pub run_folder: PathBuf,
-    // Dropped in this order: the proxy first, so that it does not see the others go.
-    envoy: Process,
+    // Dropped in this order: the proxies first, so that they do not see the others go.
+    gateways: Vec<Gateway>,
     backend: Backend,
 }
 
@@ -104,8 +123,12 @@ impl Stack {
     /// When a tool cannot be had, a build fails, a port is taken or a part does not become ready;
     /// what had been started is stopped.
     pub fn start(options: &StackOptions) -> anyhow::Result<Self> {
+        anyhow::ensure!(options.gateways > 0, "a stack has at least one gateway");
         let envoy_binary = envoy_binary::find()?;
-        let plugin = plugin_build::build()?;
+        let wasm_file = match &options.wasm_file {
+            Some(file) => file.clone(),
+            None => plugin_build::build()?.path,
+        };
         let run_folder = run_folder::create()?;
 
         let backend = Backend::start(options, &run_folder)?;
@@ -121,37 +144,53 @@ impl Stack {
         let config = EnvoyConfig {
             gateway_port: options.ports.gateway,
             admin_port: options.ports.envoy_admin,
-            policy_server_port: backend.filter_port(),
+            policy_server_port: options.filter_api_port.unwrap_or(backend.filter_port()),
             upstream: backend.upstream.clone(),
-            wasm_file: plugin.path,
+            wasm_file,
             filter_config: options.filter_config.clone(),
             credential_file,
         };
-        let envoy = StartedEnvoy::start(
-            &envoy_binary,
-            &config.render()?,
-            options.concurrency,
-            backend.filter_token(),
-            &run_folder,
-        )?;
-        let gateway_port = envoy.listener_port("gateway")?;
+        let command = EnvoyCommand {
+            environment: options.environment.clone(),
+            generation: options.hot_restart.then_some(FIRST_GENERATION),
+            ..EnvoyCommand::new(envoy_binary, "envoy", options.concurrency, backend.filter_token())
+        };
+        let first = Gateway::start(command.clone(), config.clone(), &run_folder)?;
+        let (gateway_url, envoy_admin_url) = (first.url.clone(), first.admin_url.clone());
+        let mut gateways = vec![first];
+        for number in 2..=options.gateways {
+            let command = EnvoyCommand { name: format!("envoy-{number}"), ..command.clone() };
+            let config = EnvoyConfig { gateway_port: 0, admin_port: 0, ..config.clone() };
+            gateways.push(Gateway::start(command, config, &run_folder)?);
+        }
         Ok(Self {
-            gateway_url: local_url(gateway_port),
-            envoy_admin_url: envoy.admin_url,
+            gateway_url,
+            envoy_admin_url,
             policy_server_url: local_url(backend.filter_port()),
             admin_url: local_url(backend.admin_port()),
             upstream_url: backend.upstream.to_string(),
             admin_token: backend.admin_token.clone(),
             run_folder,
-            envoy: envoy.process,
+            gateways,
             backend,
         })
     }
 
-    /// The gateway as a client with this key sees it.
+    /// The first gateway as a client with this key sees it.
     #[must_use]
     pub fn gateway(&self, key: &str) -> Client {
         Client::new(&self.gateway_url, Some(key))
+    }
+
+    /// The Envoys.
+    #[must_use]
+    pub fn gateways(&self) -> &[Gateway] {
+        &self.gateways
+    }
+
+    /// The Envoys, to be killed and restarted.
+    pub fn gateways_mut(&mut self) -> &mut [Gateway] {
+        &mut self.gateways
     }
 
     /// The admin API, authorised.
@@ -166,28 +205,25 @@ impl Stack {
         Client::new(&self.upstream_url, None)
     }
 
-    /// Envoy's admin interface.
+    /// The first Envoy's admin interface.
     #[must_use]
     pub fn envoy_admin(&self) -> Client {
         Client::new(&self.envoy_admin_url, None)
     }
 
-    /// One value of Envoy's statistics; 0 for a counter that nothing has touched.
+    /// One value of the first Envoy's statistics; 0 for a counter that nothing has touched.
     ///
     /// # Errors
     /// When Envoy does not answer.
     pub fn envoy_stat(&self, name: &str) -> anyhow::Result<u64> {
-        let text = self.envoy_admin().get("/stats")?.success()?.body;
-        Ok(text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")?.parse().ok())
-            .unwrap_or(0))
+        self.gateways.first().map_or(Ok(0), |gateway| gateway.stat(name))
     }
 
-    /// Process ids by the names `envoy`, `policy_server` and `mock_upstream`.
+    /// Process ids by the names `envoy` (once for each), `policy_server` and `mock_upstream`.
     #[must_use]
     pub fn process_ids(&self) -> Vec<(&'static str, u32)> {
-        let mut ids = vec![("envoy", self.envoy.id()), ("policy_server", self.backend.server.id())];
+        let mut ids: Vec<_> = self.gateways.iter().map(|gateway| ("envoy", gateway.id())).collect();
+        ids.push(("policy_server", self.backend.server.id()));
         ids.extend(self.backend.mock.as_ref().map(|mock| ("mock_upstream", mock.id())));
         ids
     }
@@ -195,7 +231,10 @@ impl Stack {
     /// The name of a part that has ended by itself, if one has.
     #[must_use]
     pub fn ended_part(&self) -> Option<&'static str> {
-        let mut parts = vec![("envoy", &self.envoy), ("policy server", &self.backend.server)];
+        if !self.gateways.iter().all(Gateway::is_running) {
+            return Some("envoy");
+        }
+        let mut parts = vec![("policy server", &self.backend.server)];
         parts.extend(self.backend.mock.as_ref().map(|mock| ("mock upstream", mock)));
         parts.into_iter().find(|(_, part)| !part.is_running()).map(|(name, _)| name)
     }
@@ -216,10 +255,5 @@ impl Stack {
     /// When it does not become ready.
     pub fn restart_server(&mut self) -> anyhow::Result<()> {
         self.backend.restart_server(&self.run_folder)
-    }
-
-    /// Kills Envoy as a crash would: every holder in it is lost.
-    pub fn kill_envoy(&mut self) {
-        self.envoy.kill();
     }
 }

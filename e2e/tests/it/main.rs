@@ -2,11 +2,18 @@
 
 mod bad_input;
 mod configuration;
+mod disconnects;
 mod documents;
 mod endings;
+mod envoy_held_up;
+mod envoy_killed;
+mod exact_budget;
+mod hot_restart;
 mod ledger;
 mod passing;
 mod revocation;
 mod sdk;
+mod server_killed;
+mod server_unreachable;
 mod trailers;
 mod windows;

@@ -35,6 +35,10 @@ fn a_plain_answer_reports_what_it_produced() {
     );
     assert_eq!((&stats["completed"], &stats["answered"]), (&json!(1), &json!(1)));
     assert_eq!(stats["last_request"]["body"], PLAIN);
+    let calls = server.get("/_mock/calls");
+    let call = &calls["calls"][0];
+    assert_eq!((&calls["missing"], &call["complete"]), (&json!(0), &json!(true)));
+    assert_eq!((&call["prompt_tokens"], &call["completion_tokens"]), (&json!(5), &json!(3)));
 }
 
 #[test]
@@ -90,6 +94,7 @@ fn requests_are_recorded_whatever_they_ask_for() {
     assert_eq!(server.post("/_mock/reset", &Value::Null), 204);
     assert_eq!(server.get("/_mock/stats")["requests"], 0);
     assert_eq!(server.get("/_mock/requests")["requests"], json!([]));
+    assert_eq!(server.get("/_mock/calls")["calls"], json!([]));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::load::{self, Shot};
 use super::process_cpu;
 use crate::backend::{Backend, local_url};
 use crate::envoy_config::EnvoyConfig;
-use crate::envoy_process::StartedEnvoy;
+use crate::envoy_process::{EnvoyCommand, StartedEnvoy};
 use crate::http_client::Client;
 use crate::stack::StackOptions;
 use crate::{envoy_binary, plugin_build, run_folder, workspace};
@@ -66,7 +66,8 @@ pub fn run(arguments: &FilterArguments) -> anyhow::Result<()> {
     let backend = Backend::start(&options, &run_folder)?;
     let config = bootstrap(&backend, &run_folder)?;
     let binary = envoy_binary::find()?;
-    let envoy = StartedEnvoy::start(&binary, &config, 1, backend.filter_token(), &run_folder)?;
+    let envoy = EnvoyCommand::new(binary, "envoy", 1, backend.filter_token())
+        .start(&config, &run_folder)?;
     guards_refuse_strangers(&envoy)?;
     let variants = variants(&backend, &envoy)?;
 

@@ -1,0 +1,189 @@
+//! The ledger against the upstream's own count, call by call.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde_json::Value;
+
+/// Prices of the fixture's model in pico-USD per token.
+const INPUT_PICO_USD: u64 = 153_000;
+const OUTPUT_PICO_USD: u64 = 617_000;
+
+/// Nano-USD of a decimal string in USD.
+///
+/// # Panics
+/// When it is none with at most nine decimals.
+#[must_use]
+pub fn nano(text: &str) -> u64 {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    assert!(fraction.len() <= 9, "{text} has more than nine decimals");
+    format!("{whole}{fraction:0<9}").parse().unwrap()
+}
+
+/// A member that holds an amount, in nano-USD.
+///
+/// # Panics
+/// When it holds none.
+#[must_use]
+pub fn nano_of(object: &Value, member: &str) -> u64 {
+    nano(object[member].as_str().unwrap_or_else(|| panic!("no {member} in {object}")))
+}
+
+/// The sums of one budget in nano-USD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spend {
+    /// The cap, if there is one.
+    pub cap: Option<u64>,
+    /// Charges of ended calls.
+    pub settled: u64,
+    /// What lost holders could have spent.
+    pub parked: u64,
+    /// What living holders may still spend.
+    pub outstanding: u64,
+    /// What no lease had covered.
+    pub overdraft: u64,
+}
+
+impl Spend {
+    /// Reads the member `spend` of the admin API.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn read(spend: &Value) -> Self {
+        Self {
+            cap: spend["cap_usd"].as_str().map(nano),
+            settled: nano_of(spend, "settled_usd"),
+            parked: nano_of(spend, "parked_usd"),
+            outstanding: nano_of(spend, "outstanding_usd"),
+            overdraft: nano_of(spend, "overdraft_usd"),
+        }
+    }
+
+    /// Everything that counts against the cap.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.settled + self.parked + self.outstanding
+    }
+
+    /// No grant has passed the cap, and no call has cost more than was reserved for it.
+    ///
+    /// # Panics
+    /// When one has.
+    pub fn assert_within_cap(&self) {
+        assert_eq!(self.overdraft, 0, "{self:?}");
+        assert!(self.cap.is_none_or(|cap| self.taken() <= cap), "the cap was passed: {self:?}");
+    }
+}
+
+/// One call as the upstream saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamCall {
+    /// The gateway's name for it.
+    pub request: String,
+    /// The id of its key.
+    pub key: String,
+    /// When it arrived, in microseconds of the upstream's clock.
+    pub arrived_us: u64,
+    /// Input tokens.
+    pub prompt_tokens: u64,
+    /// Output tokens handed to the socket.
+    pub completion_tokens: u64,
+}
+
+impl UpstreamCall {
+    /// Reads an element of `/_mock/calls`.
+    ///
+    /// # Errors
+    /// When it was not sent by a gateway, or is none.
+    pub fn read(call: &Value) -> anyhow::Result<Self> {
+        let text = |name: &str| {
+            call[name].as_str().map(str::to_owned).with_context(|| format!("no {name}: {call}"))
+        };
+        let count = |name: &str| call[name].as_u64().with_context(|| format!("no {name}: {call}"));
+        Ok(Self {
+            request: text("request")?,
+            key: text("key")?,
+            arrived_us: count("arrived_us")?,
+            prompt_tokens: count("prompt_tokens")?,
+            completion_tokens: count("completion_tokens")?,
+        })
+    }
+
+    /// What it costs at the prices of the fixture's model, in nano-USD, rounded up.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        (self.prompt_tokens * INPUT_PICO_USD + self.completion_tokens * OUTPUT_PICO_USD)
+            .div_ceil(1000)
+    }
+}
+
+/// Both books of one key, side by side. All amounts in nano-USD.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Records.
+    pub records: usize,
+    /// Sum of their costs.
+    pub recorded: u64,
+    /// Calls at the upstream.
+    pub calls: usize,
+    /// Sum of their costs.
+    pub upstream: u64,
+    /// Calls at the upstream of which there is no record.
+    pub lost: usize,
+    /// Sum of their costs.
+    pub lost_cost: u64,
+}
+
+/// Compares the records of a key with the calls that the upstream saw.
+///
+/// # Panics
+/// When a call was recorded twice, or charged while it never reached the upstream, a measured one
+/// was not charged what it cost, or any other less than that.
+#[must_use]
+pub fn compare(records: &[Value], calls: &[UpstreamCall]) -> Comparison {
+    let mut open: BTreeMap<&str, &UpstreamCall> = BTreeMap::new();
+    for call in calls {
+        let twice = open.insert(&call.request, call);
+        assert!(twice.is_none(), "the upstream was called twice for {}", call.request);
+    }
+    let mut comparison = Comparison {
+        records: records.len(),
+        calls: calls.len(),
+        upstream: calls.iter().map(UpstreamCall::cost).sum(),
+        ..Comparison::default()
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for record in records {
+        let request = record["request"].as_str().unwrap_or_default();
+        assert!(seen.insert(request), "two records of one call: {record}");
+        assert_eq!(record["differs"], false, "{record}");
+        let cost = nano_of(record, "cost_usd");
+        comparison.recorded += cost;
+        match (open.remove(request), record["basis"].as_str()) {
+            (Some(call), Some("measured")) => assert_eq!(cost, call.cost(), "{record} {call:?}"),
+            (Some(call), _) => assert!(cost >= call.cost(), "too little: {record} {call:?}"),
+            // It may have got as far as the upstream's socket; nobody can know.
+            (None, Some("estimated")) => {}
+            (None, _) => assert_eq!(cost, 0, "charged, but nothing was called: {record}"),
+        }
+    }
+    comparison.lost = open.len();
+    comparison.lost_cost = open.values().map(|call| call.cost()).sum();
+    comparison
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_to_the_nano_dollar() {
+        assert_eq!(nano("0.00"), 0);
+        assert_eq!(nano("1.5"), 1_500_000_000);
+        assert_eq!(nano("12.000000001"), 12_000_000_001);
+        assert_eq!(nano_of(&json!({"a": "0.000010637"}), "a"), 10_637);
+    }
+}
