@@ -286,6 +286,19 @@ fn window(limit: &Limit, full: Full) -> Shape {
 }
 
 fn budget(level: Level, need: NanoUsd, left: NanoUsd) -> Shape {
+    if level == Level::Wallet {
+        let message = format!(
+            "The organisation's prepaid money is used up: this call could cost {} USD and {} USD \
+             are left.",
+            need.to_usd(),
+            left.to_usd()
+        );
+        return Shape {
+            status: 402,
+            kind: "billing_error",
+            ..request("billing_shortfall", None, message)
+        };
+    }
     let message = format!(
         "The budget of the {} is spent: this call could cost {} USD and {} USD are left.",
         level.as_str(),
