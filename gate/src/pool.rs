@@ -45,6 +45,8 @@ enum Which {
     Kept,
     /// Also those that were granted for one call, if that call does not run.
     All,
+    /// As many, but nobody waits for them.
+    Idle,
 }
 
 /// Every lease of this VM, by key.
@@ -143,7 +145,7 @@ impl Pool {
 
     /// Hands back what nobody has drawn on for a while.
     pub(crate) fn idle(&mut self, now_ms: u64) -> Vec<Said> {
-        self.hand_back(now_ms, Which::All, |purse| purse.is_idle(now_ms))
+        self.hand_back(now_ms, Which::Idle, |purse| purse.is_idle(now_ms))
     }
 
     /// What a key should be given beyond the call at hand.

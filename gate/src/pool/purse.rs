@@ -127,14 +127,15 @@ impl Purse {
     /// Hands back what no running call needs.
     pub(super) fn hand_back(&mut self, which: Which, now_ms: u64, all: &mut Vec<Said>) {
         let goes = |held: &&mut Held| {
-            held.lease.is_kept() || (which == Which::All && !held.lease.is_running())
+            held.lease.is_kept() || (which != Which::Kept && !held.lease.is_running())
         };
         let mut ids = Vec::new();
         for held in self.leases.iter_mut().filter(goes) {
             held.lease.hand_back();
             ids.push(held.id.clone());
         }
-        all.extend(ids.iter().filter_map(|id| self.say(id, true, now_ms)));
+        let is_urgent = which != Which::Idle;
+        all.extend(ids.iter().filter_map(|id| self.say(id, is_urgent, now_ms)));
     }
 
     pub(super) fn asked(&self) -> Option<(Rc<KeyPolicy>, Ask)> {
