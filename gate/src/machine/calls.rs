@@ -221,7 +221,11 @@ impl Gate {
                     return;
                 }
                 let policy = match reply.key {
-                    KeyAnswer::Known(policy) => Some(*policy),
+                    KeyAnswer::Known(policy) => {
+                        // News of it may have been lost in a change that spoke of all keys.
+                        gate.key_is(&policy.key, policy.state);
+                        Some(*policy)
+                    }
                     KeyAnswer::Unknown => None,
                 };
                 gate.keys.learn(open.digest, policy);
@@ -296,8 +300,9 @@ impl Gate {
         }
         for change in &reply.changes {
             match change {
-                Change::Key { digests, .. } => {
+                Change::Key { key, digests, state } => {
                     digests.iter().for_each(|digest| self.keys.forget(digest));
+                    self.key_is(key, *state);
                 }
                 Change::AllKeys => self.keys.clear(),
                 Change::Catalogue { version } => {
