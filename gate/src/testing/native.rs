@@ -60,7 +60,7 @@ impl Native {
         while let Some(output) = self.gate.next_output() {
             self.perform(output);
         }
-        while let Some(stream) = self.over.pop() {
+        for stream in std::mem::take(&mut self.over) {
             self.end(stream);
         }
     }
