@@ -68,6 +68,37 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     proptest::collection::vec(event, 1..120)
 }
 
+/// What brings three streamed answers under way, and a poll that can tell of the key.
+fn three_streams() -> Vec<Event> {
+    let mut events = Vec::new();
+    for stream in 1..4 {
+        events.push(Event::Request { stream, key: 1, get: false, end: false });
+        events.push(Event::Body { stream, kind: 1 });
+        // Registration, catalogue, key and lease: at most so many calls, one after the other.
+        events.extend((0..3).map(|_| Event::Answer { which: 0, kind: 9 }));
+    }
+    events.push(Event::Tick);
+    events
+}
+
+/// Mostly answers and the end of the key.
+fn stream_events() -> impl Strategy<Value = Vec<Event>> {
+    let stream = 1u32..4;
+    let event = prop_oneof![
+        6 => stream.clone().prop_map(|stream| Event::Head { stream, kind: 1 }),
+        1 => (stream.clone(), 0u8..4).prop_map(|(stream, kind)| Event::Head { stream, kind }),
+        9 => (stream.clone(), 1u8..3).prop_map(|(stream, kind)| Event::Data { stream, kind, end: false }),
+        2 => (stream, 0u8..5, any::<bool>())
+            .prop_map(|(stream, kind, end)| Event::Data { stream, kind, end }),
+        2 => (0usize..2, 4u8..9).prop_map(|(which, kind)| Event::Answer { which, kind }),
+        1 => Just(Event::Tick),
+        3 => (1u64..300).prop_map(Event::Wait),
+        1 => (900u64..40_000).prop_map(Event::Wait),
+    ];
+    proptest::collection::vec(event, 1..60)
+        .prop_map(|events| three_streams().into_iter().chain(events).collect())
+}
+
 const BODIES: [&str; 6] = [
     r#"{"model":"m"}"#,
     r#"{"model":"m","max_tokens":9,"stream":true}"#,
@@ -418,6 +449,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn each_request_has_one_fate(events in events()) {
+        run(events);
+    }
+
+    #[test]
+    fn each_stream_has_one_end(events in stream_events()) {
         run(events);
     }
 }
