@@ -8,5 +8,6 @@ mod ledger;
 mod passing;
 mod revocation;
 mod sdk;
+mod stream_end;
 mod trailers;
 mod windows;
