@@ -100,7 +100,7 @@ pub enum Input<'a> {
 /// What is to be done, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Answer the client now; nothing goes upstream.
+    /// Answer the client now; nothing goes upstream, and what has gone is cut off.
     Reply {
         /// The stream.
         stream: StreamId,
@@ -165,6 +165,12 @@ pub enum Output {
         /// The new bytes.
         bytes: Vec<u8>,
     },
+    /// Cut the stream off, at the client and at the upstream. What the client was to get before
+    /// must have been handed over in an earlier callback. A host that refuses is asked again.
+    CloseStream {
+        /// The stream.
+        stream: StreamId,
+    },
     /// Call the policy server.
     Call(Call),
 }
@@ -183,7 +189,8 @@ impl Output {
             | Self::Resume { stream }
             | Self::SetResponseHeader { stream, .. }
             | Self::RemoveResponseHeader { stream, .. }
-            | Self::ReplaceResponseBody { stream, .. } => Some(*stream),
+            | Self::ReplaceResponseBody { stream, .. }
+            | Self::CloseStream { stream } => Some(*stream),
         }
     }
 

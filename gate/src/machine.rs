@@ -4,6 +4,7 @@ mod ahead;
 mod calls;
 mod forward;
 mod housekeeping;
+mod stop;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -77,6 +78,8 @@ pub struct Gate {
     outbox: Outbox,
     unfinished: VecDeque<Unfinished>,
     touch_at_ms: u64,
+    /// Some running call has just been asked to end.
+    stops_asked: bool,
     /// When it was last said that the server refuses the token.
     token_complaint_ms: Option<u64>,
     outputs: VecDeque<Output>,
@@ -142,6 +145,7 @@ impl Gate {
             outbox: Outbox::default(),
             unfinished: VecDeque::new(),
             touch_at_ms: 0,
+            stops_asked: false,
             token_complaint_ms: None,
             outputs: VecDeque::new(),
         }
@@ -173,9 +177,12 @@ impl Gate {
             Input::ResponseHeaders { stream, headers, details, end } => {
                 self.response_headers(stream, headers, details, end);
             }
-            Input::ResponseBody { stream, chunk, end } => self.response_body(stream, chunk, end),
+            Input::ResponseBody { stream, chunk, end } => {
+                self.response_body(stream, chunk, end, now);
+            }
             Input::CallDone { call, status, body } => {
                 self.call_done(call, status, body, now, memory);
+                self.stop_if_asked(now);
             }
             Input::EditRefused { stream } => self.edit_refused(stream, now, memory),
             Input::End { stream } => self.end(stream, now, memory),
@@ -297,13 +304,18 @@ impl Gate {
     ) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         let Stage::Running(running) = &mut exchange.stage else { return };
+        if running.stop.has_begun() {
+            // Our own answer passes by.
+            return;
+        }
         let status = headers
             .iter()
             .find(|(name, _)| name == b":status")
             .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
             .unwrap_or(0);
         running.status = status;
-        running.answer = Answer::of(status, headers, details, running.wants_stream_usage);
+        let (wants_usage, bound) = (running.wants_stream_usage, running.admitted.output_bound);
+        running.answer = Answer::of(status, headers, details, wants_usage, bound);
         let set = |name: &str, value: String| Output::SetResponseHeader {
             stream,
             name: name.to_owned(),
@@ -321,25 +333,18 @@ impl Gate {
         }
     }
 
-    fn response_body(&mut self, stream: StreamId, chunk: &[u8], end: bool) {
-        let Some(Stage::Running(running)) = self.stage(stream) else { return };
+    fn response_body(&mut self, stream: StreamId, chunk: &[u8], end: bool, now: Now) {
+        let Some(exchange) = self.streams.get_mut(&stream) else { return };
+        let Stage::Running(running) = &mut exchange.stage else { return };
+        if let Answer::Stream(_) = running.answer {
+            Self::stream_passes(&mut self.outputs, running, (stream, chunk, end), now);
+            return;
+        }
         let price = running.admitted.price;
         let cost = |usage: &wire::v1::Usage| metering::price::cost(usage, &price);
         let replaced = match &mut running.answer {
             Answer::Plain(plain) => plain.chunk(chunk, cost),
-            Answer::Stream(answer) => {
-                let replaced = answer.chunk(chunk, cost);
-                let held = if end { answer.finish() } else { Vec::new() };
-                match (replaced, held.is_empty()) {
-                    (replaced, true) => replaced,
-                    (replaced, false) => {
-                        let mut bytes = replaced.unwrap_or_else(|| chunk.to_vec());
-                        bytes.extend(held);
-                        Some(bytes)
-                    }
-                }
-            }
-            Answer::NotYet | Answer::Failed | Answer::Unreadable => None,
+            Answer::Stream(_) | Answer::NotYet | Answer::Failed | Answer::Unreadable => None,
         };
         if let Some(bytes) = replaced {
             self.outputs.push_back(Output::ReplaceResponseBody { stream, bytes });

@@ -77,6 +77,8 @@ pub enum Refusal {
     LimiterFull,
     /// Too many reports wait for the server.
     OutboxFull,
+    /// The answer has more output than was reserved for the call. Only said within a stream.
+    OutputBoundExceeded,
 }
 
 struct Shape {
@@ -95,9 +97,7 @@ impl Refusal {
     #[must_use]
     pub fn reply(&self, request_id: &str) -> Reply {
         let shape = self.shape();
-        let body = serde_json::json!({"error": {
-            "message": shape.message, "type": shape.kind, "param": shape.param, "code": shape.code,
-        }});
+        let body = shape.envelope();
         let mut headers = vec![
             ("content-type", "application/json".to_owned()),
             ("x-tollgate-request-id", request_id.to_owned()),
@@ -113,6 +113,11 @@ impl Refusal {
             headers.push(("x-should-retry", "false".to_owned()));
         }
         Reply { status: shape.status, headers, body: body.to_string().into_bytes() }
+    }
+
+    /// The event that ends a stream which has begun: the answer's status can no longer tell.
+    pub(crate) fn event(&self) -> Vec<u8> {
+        format!("data: {}\n\n", self.shape().envelope()).into_bytes()
     }
 
     /// The stable code.
@@ -197,7 +202,25 @@ impl Refusal {
             Self::OutboxFull => {
                 unavailable("outbox_full", "Usage cannot be reported at the moment.")
             }
+            Self::OutputBoundExceeded => Shape {
+                status: 502,
+                kind: "api_error",
+                ..request(
+                    "output_bound_exceeded",
+                    None,
+                    "The upstream produced more output than this call may have.".to_owned(),
+                )
+            },
         }
+    }
+}
+
+impl Shape {
+    /// The body of an error in OpenAI's form.
+    fn envelope(&self) -> serde_json::Value {
+        serde_json::json!({"error": {
+            "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
+        }})
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Charge {
 /// Reported usage is charged as it is. Without it the input is estimated from the body and the
 /// output from what was seen; the whole reservation is charged where seeing nothing says nothing
 /// (a reasoning model, an unreadable answer) or where `cut_calls` says so. No call that may have
-/// produced something is free.
+/// produced something is free, and none is charged for fewer tokens than its answer had deltas.
 #[must_use]
 pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
     let seen = match outcome {
@@ -73,9 +73,11 @@ pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
         || seen.is_none()
         || (admitted.reasoning && shown.is_none());
     let usage = match admitted.output_bound {
-        Some(output_tokens) if by_reservation => {
-            Usage { input_tokens: admitted.input_bound, output_tokens, ..Usage::default() }
-        }
+        Some(bound) if by_reservation => Usage {
+            input_tokens: admitted.input_bound,
+            output_tokens: bound.max(seen.map_or(0, |seen| seen.deltas)),
+            ..Usage::default()
+        },
         bound => Usage {
             input_tokens: input_estimate(admitted.body_bytes, admitted.input_bound),
             output_tokens: seen.unwrap_or_default().output_estimate(bound.unwrap_or(u64::MAX)),
@@ -111,6 +113,10 @@ mod tests {
         Outcome::Answered(Seen { deltas, output_bytes: deltas * 2, ..Seen::default() })
     }
 
+    fn prose(deltas: u64, output_bytes: u64) -> Outcome {
+        Outcome::Answered(Seen { deltas, output_bytes, ..Seen::default() })
+    }
+
     #[test]
     fn each_ending_has_its_charge() {
         let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
@@ -124,7 +130,9 @@ mod tests {
             ("reported wins", by_reservation, measured, Basis::Measured, 10 + 2 * 20),
             ("failed", by_reservation, Outcome::Failed, Basis::Refunded, 0),
             ("cut", ADMITTED, seen(7), Basis::Estimated, 100 + 2 * 7),
-            ("cut, capped", ADMITTED, seen(5000), Basis::Estimated, 100 + 2 * 1000),
+            ("cut, many bytes", ADMITTED, prose(7, 9000), Basis::Estimated, 100 + 2 * 1000),
+            ("cut, past its bound", ADMITTED, seen(1001), Basis::Estimated, 100 + 2 * 1001),
+            ("past its bound, whole", by_reservation, seen(1001), Basis::Estimated, whole + 2),
             ("cut, reservation", by_reservation, seen(7), Basis::Estimated, whole),
             ("no answer", ADMITTED, Outcome::NoAnswer, Basis::Estimated, 100),
             ("no answer, reservation", by_reservation, Outcome::NoAnswer, Basis::Estimated, whole),

@@ -144,6 +144,7 @@ impl Vm {
             Output::ReplaceResponseBody { stream, bytes } => {
                 on(active, stream, || host::replace_buffer(Buffer::ResponseBody, &bytes))
             }
+            Output::CloseStream { stream } => on(active, stream, host::close_stream),
         }
     }
 }

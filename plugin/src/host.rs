@@ -113,6 +113,7 @@ unsafe extern "C" {
         size: *mut usize,
     ) -> u32;
     fn proxy_continue_stream(stream_type: u32) -> u32;
+    fn proxy_close_stream(stream_type: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
 }
 
@@ -273,6 +274,12 @@ pub fn send_local_response(reply: &gate::Reply, details: &str) -> Result<(), Sta
 pub fn resume_request() -> Result<(), Status> {
     // SAFETY: no pointer is passed. 0 is the HTTP request.
     check(unsafe { proxy_continue_stream(0) })
+}
+
+/// Cuts the stream off towards the client and towards the upstream.
+pub fn close_stream() -> Result<(), Status> {
+    // SAFETY: no pointer is passed. 1 is the HTTP response.
+    check(unsafe { proxy_close_stream(1) })
 }
 
 /// Makes the host calls that follow act on another context.

@@ -210,8 +210,8 @@ fn streamed_steps(fate: Fate, whole: Usage, dice: &mut Dice) -> Vec<Step> {
         part: head(200, "text/event-stream", early),
         produced: of_output(0),
     }];
-    // Few events, many tokens each: the machine reads usage, it does not count words here.
-    let events = 4;
+    // Few events, many tokens each, but none without a token.
+    let events = whole.output_tokens.clamp(1, 4);
     let last = if fate == Fate::Cut { dice.below(events) } else { events };
     for event in 1..=last {
         let text = r#"data: {"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"word"}}]}"#;

@@ -72,6 +72,8 @@ pub struct Reaction {
     pub replies: Vec<(StreamId, Stream, Reply)>,
     /// Requests that may go to the upstream now.
     pub forwarded: Vec<StreamId>,
+    /// Streams that the gate has closed; they are over.
+    pub closed: Vec<(StreamId, Stream)>,
 }
 
 /// The worker.
@@ -123,10 +125,11 @@ impl Worker {
     pub fn feed(&mut self, now: Now, memory: &mut dyn SharedMemory, input: Input<'_>) -> Reaction {
         let mut reaction = Reaction::default();
         self.gate.handle(now, memory, input);
-        let mut answered = Vec::new();
+        let (mut answered, mut closed) = (Vec::new(), Vec::new());
         while let Some(output) = self.gate.next_output() {
             match output {
                 Output::Reply { stream, reply } => answered.push((stream, reply)),
+                Output::CloseStream { stream } => closed.push(stream),
                 Output::SetRequestHeader { stream, name, value } => {
                     if let Some(stream) = self.streams.get_mut(&stream) {
                         stream.set_headers.insert(name, value);
@@ -159,6 +162,12 @@ impl Worker {
                 reaction.replies.push((id, stream, reply));
             }
             // The host ends the stream once its answer is sent.
+            self.gate.handle(now, memory, Input::End { stream: id });
+        }
+        for id in closed {
+            if let Some(stream) = self.streams.remove(&id) {
+                reaction.closed.push((id, stream));
+            }
             self.gate.handle(now, memory, Input::End { stream: id });
         }
         reaction

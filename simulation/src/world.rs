@@ -358,6 +358,15 @@ impl World {
         }
     }
 
+    /// The gate has ended a call that may have been with the upstream.
+    fn cut_upstream(&mut self, stream: &crate::worker::Stream) {
+        let Some(index) = stream.upstream else { return };
+        let goes_on = self.dice.per_mille(500);
+        if let Some(call) = self.calls.get_mut(index) {
+            call.abandoned(goes_on);
+        }
+    }
+
     /// Gives a worker's gate one input and carries out what follows.
     pub(crate) fn feed(&mut self, place: Place, input: Input<'_>) -> anyhow::Result<()> {
         let now = self.gate_now(place);
@@ -375,6 +384,11 @@ impl World {
                 let credential = stream.credential;
                 format!("{place:?} {id:?} credential {credential}: answered {}", reply.status)
             });
+            self.cut_upstream(&stream);
+        }
+        for (id, stream) in reaction.closed {
+            self.log.note(self.now_ms, || format!("{place:?} {id:?}: closed by the gate"));
+            self.cut_upstream(&stream);
         }
         for stream in reaction.forwarded {
             self.forward(StreamAt { place, life, stream })?;

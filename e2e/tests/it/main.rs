@@ -15,5 +15,6 @@ mod revocation;
 mod sdk;
 mod server_killed;
 mod server_unreachable;
+mod stream_end;
 mod trailers;
 mod windows;

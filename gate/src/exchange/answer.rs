@@ -27,6 +27,7 @@ impl Answer {
         headers: &Headers,
         details: Option<&[u8]>,
         wants_stream_usage: bool,
+        output_bound: Option<u64>,
     ) -> Self {
         if !(200..300).contains(&status) {
             let lost = details.is_some_and(was_lost_after_sending);
@@ -42,7 +43,7 @@ impl Answer {
         if is_kind(kind, b"text/event-stream") {
             let view =
                 if wants_stream_usage { StreamView::WithUsage } else { StreamView::WithoutUsage };
-            Self::Stream(Box::new(StreamAnswer::new(view)))
+            Self::Stream(Box::new(StreamAnswer::new(view, output_bound)))
         } else if is_kind(kind, b"application/json") {
             Self::Plain(Box::default())
         } else {
@@ -112,7 +113,7 @@ mod tests {
                 (b"content-type".to_vec(), kind.as_bytes().to_vec()),
                 (b"content-encoding".to_vec(), coding.as_bytes().to_vec()),
             ];
-            Answer::of(status, &headers, None, true)
+            Answer::of(status, &headers, None, true, None)
         };
         assert!(matches!(of(200, "application/json", "identity"), Answer::Plain(_)));
         assert!(matches!(of(200, "Application/JSON; charset=utf-8", "identity"), Answer::Plain(_)));
@@ -123,7 +124,7 @@ mod tests {
         assert!(matches!(of(302, "text/html", "identity"), Answer::Failed));
         assert!(matches!(of(200, "application/json", "Identity"), Answer::Plain(_)));
         let twice = vec![(b"content-encoding".to_vec(), b"gzip".to_vec()); 2];
-        assert!(matches!(Answer::of(200, &twice, None, true), Answer::Unreadable));
+        assert!(matches!(Answer::of(200, &twice, None, true, None), Answer::Unreadable));
     }
 
     #[test]
@@ -140,7 +141,7 @@ mod tests {
             ("no_healthy_upstream", false),
             ("ext_authz_denied", false),
         ] {
-            let answer = Answer::of(503, &Vec::new(), Some(details.as_bytes()), true);
+            let answer = Answer::of(503, &Vec::new(), Some(details.as_bytes()), true, None);
             assert_eq!(matches!(answer, Answer::NotYet), lost, "{details}");
         }
     }

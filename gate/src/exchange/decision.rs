@@ -10,7 +10,7 @@ use metering::window::Call as WindowCall;
 use wire::v1::{Ask, KeyPolicy, KeyState, Model, Price, Refusal as LeaseRefusal};
 use wire::{CatalogueVersion, LeaseId, NanoUsd};
 
-use super::{Answer, Body, Open, Running};
+use super::{Answer, Body, Open, Running, Stop};
 use crate::catalogue::Models;
 use crate::io::{Now, SharedMemory};
 use crate::pool::Pool;
@@ -241,6 +241,7 @@ fn admit(
         admitted_ms: now_ms,
         status: 0,
         answer: Answer::NotYet,
+        stop: Stop::default(),
         began_ms: open.began_ms,
         began_unix_ms: open.began_unix_ms,
     };

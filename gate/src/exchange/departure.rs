@@ -20,6 +20,7 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
     let outcome = running.answer.outcome();
     let Charge { usage, cost, basis } = charge(&running.admitted, outcome);
     let ending = match outcome {
+        _ if running.stop.has_begun() => Ending::Cut,
         Outcome::Failed => Ending::UpstreamError,
         Outcome::NoAnswer => Ending::NoAnswer,
         Outcome::Answered(seen) if !seen.complete => Ending::Cut,

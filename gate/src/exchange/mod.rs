@@ -4,6 +4,7 @@ mod answer;
 mod arrival;
 mod decision;
 mod departure;
+mod stop;
 
 use std::rc::Rc;
 
@@ -22,6 +23,7 @@ use crate::windows::Group;
 pub(crate) use answer::Answer;
 pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide};
 pub(crate) use departure::depart;
+pub(crate) use stop::{Reason, Step as StopStep, Stop};
 
 /// Most calls to the server for one request: register, catalogue, catch up, key, lease, and some
 /// of them again because something changed meanwhile. A request that needs more gets 503.
@@ -109,6 +111,7 @@ pub(crate) struct Running {
     pub(crate) admitted_ms: u64,
     pub(crate) status: u16,
     pub(crate) answer: Answer,
+    pub(crate) stop: Stop,
     pub(crate) began_ms: u64,
     pub(crate) began_unix_ms: u64,
 }

@@ -233,7 +233,11 @@ impl Gate {
                         return;
                     }
                     let policy = match reply.key {
-                        KeyAnswer::Known(policy) => Some(*policy),
+                        KeyAnswer::Known(policy) => {
+                            // News of it may have been lost in a change that spoke of all keys.
+                            gate.key_is(&policy.key, policy.state);
+                            Some(*policy)
+                        }
                         KeyAnswer::Unknown => None,
                     };
                     gate.keys.learn(open.digest, policy);
@@ -340,8 +344,9 @@ impl Gate {
         }
         for change in &reply.changes {
             match change {
-                Change::Key { key, digests, .. } => {
+                Change::Key { key, digests, state } => {
                     digests.iter().for_each(|digest| self.keys.forget(digest));
+                    self.key_is(key, *state);
                     let said = self.pool.recall_key(key, now_ms);
                     self.say(said);
                 }

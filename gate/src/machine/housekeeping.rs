@@ -21,6 +21,7 @@ const LONGEST_CALL_MS: u64 = 2 * (POLL_WAIT_MS + 2 * POLL_MARGIN_MS);
 
 impl Gate {
     pub(super) fn tick(&mut self, now: Now, memory: &mut dyn SharedMemory) {
+        self.stop_running(now);
         self.forget_lost_calls(now);
         if self.link.poll_is_due(now.monotonic_ms) {
             self.call_own(Purpose::Changes, now);

@@ -93,6 +93,11 @@ pub enum Seen {
         /// The bytes.
         bytes: Vec<u8>,
     },
+    /// It closed the stream, at the client and at the upstream.
+    Closed {
+        /// The stream.
+        stream: u32,
+    },
 }
 
 /// Plays a script and writes down what happened, in the script's own form.
@@ -220,6 +225,7 @@ fn write(out: &mut String, seen: &Seen) {
         }
         Seen::Head { stream, headers } => writeln!(out, "  head {stream}{}", shown(headers)),
         Seen::Data { stream, bytes } => writeln!(out, "  data {stream} {}", escape(bytes)),
+        Seen::Closed { stream } => writeln!(out, "  close {stream}"),
     };
 }
 

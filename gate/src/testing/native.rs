@@ -20,6 +20,8 @@ pub struct Native {
     /// Head and chunk of the response that pass just now.
     head: Headers,
     chunk: Vec<u8>,
+    /// Streams that were answered or closed and whose end the machine is still to be told.
+    over: Vec<u32>,
     seen: Vec<Seen>,
 }
 
@@ -42,6 +44,7 @@ impl Native {
             requests: HashMap::new(),
             head: Vec::new(),
             chunk: Vec::new(),
+            over: Vec::new(),
             seen: Vec::new(),
         }
     }
@@ -57,6 +60,9 @@ impl Native {
         while let Some(output) = self.gate.next_output() {
             self.perform(output);
         }
+        for stream in std::mem::take(&mut self.over) {
+            self.end(stream);
+        }
     }
 
     fn perform(&mut self, output: Output) {
@@ -70,16 +76,23 @@ impl Native {
                 self.seen.push(Seen::Call { method, path, body: call.body.clone() });
                 self.calls.push_back(call);
             }
-            Output::Reply { stream, reply } => self.seen.push(Seen::Reply {
-                stream: stream.0,
-                status: reply.status,
-                headers: reply
-                    .headers
-                    .into_iter()
-                    .map(|(name, value)| (name.to_owned(), value.into_bytes()))
-                    .collect(),
-                body: reply.body,
-            }),
+            Output::Reply { stream, reply } => {
+                self.over.push(stream.0);
+                self.seen.push(Seen::Reply {
+                    stream: stream.0,
+                    status: reply.status,
+                    headers: reply
+                        .headers
+                        .into_iter()
+                        .map(|(name, value)| (name.to_owned(), value.into_bytes()))
+                        .collect(),
+                    body: reply.body,
+                });
+            }
+            Output::CloseStream { stream } => {
+                self.over.push(stream.0);
+                self.seen.push(Seen::Closed { stream: stream.0 });
+            }
             Output::SetRequestHeader { stream, name, value } => {
                 let request = self.requests.entry(stream.0).or_default();
                 set(&mut request.headers, &name, &value);

@@ -1,6 +1,7 @@
 //! Random sequences of events, sensible or not: the machine answers each request at most once, lets
 //! it go at most once and never after an answer, charges each call that went to the upstream exactly
-//! once, and forgets every stream.
+//! once, and forgets every stream. A stream that was told of its end shows nothing more, and running
+//! calls of a key that was withdrawn are over within a second.
 
 use std::collections::{HashMap, HashSet};
 
@@ -56,7 +57,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         4 => (stream.clone(), 0u8..6).prop_map(|(stream, kind)| Event::Body { stream, kind }),
         9 => (any::<usize>(), 0u8..12).prop_map(|(which, kind)| Event::Answer { which, kind }),
         3 => (stream.clone(), 0u8..4).prop_map(|(stream, kind)| Event::Head { stream, kind }),
-        3 => (stream.clone(), 0u8..4, any::<bool>())
+        3 => (stream.clone(), 0u8..5, any::<bool>())
             .prop_map(|(stream, kind, end)| Event::Data { stream, kind, end }),
         2 => stream.prop_map(|stream| Event::End { stream }),
         1 => Just(Event::ClockFails),
@@ -65,6 +66,37 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => (0u32..12).prop_map(Event::LoseSwaps),
     ];
     proptest::collection::vec(event, 1..120)
+}
+
+/// What brings three streamed answers under way, and a poll that can tell of the key.
+fn three_streams() -> Vec<Event> {
+    let mut events = Vec::new();
+    for stream in 1..4 {
+        events.push(Event::Request { stream, key: 1, get: false, end: false });
+        events.push(Event::Body { stream, kind: 1 });
+        // Registration, catalogue, key and lease: at most so many calls, one after the other.
+        events.extend((0..3).map(|_| Event::Answer { which: 0, kind: 9 }));
+    }
+    events.push(Event::Tick);
+    events
+}
+
+/// Mostly answers and the end of the key.
+fn stream_events() -> impl Strategy<Value = Vec<Event>> {
+    let stream = 1u32..4;
+    let event = prop_oneof![
+        6 => stream.clone().prop_map(|stream| Event::Head { stream, kind: 1 }),
+        1 => (stream.clone(), 0u8..4).prop_map(|(stream, kind)| Event::Head { stream, kind }),
+        9 => (stream.clone(), 1u8..3).prop_map(|(stream, kind)| Event::Data { stream, kind, end: false }),
+        2 => (stream, 0u8..5, any::<bool>())
+            .prop_map(|(stream, kind, end)| Event::Data { stream, kind, end }),
+        2 => (0usize..2, 4u8..9).prop_map(|(which, kind)| Event::Answer { which, kind }),
+        1 => Just(Event::Tick),
+        3 => (1u64..300).prop_map(Event::Wait),
+        1 => (900u64..40_000).prop_map(Event::Wait),
+    ];
+    proptest::collection::vec(event, 1..60)
+        .prop_map(|events| three_streams().into_iter().chain(events).collect())
 }
 
 const BODIES: [&str; 6] = [
@@ -81,19 +113,21 @@ const HEADS: [(&str, &str); 4] = [
     ("500", "application/json"),
     ("2\u{fffd}0", "text/html"),
 ];
-const DATA: [&str; 4] = [
+const DATA: [&str; 5] = [
     r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#,
     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n",
     "data: {\"cho",
     "",
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":5000}}\n\n",
 ];
 
 /// An answer that mostly fits the call, now and then not.
 fn answer(path: &str, kind: u8) -> (Option<u16>, String) {
     let limits = r#"[{"unit":"requests","window":"1m","max":3,"scope":"proxy","subject":{"level":"key","id":"k"}},{"unit":"tokens","window":"1m","max":90000,"scope":"proxy","subject":{"level":"org","id":"o"}}]"#;
+    let expires = if kind == 8 { r#","expires_at_unix_ms":30000"# } else { "" };
     let policy = |state: &str| {
         format!(
-            r#"{{"known":{{"key":"k","org":"o","state":"{state}","models":"all","limits":{limits},"budgeted":true}}}}"#
+            r#"{{"known":{{"key":"k","org":"o","state":"{state}"{expires},"models":"all","limits":{limits},"budgeted":true}}}}"#
         )
     };
     let grant = r#"{"granted":{"lease":"l","n":1,"amount":50000,"output_tokens":300}}"#;
@@ -125,7 +159,13 @@ fn answer(path: &str, kind: u8) -> (Option<u16>, String) {
         let lease = if kind == 4 { refused } else { grant };
         format!(r#"{{"epoch":7,"revision":1,"answer":{lease}}}"#)
     } else if path.contains("changes") {
-        let changes = if kind == 4 { r#"[{"what":"all_keys"}]"# } else { "[]" };
+        let changes = match kind {
+            4 => r#"[{"what":"all_keys"}]"#,
+            5 => r#"[{"what":"key","key":"k","digests":[],"state":"revoked"}]"#,
+            6 => r#"[{"what":"key","key":"k","digests":[],"state":"disabled"}]"#,
+            7 => r#"[{"what":"key","key":"k","digests":[],"state":"active"}]"#,
+            _ => "[]",
+        };
         format!(r#"{{"epoch":7,"revision":1,"changes":{changes}}}"#)
     } else {
         r#"{"epoch":7,"revision":1}"#.to_owned()
@@ -143,10 +183,52 @@ struct World {
     went_on: u32,
     on_the_way: HashSet<u32>,
     recorded: HashMap<u64, String>,
+    /// Heads that have come, by stream.
+    heads: HashMap<u32, u8>,
+    /// Streams whose client was told of the end.
+    told: HashSet<u32>,
+    /// When each of those streams must be over.
+    deadlines: HashMap<u32, u64>,
+    /// What the client gets instead of the chunk that is passing.
+    replaced: Option<Vec<u8>>,
+    /// Streams that the host has answered or closed, and whose end the machine must learn.
+    ended_by_host: Vec<u32>,
 }
 
+/// A stream that must end has so long, in milliseconds.
+const END_WITHIN_MS: u64 = 1_000;
+/// The timer's period.
+const TICK_MS: u64 = 50;
+
 impl World {
-    fn carry_out(&mut self, gate: &mut Gate) {
+    /// Does what the machine says and tells it which streams have ended by that.
+    fn carry_out(&mut self, gate: &mut Gate, now: Now) {
+        self.perform(gate);
+        for stream in std::mem::take(&mut self.ended_by_host) {
+            gate.handle(now, &mut self.memory, Input::End { stream: StreamId(stream) });
+            self.over(stream);
+        }
+    }
+
+    /// The key was withdrawn: what runs ends at once, or soon if it is a stream that may be told.
+    fn withdrawn(&mut self, now_ms: u64) {
+        for stream in self.on_the_way.clone() {
+            match self.heads.get(&stream) {
+                None => panic!("a call without an answer goes on"),
+                Some(1) => {
+                    self.deadlines.entry(stream).or_insert(now_ms + END_WITHIN_MS);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn check_deadlines(&self, now_ms: u64) {
+        let late = self.deadlines.iter().find(|(_, deadline)| now_ms > **deadline);
+        assert_eq!(late, None, "a stream goes on at {now_ms}");
+    }
+
+    fn perform(&mut self, gate: &mut Gate) {
         while let Some(output) = gate.next_output() {
             match output {
                 Output::Call(call) => {
@@ -154,10 +236,16 @@ impl World {
                     let path = path.map(|(_, path)| path.clone()).unwrap_or_default();
                     self.calls.push((call.id, path, call.body));
                 }
-                Output::Reply { stream, .. } => {
+                Output::Reply { stream, reply } => {
                     assert!(self.replied.insert(stream.0), "two replies");
-                    assert!(!self.on_the_way.contains(&stream.0), "reply after it went on");
+                    if self.on_the_way.contains(&stream.0) {
+                        assert_eq!(reply.status, 401, "reply after it went on");
+                        assert!(!self.heads.contains_key(&stream.0), "two answers");
+                        self.ended_by_host.push(stream.0);
+                    }
                 }
+                Output::CloseStream { stream } => self.ended_by_host.push(stream.0),
+                Output::ReplaceResponseBody { bytes, .. } => self.replaced = Some(bytes),
                 Output::Resume { stream } => {
                     assert!(!self.replied.contains(&stream.0), "resumed after a reply");
                     assert!(self.resumed.insert(stream.0), "resumed twice");
@@ -178,6 +266,22 @@ impl World {
         self.replied.remove(&stream);
         self.resumed.remove(&stream);
         self.on_the_way.remove(&stream);
+        self.heads.remove(&stream);
+        self.told.remove(&stream);
+        self.deadlines.remove(&stream);
+    }
+
+    /// The client gets what has become of a chunk.
+    fn client_gets(&mut self, stream: u32, chunk: &[u8], now_ms: u64) {
+        let bytes = self.replaced.take().unwrap_or_else(|| chunk.to_vec());
+        if self.told.contains(&stream) {
+            assert_eq!(bytes, b"", "something follows the error event");
+        }
+        if bytes.windows(7).any(|window| window == b"\"error\"") {
+            assert!(bytes.ends_with(b"}}\n\n"), "the error event is not the last");
+            self.told.insert(stream);
+            self.deadlines.insert(stream, now_ms + END_WITHIN_MS);
+        }
     }
 
     fn note_records(&mut self, body: &[u8]) {
@@ -244,6 +348,14 @@ fn run(events: Vec<Event>) {
                 let (status, body) = answer(&path, kind);
                 let input = Input::CallDone { call, status, body: body.as_bytes() };
                 gate.handle(now, &mut world.memory, input);
+                let polled = path.contains("changes") && !path.contains("wait_ms=0");
+                let polls = world.calls.len();
+                world.carry_out(&mut gate, now);
+                let polls_on = world.calls.iter().skip(polls).any(|it| it.1.contains("changes"));
+                // It asks for more: the changes were taken.
+                if polled && polls_on && (kind == 5 || kind == 6) {
+                    world.withdrawn(now.monotonic_ms);
+                }
             }
             Event::Answer { .. } => {}
             Event::Head { stream, kind } => {
@@ -259,11 +371,19 @@ fn run(events: Vec<Event>) {
                     end: false,
                 };
                 gate.handle(now, &mut world.memory, input);
+                if world.on_the_way.contains(&stream) {
+                    world.heads.insert(stream, kind);
+                }
             }
             Event::Data { stream, kind, end } => {
                 let chunk = DATA[usize::from(kind)].as_bytes();
                 let input = Input::ResponseBody { stream: StreamId(stream), chunk, end };
                 gate.handle(now, &mut world.memory, input);
+                world.perform(&mut gate);
+                world.client_gets(stream, chunk, now.monotonic_ms);
+                if end && world.on_the_way.contains(&stream) {
+                    world.ended_by_host.push(stream);
+                }
             }
             Event::End { stream } => {
                 gate.handle(now, &mut world.memory, Input::End { stream: StreamId(stream) });
@@ -271,12 +391,21 @@ fn run(events: Vec<Event>) {
             }
             Event::Tick => gate.handle(now, &mut world.memory, Input::Tick),
             Event::Wait(ms) => {
-                now.monotonic_ms += ms;
-                now.wall_ms += ms;
+                let until = now.monotonic_ms + ms;
+                while !world.deadlines.is_empty() && now.monotonic_ms < until {
+                    let step = TICK_MS.min(until - now.monotonic_ms);
+                    now.monotonic_ms += step;
+                    now.wall_ms += step;
+                    gate.handle(now, &mut world.memory, Input::Tick);
+                    world.carry_out(&mut gate, now);
+                    world.check_deadlines(now.monotonic_ms);
+                }
+                now.wall_ms += until - now.monotonic_ms;
+                now.monotonic_ms = until;
             }
             Event::LoseSwaps(swaps) => world.memory.lose_swaps = swaps,
         }
-        world.carry_out(&mut gate);
+        world.carry_out(&mut gate, now);
         let streams = touched.map_or_else(|| (1..4).collect(), |stream| vec![stream]);
         for stream in streams {
             world.look(&gate, stream);
@@ -300,7 +429,7 @@ fn settle(gate: &mut Gate, world: &mut World, mut now: Now) {
             gate.handle(now, &mut world.memory, input);
         }
         gate.handle(now, &mut world.memory, Input::Tick);
-        world.carry_out(gate);
+        world.carry_out(gate, now);
         for (call, path, sent) in std::mem::take(&mut world.calls) {
             if path.contains("reports") {
                 world.note_records(&sent);
@@ -308,7 +437,7 @@ fn settle(gate: &mut Gate, world: &mut World, mut now: Now) {
             let (status, body) = answer(&path, 9);
             let input = Input::CallDone { call, status, body: body.as_bytes() };
             gate.handle(now, &mut world.memory, input);
-            world.carry_out(gate);
+            world.carry_out(gate, now);
             world.over(9);
         }
         gate.handle(now, &mut world.memory, Input::End { stream: StreamId(9) });
@@ -320,6 +449,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn each_request_has_one_fate(events in events()) {
+        run(events);
+    }
+
+    #[test]
+    fn each_stream_has_one_end(events in stream_events()) {
         run(events);
     }
 }

@@ -52,6 +52,9 @@ pub(super) struct ChatReader {
     pub(super) usage_member: Option<Member>,
     /// `choices` has an item.
     pub(super) has_choices: bool,
+    /// The current item of `choices` has been counted. Some upstreams repeat one token under
+    /// several names (`reasoning` and `reasoning_content`).
+    choice_is_counted: bool,
     path: [Name; DEEPEST],
     depth: usize,
     report: Report,
@@ -75,6 +78,7 @@ impl Default for ChatReader {
             seen: Seen::default(),
             usage_member: None,
             has_choices: false,
+            choice_is_counted: false,
             path: [Name::Other; DEEPEST],
             depth: 0,
             report: Report::default(),
@@ -197,7 +201,10 @@ impl Sink for ChatReader {
                     self.open_usage = Some(self.member_begins());
                     self.report = Report::default();
                 }
-                self.has_choices |= depth == 2 && self.at(1) == Name::Choices;
+                if depth == 2 && self.at(1) == Name::Choices {
+                    self.has_choices = true;
+                    self.choice_is_counted = false;
+                }
                 // Names of an outer object must not be taken for names in this one.
                 if let Some(slot) = self.path.get_mut(depth + 1) {
                     *slot = Name::Other;
@@ -214,7 +221,9 @@ impl Sink for ChatReader {
             Event::Str { length, .. } => {
                 let is_output = self.at(1) == Name::Choices && self.at(depth) == Name::Output;
                 if is_output && length > 0 {
-                    self.seen.deltas = self.seen.deltas.saturating_add(1);
+                    if !std::mem::replace(&mut self.choice_is_counted, true) {
+                        self.seen.deltas = self.seen.deltas.saturating_add(1);
+                    }
                     self.seen.output_bytes = self.seen.output_bytes.saturating_add(length);
                 }
                 if depth == 1 {

@@ -24,7 +24,8 @@ const BYTES_PER_INPUT_TOKEN: u64 = 3;
 pub struct Seen {
     /// The usage that it reported last.
     pub usage: Option<Usage>,
-    /// Pieces of output: deltas of a stream.
+    /// Pieces of output: events of a stream in which a choice has output, each choice for itself.
+    /// Each holds at least one token; how many more, nobody says.
     pub deltas: u64,
     /// Bytes of output.
     pub output_bytes: u64,
@@ -33,11 +34,17 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Output tokens by what was seen: one for each delta, or a quarter of the bytes if that is
-    /// more; never more than `bound`.
+    /// Output tokens by what was seen: a quarter of the bytes but no more than `bound`, or one for
+    /// each delta if that is more. Deltas beyond the bound count too: they were produced.
     #[must_use]
     pub fn output_estimate(&self, bound: u64) -> u64 {
-        self.deltas.max(self.output_bytes.div_ceil(BYTES_PER_OUTPUT_TOKEN)).min(bound)
+        self.output_bytes.div_ceil(BYTES_PER_OUTPUT_TOKEN).min(bound).max(self.deltas)
+    }
+
+    /// The answer has more output than `bound` tokens, by its own report or by its deltas.
+    #[must_use]
+    pub fn passes(&self, bound: u64) -> bool {
+        self.deltas > bound || self.usage.is_some_and(|usage| usage.output_tokens > bound)
     }
 }
 
@@ -47,5 +54,7 @@ pub fn input_estimate(body_bytes: u64, bound: u64) -> u64 {
     body_bytes.div_ceil(BYTES_PER_INPUT_TOKEN).min(bound)
 }
 
+#[cfg(test)]
+mod stop_tests;
 #[cfg(test)]
 mod tests;

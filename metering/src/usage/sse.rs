@@ -83,6 +83,12 @@ impl Lines {
         end.map_or(bytes, |end| bytes.get(..end).unwrap_or_default())
     }
 
+    /// The last byte was CR: an LF that follows belongs to the same line break.
+    #[must_use]
+    pub fn is_after_cr(&self) -> bool {
+        self.after_cr
+    }
+
     fn data_begins(&mut self) -> Piece {
         self.field = Field::Space;
         let piece = if self.event_has_data { Piece::DataBreak } else { Piece::Frame };

@@ -40,12 +40,18 @@ pub struct StreamAnswer {
     data_bytes: usize,
     like_done: bool,
     complete: bool,
+    /// Most output tokens of the call, where there is such a bound.
+    output_bound: Option<u64>,
+    passed_bound: bool,
+    /// Nothing passes any more; what comes is still read.
+    stopped: bool,
 }
 
 impl StreamAnswer {
-    /// A stream of which nothing has come yet.
+    /// A stream of which nothing has come yet. One that passes `output_bound` (tokens of all
+    /// choices together) stops by itself: the event that passes it is the first that is held back.
     #[must_use]
-    pub fn new(view: StreamView) -> Self {
+    pub fn new(view: StreamView, output_bound: Option<u64>) -> Self {
         Self {
             view,
             lines: Lines::default(),
@@ -58,6 +64,9 @@ impl StreamAnswer {
             data_bytes: 0,
             like_done: true,
             complete: false,
+            output_bound,
+            passed_bound: false,
+            stopped: false,
         }
     }
 
@@ -84,7 +93,37 @@ impl StreamAnswer {
             }
             rest = tail;
         }
-        if out == bytes { None } else { Some(out) }
+        if out == bytes && !self.stopped { None } else { Some(out) }
+    }
+
+    /// Lets nothing pass from now on and drops what is held. Returns what the client must get so
+    /// that whatever is sent next is an event of its own.
+    pub fn stop(&mut self) -> &'static [u8] {
+        let held = std::mem::take(&mut self.held);
+        self.stopped = true;
+        self.event_border(&held)
+    }
+
+    /// It stopped by itself because of its output bound. What [`StreamAnswer::chunk`] has returned
+    /// then ends where an event may follow.
+    #[must_use]
+    pub fn has_passed_bound(&self) -> bool {
+        self.passed_bound
+    }
+
+    /// What is missing for the client between what has passed and an event of our own; `held` is
+    /// not going to pass.
+    fn event_border(&self, held: &[u8]) -> &'static [u8] {
+        if self.passing {
+            // The start of an event has passed: its line ends and then the event. Where both have
+            // ended already, empty lines say nothing.
+            b"\n\n"
+        } else if held.first() == Some(&b'\n') || held.is_empty() && self.lines.is_after_cr() {
+            // The second half of the CRLF that ended the last event.
+            b"\n"
+        } else {
+            b""
+        }
     }
 
     /// The stream is over: what is still held goes out as it is.
@@ -106,6 +145,9 @@ impl StreamAnswer {
 
     fn keep(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         self.event_bytes = self.event_bytes.saturating_add(bytes.len() as u64);
+        if self.stopped {
+            return;
+        }
         if self.held.len() + bytes.len() > LONGEST_HELD_EVENT {
             self.passing = true;
             out.append(&mut self.held);
@@ -127,9 +169,15 @@ impl StreamAnswer {
         self.complete |= self.like_done && self.data_bytes == DONE.len();
         let member = self.reader.usage_member.filter(|_| !self.not_json);
         let held = std::mem::take(&mut self.held);
-        match (member, self.passing) {
-            (Some(member), false) => self.edited(&held, member, out, cost),
-            _ => out.extend_from_slice(&held),
+        let passes = self.output_bound.is_some_and(|bound| self.reader.seen.passes(bound));
+        if passes && !self.stopped {
+            self.stopped = true;
+            self.passed_bound = true;
+            out.extend_from_slice(self.event_border(&held));
+        } else if let (Some(member), false) = (member, self.passing || self.stopped) {
+            self.edited(&held, member, out, cost);
+        } else {
+            out.extend_from_slice(&held);
         }
         self.scanner = Scanner::default();
         self.reader.next_document();

@@ -29,7 +29,7 @@ fn plain(text: &str, size: usize) -> (String, Seen) {
 }
 
 fn stream(text: &str, size: usize, view: StreamView) -> (String, Seen) {
-    let mut answer = StreamAnswer::new(view);
+    let mut answer = StreamAnswer::new(view, None);
     let mut out = Vec::new();
     for chunk in text.as_bytes().chunks(size) {
         out.extend(answer.chunk(chunk, cost).unwrap_or_else(|| chunk.to_vec()));
@@ -179,7 +179,7 @@ fn a_giant_event_passes_in_bounded_memory_and_is_still_read() {
     let giant = format!(
         "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}],\"usage\":{{\"prompt_tokens\":1,\"completion_tokens\":2}}}}\n\n"
     );
-    let mut answer = StreamAnswer::new(StreamView::WithoutUsage);
+    let mut answer = StreamAnswer::new(StreamView::WithoutUsage, None);
     let mut out = Vec::new();
     for chunk in giant.as_bytes().chunks(16 << 10) {
         out.extend(answer.chunk(chunk, cost).unwrap_or_else(|| chunk.to_vec()));

@@ -21,4 +21,5 @@ mod process;
 mod refused_host_calls;
 mod script_filter;
 mod shared_state;
+mod stream_end;
 mod with_server;

@@ -187,6 +187,11 @@ impl Filter for Shipped {
             match name {
                 "proxy_send_local_response" => seen.extend(stream.reply(number)),
                 "proxy_continue_stream" => seen.extend(stream.upstream(number)),
+                "proxy_close_stream" => {
+                    assert!(stream.exchange.client().reset, "stream {number} was not cut");
+                    assert!(stream.exchange.forwarded().reset, "the upstream of {number} goes on");
+                    seen.push(Seen::Closed { stream: number });
+                }
                 _ => {}
             }
         }

@@ -1,0 +1,206 @@
+//! A call is ended while the upstream works on it: told to the client where that can be, then cut.
+
+use metering::usage::StreamAnswer;
+use wire::NanoUsd;
+use wire::v1::{KeyState, Usage};
+
+use super::{Answer, Running};
+use crate::io::Now;
+use crate::refusal::Refusal;
+
+/// A stream that has sent nothing for so long is closed without a word, since only a chunk can be
+/// replaced. With the flush, the timer's period and some slack all of it takes less than a second.
+pub(crate) const SILENT_MS: u64 = 850;
+/// A stream is closed by the timer no earlier than this after its error event: closed in the same
+/// callback, the event is lost (seen on Envoy).
+pub(crate) const FLUSH_MS: u64 = 50;
+/// A host that has refused to close or to answer is asked again after this.
+const AGAIN_MS: u64 = 1_000;
+
+/// Where the end of a running call by us stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stop {
+    phase: Phase,
+    /// When the latest chunk of a stream came, in monotonic milliseconds.
+    last_chunk_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Phase {
+    /// Nobody asks for it.
+    #[default]
+    Unasked,
+    /// As soon as possible, for this reason.
+    Asked(Reason),
+    /// The client has got the error event; nothing passes after it.
+    Told { at_ms: u64 },
+    /// The host was told to close the stream, or to answer where no answer had begun.
+    Carried { again_ms: u64 },
+}
+
+/// Why a call is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Its key was revoked.
+    Revoked,
+    /// Its key was switched off.
+    Disabled,
+    /// Its key's time is over.
+    Expired,
+    /// It has more output than was reserved for it.
+    OutputBound,
+}
+
+/// What is to be done about a call that is to end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Answer in the upstream's place.
+    Reply(Refusal),
+    /// Close the stream.
+    Close,
+}
+
+/// What becomes of a chunk of a stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Passage {
+    /// What the client gets instead of it, if it is not the chunk itself.
+    pub(crate) replaced: Option<Vec<u8>>,
+    /// The stream is to be closed.
+    pub(crate) close: bool,
+}
+
+impl Reason {
+    /// Why calls of a key in this state end; none while it may be used.
+    pub(crate) fn of(state: KeyState) -> Option<Self> {
+        match state {
+            KeyState::Active => None,
+            KeyState::Disabled => Some(Self::Disabled),
+            KeyState::Revoked => Some(Self::Revoked),
+        }
+    }
+
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::Revoked => Refusal::Revoked,
+            Self::Disabled => Refusal::Disabled,
+            Self::Expired => Refusal::Expired,
+            Self::OutputBound => Refusal::OutputBoundExceeded,
+        }
+    }
+}
+
+impl Stop {
+    /// The end has begun: whatever still comes from the upstream, the call was cut.
+    pub(crate) fn has_begun(&self) -> bool {
+        matches!(self.phase, Phase::Told { .. } | Phase::Carried { .. })
+    }
+}
+
+impl Running {
+    /// Asks for the end of this call. False where nothing is left to end: the answer is one
+    /// document on its way (paid for as it is), an error, or complete.
+    pub(crate) fn ask_stop(&mut self, reason: Reason) -> bool {
+        let can_stop = match &self.answer {
+            Answer::NotYet => self.status == 0,
+            Answer::Stream(stream) => !stream.seen().complete,
+            Answer::Unreadable => self.streamed,
+            Answer::Plain(_) | Answer::Failed => false,
+        };
+        let asks = can_stop && matches!(self.stop.phase, Phase::Unasked);
+        if asks {
+            self.stop.phase = Phase::Asked(reason);
+        }
+        asks
+    }
+
+    /// Asks for the end of a call whose key has expired, as far as was known at its admission.
+    /// The wall clock decides, so only where it could be read.
+    pub(crate) fn ask_stop_if_expired(&mut self, now: Now) {
+        let expires = self.policy.expires_at_unix_ms;
+        if now.is_exact && expires.is_some_and(|at| now.wall_ms >= at) {
+            self.ask_stop(Reason::Expired);
+        }
+    }
+
+    /// What is to be done now, outside of a chunk.
+    pub(crate) fn stop_step(&mut self, now_ms: u64) -> Option<Step> {
+        let step = match (self.stop.phase, &self.answer) {
+            (Phase::Asked(reason), Answer::NotYet) => Step::Reply(reason.refusal()),
+            (Phase::Asked(_), Answer::Stream(_)) if !self.stop.is_silent(now_ms) => return None,
+            (Phase::Asked(_), _) => Step::Close,
+            (Phase::Told { at_ms }, _) if now_ms.saturating_sub(at_ms) >= FLUSH_MS => Step::Close,
+            (Phase::Carried { again_ms }, _) if now_ms >= again_ms => Step::Close,
+            (Phase::Unasked | Phase::Told { .. } | Phase::Carried { .. }, _) => return None,
+        };
+        self.stop.carried(now_ms);
+        Some(step)
+    }
+
+    /// A chunk of a stream goes by, `end` with the last one.
+    pub(crate) fn stream_passes(&mut self, chunk: &[u8], end: bool, now_ms: u64) -> Passage {
+        let price = self.admitted.price;
+        let cost = |usage: &Usage| metering::price::cost(usage, &price);
+        let Answer::Stream(answer) = &mut self.answer else { return Passage::default() };
+        self.stop.last_chunk_ms = Some(now_ms);
+        match self.stop.phase {
+            Phase::Unasked => {
+                let replaced = passes(answer, chunk, end, cost);
+                if !answer.has_passed_bound() {
+                    return Passage { replaced, close: false };
+                }
+                self.stop.phase = Phase::Told { at_ms: now_ms };
+                let mut bytes = replaced.unwrap_or_default();
+                bytes.extend(Reason::OutputBound.refusal().event());
+                Passage { replaced: Some(bytes), close: false }
+            }
+            Phase::Asked(reason) => {
+                self.stop.phase = Phase::Told { at_ms: now_ms };
+                let mut bytes = answer.stop().to_vec();
+                bytes.extend(reason.refusal().event());
+                answer.chunk(chunk, cost);
+                Passage { replaced: Some(bytes), close: false }
+            }
+            Phase::Told { at_ms } => {
+                answer.chunk(chunk, cost);
+                // Not in the very moment of the event, and not where the upstream ends it itself.
+                let close = !end && now_ms > at_ms;
+                if close {
+                    self.stop.carried(now_ms);
+                }
+                Passage { replaced: Some(Vec::new()), close }
+            }
+            Phase::Carried { .. } => {
+                answer.stop();
+                answer.chunk(chunk, cost);
+                Passage { replaced: Some(Vec::new()), close: false }
+            }
+        }
+    }
+}
+
+impl Stop {
+    fn carried(&mut self, now_ms: u64) {
+        self.phase = Phase::Carried { again_ms: now_ms.saturating_add(AGAIN_MS) };
+    }
+
+    fn is_silent(&self, now_ms: u64) -> bool {
+        self.last_chunk_ms.is_none_or(|last| now_ms.saturating_sub(last) >= SILENT_MS)
+    }
+}
+
+/// The client gets every event that is complete, at the end also what is not.
+fn passes(
+    answer: &mut StreamAnswer,
+    chunk: &[u8],
+    end: bool,
+    cost: impl Fn(&Usage) -> NanoUsd,
+) -> Option<Vec<u8>> {
+    let replaced = answer.chunk(chunk, cost);
+    let held = if end { answer.finish() } else { Vec::new() };
+    if held.is_empty() {
+        return replaced;
+    }
+    let mut bytes = replaced.unwrap_or_else(|| chunk.to_vec());
+    bytes.extend(held);
+    Some(bytes)
+}
