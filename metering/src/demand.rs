@@ -59,6 +59,13 @@ impl Demand {
         self.current.calls.max(self.last.calls).saturating_mul(2)
     }
 
+    /// Calls admitted in the last two intervals.
+    #[must_use]
+    pub fn calls(&mut self, now_ms: u64) -> u64 {
+        self.turn(now_ms);
+        self.current.calls.saturating_add(self.last.calls)
+    }
+
     /// Begins a new slot where the current one is over.
     fn turn(&mut self, now_ms: u64) {
         let age = now_ms.saturating_sub(self.began_ms);
@@ -85,12 +92,13 @@ mod tests {
         demand.admitted(NanoUsd(30), 11_000);
         assert_eq!(demand.money(11_000), NanoUsd(2 * 87));
         assert_eq!(demand.permits(11_000), 6);
+        assert_eq!(demand.calls(11_000), 3);
         // the interval before counts as well
         assert_eq!(demand.money(12_100), NanoUsd(2 * 87));
         demand.ended(NanoUsd(9), 12_200);
         assert_eq!(demand.money(12_300), NanoUsd(2 * 89));
         // and two of silence end it
         assert_eq!(demand.money(17_000), NanoUsd::ZERO);
-        assert_eq!(demand.permits(17_000), 0);
+        assert_eq!((demand.permits(17_000), demand.calls(17_000)), (0, 0));
     }
 }

@@ -17,6 +17,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "chat, first request of a key", measure: first_request },
     Scenario { name: "chat, key known, no limit", measure: known_key },
     Scenario { name: "chat, key known, limit and budget", measure: limited_key },
+    Scenario { name: "chat, key known, limit and budget, money held", measure: money_held },
     Scenario { name: "chat streamed, key known", measure: streamed },
     Scenario { name: "chat refused, window full", measure: window_full },
 ];
@@ -70,6 +71,14 @@ fn known_key() -> Result<Meter> {
 
 fn limited_key() -> Result<Meter> {
     let (gateway, key) = prepared(&limits_and_budget(60))?;
+    metered_chat(&gateway, &key, 200)?;
+    metered_chat(&gateway, &key, 200)
+}
+
+fn money_held() -> Result<Meter> {
+    let (gateway, key) = prepared(&limits_and_budget(60))?;
+    metered_chat(&gateway, &key, 200)?;
+    // This one asks for more than itself.
     metered_chat(&gateway, &key, 200)?;
     metered_chat(&gateway, &key, 200)
 }

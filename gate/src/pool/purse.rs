@@ -13,6 +13,9 @@ use super::{Ahead, Said, Want, Which};
 const IDLE_MS: u64 = 2 * REPORT_INTERVAL_MS;
 /// Most leases of one key that are asked for ahead. More would only be small pieces.
 const MOST_AHEAD: usize = 16;
+/// Calls in the last two report intervals from which on it is worth asking ahead. A key that is used
+/// now and then would hand most of it back.
+const LIVELY_CALLS: u64 = 4;
 /// For how long nothing is asked for ahead where money is scarce, in milliseconds.
 const HOLD_OFF_MS: u64 = 2_000;
 
@@ -166,7 +169,8 @@ impl Purse {
 
     pub(super) fn running_out(&mut self, now_ms: u64) -> Option<Ahead> {
         let kept = self.leases.iter().filter(|held| held.lease.is_kept()).count();
-        if self.asks_ahead || now_ms < self.holds_off_until_ms || kept >= MOST_AHEAD {
+        let is_lively = self.demand.calls(now_ms) >= LIVELY_CALLS;
+        if self.asks_ahead || !is_lively || now_ms < self.holds_off_until_ms || kept >= MOST_AHEAD {
             return None;
         }
         let (money, permits) = self.short(now_ms);

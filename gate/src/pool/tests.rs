@@ -148,7 +148,9 @@ fn what_nobody_uses_goes_back() {
 fn money_is_asked_for_before_it_is_needed() {
     let (mut pool, key) = (Pool::default(), policy("k", "o"));
     pool.add(&key, &grant(1, 100), &ask(), false, 0);
-    pool.draw(&key, None, call(100), 0).unwrap();
+    (0..3).for_each(|_| drop(pool.draw(&key, None, call(25), 0).unwrap()));
+    assert!(pool.running_out(9, 40).is_empty(), "hardly used");
+    pool.draw(&key, None, call(25), 40).unwrap();
     // as many calls again would find nothing
     let asked = pool.running_out(9, 50);
     assert_eq!(asked.len(), 1);
