@@ -242,7 +242,7 @@ impl Gate {
                     open.ask_is_open = true;
                 }
             }),
-            Purpose::Report => Effect::GoOn,
+            Purpose::Report | Purpose::Recheck(_) => Effect::GoOn,
         }
     }
 
@@ -274,7 +274,7 @@ impl Gate {
 
     /// Whether a reply is as new as what has been applied. An older one may hold a key that has
     /// been revoked since: it is discarded and asked for again.
-    fn is_current(&self, epoch: Epoch, revision: Revision) -> bool {
+    pub(super) fn is_current(&self, epoch: Epoch, revision: Revision) -> bool {
         let known = self.link.session.as_ref();
         known.is_some_and(|session| session.epoch == epoch && revision >= session.revision)
     }
@@ -282,7 +282,7 @@ impl Gate {
     fn registered(&mut self, reply: RegisterReply, sent_ms: u64) {
         let epoch = self.link.session.as_ref().map(|session| session.epoch);
         if epoch != Some(reply.epoch) {
-            self.keys.clear();
+            self.forget_keys();
             self.models = None;
         }
         self.link.registered(reply, sent_ms);
@@ -304,7 +304,7 @@ impl Gate {
                     digests.iter().for_each(|digest| self.keys.forget(digest));
                     self.key_is(key, *state);
                 }
-                Change::AllKeys => self.keys.clear(),
+                Change::AllKeys => self.forget_keys(),
                 Change::Catalogue { version } => {
                     if self.models.as_ref().is_some_and(|models| models.version < *version) {
                         self.models = None;
@@ -321,7 +321,7 @@ impl Gate {
         let mut nonce = [0; 16];
         nonce.iter_mut().zip(high.into_iter().chain(low)).for_each(|(to, from)| *to = from);
         self.link.lost(Nonce(nonce));
-        self.keys.clear();
+        self.forget_keys();
         self.models = None;
         for exchange in self.streams.values_mut() {
             if let Stage::Open(open) = &mut exchange.stage {
@@ -395,6 +395,11 @@ impl Gate {
                     let jitter = self.random.next();
                     self.link.poll_failed(now_ms, jitter);
                 }
+            },
+            Purpose::Recheck(digest) => match read::<AdmitReply>(status, body) {
+                Answered::Ok(reply) => self.rechecked(digest, reply),
+                Answered::HolderLost => self.lose_holder(),
+                Answered::Failed => self.recheck_failed(digest, now_ms),
             },
             Purpose::Admit { .. } | Purpose::Lease => {}
         }
