@@ -84,4 +84,22 @@ raises(
 )
 assert time.monotonic() - begun < 5, "a spent budget was retried"
 
+# A stream that is ended on its way raises an error that says why.
+shown = ""
+try:
+    for chunk in good.chat.completions.create(
+        model="gpt-4o-mini",
+        messages=MESSAGES,
+        stream=True,
+        max_tokens=5,
+        extra_headers={"x-mock-fault": "tokens=50,chunk_delay=20"},
+    ):
+        shown += chunk.choices[0].delta.content or ""
+except openai.APIError as error:
+    check(
+        shown == "tok " * 5
+        and (error.code, error.type) == ("output_bound_exceeded", "api_error"),
+        (shown, error.code, error.type),
+    )
+
 print(f"{passed} checks passed")

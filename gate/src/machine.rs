@@ -80,6 +80,8 @@ pub struct Gate {
     touch_at_ms: u64,
     /// Some running call has just been asked to end.
     stops_asked: bool,
+    /// Keys of running calls of which nothing is known any more.
+    rechecks: stop::Rechecks,
     /// When it was last said that the server refuses the token.
     token_complaint_ms: Option<u64>,
     outputs: VecDeque<Output>,
@@ -146,6 +148,7 @@ impl Gate {
             unfinished: VecDeque::new(),
             touch_at_ms: 0,
             stops_asked: false,
+            rechecks: stop::Rechecks::default(),
             token_complaint_ms: None,
             outputs: VecDeque::new(),
         }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use wire::KeyDigest;
 use wire::v1::Problem;
 
 use crate::config::Server;
@@ -23,6 +24,8 @@ pub(crate) enum Purpose {
         /// A lease was asked for, too.
         asks: bool,
     },
+    /// `POST /proxy/v1/admit` without a call: whether a key whose calls run is still good.
+    Recheck(KeyDigest),
     /// `POST /proxy/v1/leases`.
     Lease,
     /// `POST /proxy/v1/leases`, ahead of any call that needs it.

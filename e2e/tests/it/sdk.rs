@@ -28,6 +28,6 @@ fn the_openai_python_sdk_simply_works() {
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{out}\n{err}");
-    assert!(out.trim_end().ends_with("9 checks passed"), "{out}");
+    assert!(out.trim_end().ends_with("10 checks passed"), "{out}");
     fixture.assert_no_trap();
 }

@@ -170,6 +170,66 @@ fn is_running(watcher: &mut Watcher) -> bool {
     !watcher.seen.contains("[DONE]")
 }
 
+/// The same over HTTP/2: the events of a stream, and whether it was reset after them.
+async fn watch_h2(address: &str, key: &str, revoke: impl FnOnce()) -> (String, bool) {
+    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(tcp).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let request = http::Request::post("http://gateway/v1/chat/completions")
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "application/json")
+        .header("x-mock-fault", "chunk_delay=100,tokens=1000")
+        .body(())
+        .unwrap();
+    let (answer, mut sending) = client.send_request(request, false).unwrap();
+    let question = json!({
+        "model": MODEL, "stream": true, "max_tokens": 4000,
+        "messages": [{"role": "user", "content": "hello"}],
+    });
+    sending.send_data(bytes::Bytes::from(question.to_string()), true).unwrap();
+    let mut body = answer.await.unwrap().into_body();
+    let mut text = String::new();
+    let mut revoke = Some(revoke);
+    let was_reset = loop {
+        match tokio::time::timeout(PATIENCE, body.data()).await.unwrap() {
+            None => break false,
+            Some(Err(error)) => break error.is_reset(),
+            Some(Ok(chunk)) => {
+                body.flow_control().release_capacity(chunk.len()).unwrap();
+                text.push_str(&String::from_utf8_lossy(&chunk));
+            }
+        }
+        if text.matches("\"content\":\"tok").count() >= 3
+            && let Some(revoke) = revoke.take()
+        {
+            revoke();
+        }
+    };
+    driver.abort();
+    (text, was_reset)
+}
+
+#[test]
+fn an_http2_client_gets_the_error_event_and_a_reset() {
+    let fixture = Fixture::start(1).unwrap();
+    let (id, key) = fixture.key(BUDGET()).unwrap();
+    let address = fixture.stack.gateway_url.strip_prefix("http://").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let revoked = std::cell::Cell::new(None);
+    let revoke = || {
+        change(&fixture, &id, "revoke");
+        revoked.set(Some(Instant::now()));
+    };
+    let (text, was_reset) = runtime.block_on(watch_h2(address, &key, revoke));
+    assert!(revoked.get().unwrap().elapsed() < SOON);
+    assert!(was_reset, "{text}");
+    let (_, last) = text.trim_end().rsplit_once("\n\n").unwrap();
+    assert!(last.starts_with("data: {\"error\"") && last.contains("key_revoked"), "{text}");
+    assert_eq!(fixture.records(&id, 1).unwrap().len(), 1);
+    until_idle(&fixture);
+    fixture.assert_no_trap();
+}
+
 #[test]
 fn a_key_that_is_rotated_goes_on_and_one_that_is_disabled_does_not() {
     let fixture = Fixture::start(1).unwrap();

@@ -229,6 +229,7 @@ fn admit(
     };
     let running = Running {
         policy: Rc::clone(policy),
+        digest: open.digest,
         model: model.name.clone(),
         catalogue_version: known.models.version,
         admitted,

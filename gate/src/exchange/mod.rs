@@ -97,6 +97,8 @@ pub(crate) enum Body {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) policy: Rc<KeyPolicy>,
+    /// What the client's credential hashes to.
+    pub(crate) digest: KeyDigest,
     pub(crate) model: ModelName,
     pub(crate) catalogue_version: CatalogueVersion,
     pub(crate) admitted: Admitted,

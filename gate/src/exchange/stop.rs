@@ -100,17 +100,22 @@ impl Running {
     /// Asks for the end of this call. False where nothing is left to end: the answer is one
     /// document on its way (paid for as it is), an error, or complete.
     pub(crate) fn ask_stop(&mut self, reason: Reason) -> bool {
-        let can_stop = match &self.answer {
+        let asks = self.can_be_stopped();
+        if asks {
+            self.stop.phase = Phase::Asked(reason);
+        }
+        asks
+    }
+
+    /// Something is left to end, and nobody has asked for it.
+    pub(crate) fn can_be_stopped(&self) -> bool {
+        let is_open = match &self.answer {
             Answer::NotYet => self.status == 0,
             Answer::Stream(stream) => !stream.seen().complete,
             Answer::Unreadable => self.streamed,
             Answer::Plain(_) | Answer::Failed => false,
         };
-        let asks = can_stop && matches!(self.stop.phase, Phase::Unasked);
-        if asks {
-            self.stop.phase = Phase::Asked(reason);
-        }
-        asks
+        is_open && matches!(self.stop.phase, Phase::Unasked)
     }
 
     /// Asks for the end of a call whose key has expired, as far as was known at its admission.

@@ -257,7 +257,7 @@ impl Gate {
                     open.ask_is_open = true;
                 }
             }),
-            Purpose::Report | Purpose::Ahead => Effect::GoOn,
+            Purpose::Report | Purpose::Ahead | Purpose::Recheck(_) => Effect::GoOn,
         }
     }
 
@@ -325,7 +325,7 @@ impl Gate {
     fn registered(&mut self, reply: RegisterReply, sent_ms: u64) {
         let epoch = self.link.session.as_ref().map(|session| session.epoch);
         if epoch != Some(reply.epoch) {
-            self.keys.clear();
+            self.forget_keys();
             self.models = None;
         }
         self.link.registered(reply, sent_ms);
@@ -352,7 +352,7 @@ impl Gate {
                 }
                 // Where history does not reach back, it may have held a recall.
                 Change::AllKeys => {
-                    self.keys.clear();
+                    self.forget_keys();
                     let said = self.pool.recall_all(now_ms);
                     self.say(said);
                 }
@@ -382,7 +382,7 @@ impl Gate {
         let mut nonce = [0; 16];
         nonce.iter_mut().zip(high.into_iter().chain(low)).for_each(|(to, from)| *to = from);
         self.link.lost(Nonce(nonce));
-        self.keys.clear();
+        self.forget_keys();
         self.models = None;
         for exchange in self.streams.values_mut() {
             if let Stage::Open(open) = &mut exchange.stage {
@@ -461,6 +461,11 @@ impl Gate {
                 }
             },
             Purpose::Ahead => self.ahead_answered(call, status, body, now),
+            Purpose::Recheck(digest) => match read::<AdmitReply>(status, body) {
+                Answered::Ok(reply) => self.rechecked(digest, reply),
+                Answered::HolderLost => self.lose_holder(now),
+                Answered::Failed => self.recheck_failed(digest, now_ms),
+            },
             Purpose::Admit { .. } | Purpose::Lease => {}
         }
     }

@@ -26,10 +26,13 @@ impl Gate {
         if self.link.poll_is_due(now.monotonic_ms) {
             self.call_own(Purpose::Changes, now);
         }
-        // What waits to be reported must not wait for the next request.
-        if !self.outbox.is_empty() && self.link.registration_is_due(now.monotonic_ms) {
+        // What waits to be reported or to be ended must not wait for the next request.
+        if (!self.outbox.is_empty() || self.wants_rechecks())
+            && self.link.registration_is_due(now.monotonic_ms)
+        {
             self.register_own(now);
         }
+        self.recheck(now);
         let said = self.pool.idle(now.monotonic_ms);
         self.say(said);
         self.ask_ahead(now);

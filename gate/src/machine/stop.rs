@@ -1,11 +1,27 @@
 //! Running calls are ended before their time.
 
-use wire::KeyId;
-use wire::v1::KeyState;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use wire::v1::{AdmitReply, AdmitRequest, KeyAnswer, KeyState};
+use wire::{KeyDigest, KeyId};
 
 use super::Gate;
 use crate::exchange::{Reason, Running, Stage, StopStep};
 use crate::io::{Now, Output, StreamId};
+use crate::policy_calls::{Caller, Purpose};
+use crate::refusal::Refusal;
+
+/// Keys that are asked about in one tick; the rest waits for the next.
+const RECHECKS_PER_TICK: usize = 20;
+/// A failed question is asked again after this and up to as much again, in milliseconds.
+const RECHECK_AGAIN_MS: u64 = 1_000;
+
+/// Keys to be asked about, once each: never more than there are running calls.
+#[derive(Debug, Default)]
+pub(super) struct Rechecks {
+    waiting: VecDeque<KeyDigest>,
+    not_before_ms: u64,
+}
 
 impl Gate {
     /// The server says in which state a key is: unless it may be used, its running calls end.
@@ -25,6 +41,62 @@ impl Gate {
         if std::mem::take(&mut self.stops_asked) {
             self.stop_running(now);
         }
+    }
+
+    /// Nothing that is known of any key counts any more. News of a key may have been lost with it:
+    /// where calls of it run, the server must be asked.
+    pub(super) fn forget_keys(&mut self) {
+        self.keys.clear();
+        let mut running = BTreeMap::new();
+        for (stream, exchange) in &self.streams {
+            if let Stage::Running(call) = &exchange.stage
+                && call.can_be_stopped()
+            {
+                running.insert(*stream, call.digest);
+            }
+        }
+        let mut seen = HashSet::new();
+        let each_once = running.into_values().filter(|digest| seen.insert(*digest));
+        self.rechecks.waiting = each_once.collect();
+    }
+
+    pub(super) fn wants_rechecks(&self) -> bool {
+        !self.rechecks.waiting.is_empty()
+    }
+
+    /// Asks the server about keys of running calls.
+    pub(super) fn recheck(&mut self, now: Now) {
+        if now.monotonic_ms < self.rechecks.not_before_ms {
+            return;
+        }
+        let Some(session) = self.link.session.clone() else { return };
+        for _ in 0..RECHECKS_PER_TICK {
+            let Some(digest) = self.rechecks.waiting.pop_front() else { return };
+            let id = self.pending(Purpose::Recheck(digest), None, now);
+            let (holder, epoch) = (session.holder.clone(), session.epoch);
+            let message = AdmitRequest { holder, epoch, digest, n: 0, ask: None, void: Vec::new() };
+            let caller = Caller { server: &self.config.server, token: &self.token };
+            let call = caller.post(id, None, "/proxy/v1/admit", &message);
+            self.outputs.push_back(Output::Call(call));
+        }
+    }
+
+    /// The server has answered. That it does not know the digest may mean that the key was
+    /// rotated, and says nothing about calls that run.
+    pub(super) fn rechecked(&mut self, digest: KeyDigest, reply: AdmitReply) {
+        if !self.is_current(reply.epoch, reply.revision) {
+            return self.rechecks.waiting.push_back(digest);
+        }
+        if let KeyAnswer::Known(policy) = reply.key {
+            self.key_is(&policy.key, policy.state);
+            self.keys.learn(digest, Some(*policy));
+        }
+    }
+
+    pub(super) fn recheck_failed(&mut self, digest: KeyDigest, now_ms: u64) {
+        let jitter = self.random.next() % RECHECK_AGAIN_MS;
+        self.rechecks.not_before_ms = now_ms.saturating_add(RECHECK_AGAIN_MS + jitter);
+        self.rechecks.waiting.push_back(digest);
     }
 
     /// Looks after every call that is to end or whose key has expired.
@@ -47,7 +119,7 @@ impl Gate {
     }
 
     /// The call goes on as a running one until the host says that it is over: it must be charged.
-    fn reply_to_running(&mut self, stream: StreamId, refusal: &crate::refusal::Refusal) {
+    fn reply_to_running(&mut self, stream: StreamId, refusal: &Refusal) {
         let Some(exchange) = self.streams.get(&stream) else { return };
         let reply = refusal.reply(exchange.request.as_str());
         self.outputs.push_back(Output::Reply { stream, reply });
@@ -55,7 +127,7 @@ impl Gate {
 
     /// A chunk of a streamed answer.
     pub(super) fn stream_passes(
-        outputs: &mut std::collections::VecDeque<Output>,
+        outputs: &mut VecDeque<Output>,
         running: &mut Running,
         (stream, chunk, end): (StreamId, &[u8], bool),
         now: Now,

@@ -75,7 +75,8 @@ fn three_streams() -> Vec<Event> {
         events.push(Event::Request { stream, key: 1, get: false, end: false });
         events.push(Event::Body { stream, kind: 1 });
         // Registration, catalogue, key and lease: at most so many calls, one after the other.
-        events.extend((0..3).map(|_| Event::Answer { which: 0, kind: 9 }));
+        // The key has a last day.
+        events.extend((0..3).map(|_| Event::Answer { which: 0, kind: 8 }));
     }
     events.push(Event::Tick);
     events
@@ -91,6 +92,7 @@ fn stream_events() -> impl Strategy<Value = Vec<Event>> {
         2 => (stream, 0u8..5, any::<bool>())
             .prop_map(|(stream, kind, end)| Event::Data { stream, kind, end }),
         2 => (0usize..2, 4u8..9).prop_map(|(which, kind)| Event::Answer { which, kind }),
+        1 => Just(Event::ClockFails),
         1 => Just(Event::Tick),
         3 => (1u64..300).prop_map(Event::Wait),
         1 => (900u64..40_000).prop_map(Event::Wait),
@@ -124,7 +126,10 @@ const DATA: [&str; 5] = [
 /// An answer that mostly fits the call, now and then not.
 fn answer(path: &str, kind: u8) -> (Option<u16>, String) {
     let limits = r#"[{"unit":"requests","window":"1m","max":3,"scope":"proxy","subject":{"level":"key","id":"k"}},{"unit":"tokens","window":"1m","max":90000,"scope":"proxy","subject":{"level":"org","id":"o"}}]"#;
-    let expires = if kind == 8 { r#","expires_at_unix_ms":30000"# } else { "" };
+    let expires = match kind {
+        8 => format!(r#","expires_at_unix_ms":{EXPIRES_UNIX_MS}"#),
+        _ => String::new(),
+    };
     let policy = |state: &str| {
         format!(
             r#"{{"known":{{"key":"k","org":"o","state":"{state}"{expires},"models":"all","limits":{limits},"budgeted":true}}}}"#
@@ -197,6 +202,8 @@ struct World {
 
 /// A stream that must end has so long, in milliseconds.
 const END_WITHIN_MS: u64 = 1_000;
+/// When keys expire that do.
+const EXPIRES_UNIX_MS: u64 = 30_000;
 /// The timer's period.
 const TICK_MS: u64 = 50;
 
@@ -272,7 +279,7 @@ impl World {
     }
 
     /// The client gets what has become of a chunk.
-    fn client_gets(&mut self, stream: u32, chunk: &[u8], now_ms: u64) {
+    fn client_gets(&mut self, stream: u32, chunk: &[u8], now: Now) {
         let bytes = self.replaced.take().unwrap_or_else(|| chunk.to_vec());
         if self.told.contains(&stream) {
             assert_eq!(bytes, b"", "something follows the error event");
@@ -280,7 +287,10 @@ impl World {
         if bytes.windows(7).any(|window| window == b"\"error\"") {
             assert!(bytes.ends_with(b"}}\n\n"), "the error event is not the last");
             self.told.insert(stream);
-            self.deadlines.insert(stream, now_ms + END_WITHIN_MS);
+            self.deadlines.insert(stream, now.monotonic_ms + END_WITHIN_MS);
+            if bytes.windows(11).any(|window| window == b"key_expired") {
+                assert!(now.is_exact && now.wall_ms >= EXPIRES_UNIX_MS, "too early: {now:?}");
+            }
         }
     }
 
@@ -380,7 +390,7 @@ fn run(events: Vec<Event>) {
                 let input = Input::ResponseBody { stream: StreamId(stream), chunk, end };
                 gate.handle(now, &mut world.memory, input);
                 world.perform(&mut gate);
-                world.client_gets(stream, chunk, now.monotonic_ms);
+                world.client_gets(stream, chunk, now);
                 if end && world.on_the_way.contains(&stream) {
                     world.ended_by_host.push(stream);
                 }

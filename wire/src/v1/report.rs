@@ -123,7 +123,7 @@ pub enum Ending {
     Complete,
     /// The upstream answered with an error status.
     UpstreamError,
-    /// The answer broke off, by client or upstream.
+    /// The answer broke off, by client, upstream or filter.
     Cut,
     /// The upstream never answered.
     NoAnswer,
