@@ -9,7 +9,9 @@ mod holders;
 mod keys;
 mod listings;
 mod orgs;
+mod parked;
 mod policy;
+mod recovery;
 mod reports;
 mod spend;
 
@@ -24,6 +26,8 @@ pub use error::{AdminError, FieldProblem, FilterError};
 pub use keys::{CreatedKey, KeyForm, SecretText};
 pub use listings::{KeyListing, KeyStatus, Page};
 pub use orgs::{BudgetForm, OrgForm};
+pub use parked::Released;
+pub use recovery::{NewEpoch, begin_new_epoch};
 pub use spend::{AccountView, KeyView, OrgView};
 
 use crate::clock::{Entropy, NoEntropy, Now};

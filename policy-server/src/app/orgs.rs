@@ -110,9 +110,14 @@ impl Work<'_> {
     ) -> Result<(), AdminError> {
         let known = self.rows.budget(id)?.unwrap_or_default();
         let period = budget.and_then(|budget| budget.period);
-        let budget =
-            Budget { cap: budget.map(|budget| budget.cap), period: period.unwrap_or(known.period) };
-        Ok(self.rows.save_budget(id, &budget)?)
+        Ok(self.rows.save_budget(
+            id,
+            &Budget {
+                cap: budget.map(|budget| budget.cap),
+                period: period.unwrap_or(known.period),
+                frozen: known.frozen,
+            },
+        )?)
     }
 }
 

@@ -147,12 +147,17 @@ async fn changes(
     // Subscribed before the first look, so that no change falls between look and wait.
     let mut published = edge.shared.published();
     let mut stopping = edge.shared.stopping();
-    {
+    let (epoch, revision) = {
         let live = edge.shared.live();
-        // Nobody can have applied more than there is: such a holder knows another database.
-        if live.epoch() != query.epoch || query.revision > live.revision() {
-            return Err(FilterError::OtherEpoch.into());
-        }
+        (live.epoch(), live.revision())
+    };
+    if epoch == query.epoch && query.revision > revision {
+        // Nobody can have applied more than there was.
+        let applied = query.revision;
+        edge.write(move |work| work.notice_lost_past(epoch, applied)).await?;
+    }
+    if epoch != query.epoch || query.revision > revision {
+        return Err(FilterError::OtherEpoch.into());
     }
     let polled = edge.shared.poll(&query.holder, query.revision, edge.now());
     let mut reply = polled.map_err(|_| FilterError::UnknownHolder)?;

@@ -251,7 +251,7 @@ pub fn check_ledger(tables: &Connection) {
                 "SELECT
                     coalesce(sum(CASE WHEN standing = 'open'
                         THEN max(l.held - l.spent, 0) ELSE 0 END), 0),
-                    coalesce(sum(CASE WHEN standing = 'parked'
+                    coalesce(sum(CASE WHEN standing = 'parked' AND a.released = 0
                         THEN max(l.held - l.spent, 0) ELSE 0 END), 0),
                     coalesce(sum(l.spent), 0)
                  FROM lease_accounts a JOIN leases l ON a.holder = l.holder AND a.n = l.n
@@ -316,6 +316,7 @@ pub fn start(
 ) -> Result<App, policy_server::StartError> {
     let settings = Settings {
         database: folder.path().join("tollgate.sqlite"),
+        journal: None,
         filter_token: FilterToken::new(Some(FILTER_TOKEN)).unwrap(),
         session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
     };

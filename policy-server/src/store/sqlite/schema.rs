@@ -6,7 +6,15 @@ use rusqlite::Connection;
 use crate::store::{StoreError, StoreResult};
 
 /// Every step in order; the first one is number 1.
-const STEPS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_start.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_start.sql"),
+    include_str!("../../../migrations/sqlite/0002_journal.sql"),
+];
+
+/// The number of the last step.
+pub fn latest() -> u32 {
+    u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
+}
 
 /// Applies the steps that the file does not have yet, each in a transaction of its own.
 ///
