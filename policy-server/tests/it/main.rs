@@ -13,6 +13,7 @@ mod journal;
 mod keys;
 mod ledger;
 mod lost_sessions;
+mod parked;
 mod restart;
 mod restore;
 mod world;
