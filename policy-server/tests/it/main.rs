@@ -4,9 +4,13 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure how long answers take")]
 
 mod admin;
+mod backup;
 mod changes;
 mod command_line;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod filter;
+mod full_disk;
 mod group_commit;
 mod interleavings;
 mod journal;
@@ -14,6 +18,7 @@ mod keys;
 mod ledger;
 mod lost_sessions;
 mod parked;
+mod process;
 mod restart;
 mod restore;
 mod world;

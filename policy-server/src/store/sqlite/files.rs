@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -15,12 +16,35 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-/// Keeps other processes away as long as the file is open.
-///
-/// # Errors
-/// When another process holds it, or the file system knows no locks.
-pub fn lock_file(file: &File) -> Result<(), TryLockError> {
-    file.try_lock()
+/// A file that no other process can lock until this is dropped. Closing it would do, but for
+/// processes that are being started at that moment: they share it until they run their program.
+#[derive(Debug)]
+pub struct LockedFile(File);
+
+impl LockedFile {
+    /// Locks a file.
+    ///
+    /// # Errors
+    /// When another process holds it, or the file system knows no locks.
+    pub fn lock(file: File) -> Result<Self, TryLockError> {
+        file.try_lock()?;
+        Ok(Self(file))
+    }
+}
+
+impl Deref for LockedFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure; the lock ends with the process.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Makes a new file's name survive a loss of power.

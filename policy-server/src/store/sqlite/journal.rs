@@ -11,13 +11,13 @@
 //! `chain` is SHA-256 over the chain before it, the sequence and the statements. So it is the
 //! entry's checksum, and two histories that differ once differ for ever.
 
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::files::{lock_file, open_private, sync_folder};
+use super::files::{LockedFile, open_private, sync_folder};
 use super::statements::Statements;
 
 /// Says that it is a journal, and of which format.
@@ -135,7 +135,7 @@ pub enum Opened {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: File,
+    file: LockedFile,
     base: Position,
     /// The last whole entry, or the base.
     last: Position,
@@ -152,8 +152,8 @@ impl Journal {
     /// When it is in use, cannot be read, or is no journal of this schema.
     pub fn open(path: &Path, schema: u32) -> Result<Opened, JournalError> {
         let failed = |source| JournalError::File { path: path.to_owned(), source };
-        let mut file = open_private(path).map_err(failed)?;
-        lock_file(&file).map_err(|error| match error {
+        let file = open_private(path).map_err(failed)?;
+        let file = LockedFile::lock(file).map_err(|error| match error {
             TryLockError::WouldBlock => JournalError::InUse(path.to_owned()),
             TryLockError::Error(source) => failed(source),
         })?;
@@ -163,14 +163,14 @@ impl Journal {
             // The header is synced before the first entry: nothing can have been answered yet.
             // Anything else of that size is not ours to overwrite.
             let mut begun = Vec::new();
-            file.read_to_end(&mut begun).map_err(failed)?;
+            (&*file).read_to_end(&mut begun).map_err(failed)?;
             let ours = begun.iter().zip(MAGIC).all(|(byte, magic)| *byte == magic);
             return match ours {
                 true => Ok(Opened::Unwritten(Unwritten { path: path.to_owned(), file, schema })),
                 false => Err(JournalError::NotAJournal(path.to_owned())),
             };
         }
-        file.read_exact(&mut header).map_err(failed)?;
+        (&*file).read_exact(&mut header).map_err(failed)?;
         let not_ours = || JournalError::NotAJournal(path.to_owned());
         let (found, base) = read_header(&header).ok_or_else(not_ours)?;
         if found != schema {
@@ -207,7 +207,7 @@ impl Journal {
         mut visit: impl FnMut(Entry) -> Result<(), E>,
     ) -> Result<Tail, E> {
         let length = self.file.metadata().map_err(|source| self.failed(source))?.len();
-        self.file.seek(SeekFrom::Start(HEADER_END)).map_err(|source| self.failed(source))?;
+        (&*self.file).seek(SeekFrom::Start(HEADER_END)).map_err(|source| self.failed(source))?;
         let file = self.file.try_clone().map_err(|source| self.failed(source))?;
         let mut reader = BufReader::with_capacity(1 << 16, file);
         (self.last, self.end) = (self.base, HEADER_END);
@@ -317,12 +317,13 @@ impl Journal {
         Ok(())
     }
 
-    fn write(&mut self, parts: &[&[u8]]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(self.end))?;
+    fn write(&self, parts: &[&[u8]]) -> io::Result<()> {
+        let mut file = &*self.file;
+        file.seek(SeekFrom::Start(self.end))?;
         for part in parts {
-            self.file.write_all(part)?;
+            file.write_all(part)?;
         }
-        self.file.sync_data()
+        file.sync_data()
     }
 
     fn failed(&self, source: io::Error) -> JournalError {
@@ -341,7 +342,7 @@ pub struct Mark {
 #[derive(Debug)]
 pub struct Unwritten {
     path: PathBuf,
-    file: File,
+    file: LockedFile,
     schema: u32,
 }
 
@@ -350,14 +351,14 @@ impl Unwritten {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn begin(mut self, base: Position) -> Result<Journal, JournalError> {
+    pub fn begin(self, base: Position) -> Result<Journal, JournalError> {
         let header = write_header(self.schema, &base);
-        let written = self
-            .file
+        let mut file = &*self.file;
+        let written = file
             .set_len(0)
-            .and_then(|()| self.file.seek(SeekFrom::Start(0)))
-            .and_then(|_| self.file.write_all(&header))
-            .and_then(|()| self.file.sync_all())
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| file.write_all(&header))
+            .and_then(|()| file.sync_all())
             .and_then(|()| sync_folder(&self.path));
         let Self { path, file, .. } = self;
         match written {

@@ -134,3 +134,23 @@ fn a_header_that_was_cut_off_is_written_anew() {
         assert_eq!(read(&path).unwrap().0.len(), 1, "{cut}");
     }
 }
+
+#[test]
+fn a_disk_that_refuses_stops_the_journal_until_it_takes_bytes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("j"), folder.path().join("other"));
+    let mut journal = journal(&path, &[b"first"]);
+    let mark = journal.mark();
+    journal.append(b"not committed", journal.next_position(b"not committed")).unwrap();
+    // A file that is open for reading only refuses what a full disk refuses.
+    std::fs::write(&other, b"").unwrap();
+    let read_only = LockedFile::lock(std::fs::File::open(&other).unwrap()).unwrap();
+    let writable = std::mem::replace(&mut journal.file, read_only);
+    journal.take_back(mark);
+    let second = journal.next_position(b"second");
+    assert!(journal.append(b"second", second).is_err());
+    journal.file = writable;
+    journal.append(b"second", second).unwrap();
+    drop(journal);
+    assert_eq!(read(&path).unwrap().0, [b"first".to_vec(), b"second".to_vec()]);
+}

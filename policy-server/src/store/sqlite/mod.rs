@@ -14,7 +14,7 @@ mod statements;
 mod tenants;
 
 use std::cell::RefCell;
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -25,7 +25,7 @@ use rusqlite::{Connection, OpenFlags, Row, params};
 use wire::{CatalogueVersion, Epoch, KeyDigest, Revision};
 
 use self::encoding::{Columns, integer};
-use self::files::{lock_file, open_private};
+use self::files::{LockedFile, open_private};
 pub use self::history::Mismatch;
 use self::journal::{Journal, Opened};
 pub use self::journal::{JournalError, Position};
@@ -82,7 +82,7 @@ pub enum OpenError {
 pub struct Sqlite {
     connection: Connection,
     journal: Option<Journal>,
-    _lock: Option<File>,
+    _lock: Option<LockedFile>,
 }
 
 impl Sqlite {
@@ -404,7 +404,7 @@ fn prepare(mut connection: Connection) -> StoreResult<Connection> {
 }
 
 /// Locks, opens and migrates.
-fn take_up(path: &Path) -> Result<(Connection, File), OpenError> {
+fn take_up(path: &Path) -> Result<(Connection, LockedFile), OpenError> {
     let lock = lock_beside(path)?;
     open_private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     let opened = Connection::open(path).map_err(StoreError::from).and_then(prepare);
@@ -416,14 +416,17 @@ fn refused(path: &Path, source: StoreError) -> OpenError {
     OpenError::Database { path: path.to_owned(), source }
 }
 
-fn lock_beside(path: &Path) -> Result<File, OpenError> {
+fn lock_beside(path: &Path) -> Result<LockedFile, OpenError> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
     let failed = |source| OpenError::File { path: lock_path.clone().into(), source };
-    let lock = open_private(Path::new(&lock_path)).map_err(failed)?;
-    match lock_file(&lock) {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
+    let file = open_private(Path::new(&lock_path)).map_err(failed)?;
+    LockedFile::lock(file).map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse(path.to_owned()),
+        TryLockError::Error(source) => failed(source),
+    })
 }
+
+#[cfg(test)]
+#[path = "full_database_tests.rs"]
+mod tests;
