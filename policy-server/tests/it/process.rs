@@ -63,6 +63,7 @@ impl Process {
     }
 
     /// Waits until it has been killed.
+    #[cfg(feature = "failpoints")]
     pub fn killed(&mut self) {
         let status = self.ended().expect("the server was to be killed");
         assert_eq!(status.signal(), Some(9), "{status}");
