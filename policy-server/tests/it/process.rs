@@ -1,7 +1,6 @@
 //! The binary itself, as a process that a test starts, asks, kills and looks after.
 
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -65,6 +64,7 @@ impl Process {
     /// Waits until it has been killed.
     #[cfg(feature = "failpoints")]
     pub fn killed(&mut self) {
+        use std::os::unix::process::ExitStatusExt as _;
         let status = self.ended().expect("the server was to be killed");
         assert_eq!(status.signal(), Some(9), "{status}");
     }
