@@ -18,7 +18,7 @@ const VOIDS_MOST: usize = 1024;
 const CONTENDED_RETRY_MS: u64 = 1_000;
 
 /// When to ask again where a budget is frozen: an operator must release it, which takes minutes.
-const FROZEN_RETRY_MS: u64 = 60_000;
+pub const FROZEN_RETRY_MS: u64 = 60_000;
 
 /// The store's integers have 63 bits; a counter that large is no counter.
 const LARGEST_NUMBER: u64 = i64::MAX as u64;

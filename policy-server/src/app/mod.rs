@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::v1::Change;
 use wire::{Epoch, HolderId, KeyDigest, Revision};
 
+pub use admission::FROZEN_RETRY_MS;
 pub use catalogue::ModelForm;
 pub use error::{AdminError, FieldProblem, FilterError};
 pub use keys::{CreatedKey, KeyForm, SecretText};

@@ -88,8 +88,6 @@ impl Work<'_> {
                 target,
                 amount: None,
             })?;
-            // Calls that wait for money may look again.
-            self.effects.push(Effect::MoneyReturned);
         }
         self.account_view(id.clone())
     }

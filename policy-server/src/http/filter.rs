@@ -23,7 +23,7 @@ use wire::{Epoch, HolderId, Revision};
 
 use super::answer::FilterProblem;
 use super::edge::{Edge, bearer};
-use crate::app::FilterError;
+use crate::app::{FROZEN_RETRY_MS, FilterError};
 
 /// A report of some two thousand ended calls.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -91,8 +91,13 @@ async fn lease(State(edge): State<Edge>, body: Body) -> Answer<LeaseReply> {
     Ok(Json(reply))
 }
 
+/// Whether money may come back any moment. Not so where a budget is frozen.
 fn is_contended(answer: &LeaseAnswer) -> bool {
-    matches!(answer, LeaseAnswer::Refused(Refusal::Contended { .. }))
+    matches!(
+        answer,
+        LeaseAnswer::Refused(Refusal::Contended { retry_after_ms })
+            if *retry_after_ms < FROZEN_RETRY_MS
+    )
 }
 
 /// Tries again whenever money comes back, until it is enough, something else is in the way, or

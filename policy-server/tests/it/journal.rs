@@ -308,6 +308,10 @@ async fn a_journal_has_one_server_and_reads_write_nothing() {
     world.admit(&holder, &key, 1, None).await;
     let after = std::fs::metadata(world.journal.as_ref().unwrap()).unwrap().len();
     assert_eq!(before, after);
+    // The database is no journal.
+    let mut other = World::new().stop();
+    other.journal = Some(other.database());
+    assert!(other.refusal().contains("is no journal"));
     // A second server may not have the journal, even with another database.
     let other = World::new();
     let mut stopped = other.stop();

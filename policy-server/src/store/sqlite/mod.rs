@@ -110,6 +110,10 @@ impl Sqlite {
         journal: &Path,
         seed: [u8; 32],
     ) -> Result<Self, OpenError> {
+        let same = |one: &Path| one.canonicalize().ok();
+        if same(path).is_some_and(|database| same(journal) == Some(database)) {
+            return Err(JournalError::NotAJournal(journal.to_owned()).into());
+        }
         // Before the database is migrated: after that, an older journal could not be replayed.
         let opened = Journal::open(journal, schema::latest())?;
         let (mut connection, lock) = take_up(path)?;
@@ -148,9 +152,10 @@ impl Sqlite {
             return Err(OpenError::Missing(path.to_owned()));
         }
         let failed = |source| OpenError::File { path: copy.to_owned(), source };
+        let name = copy.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
         let file = open_private(copy).map_err(failed)?;
         let connection = Readers::of(path).open().map_err(|source| refused(path, source.into()))?;
-        let copied = connection.execute("VACUUM INTO ?", [copy.to_string_lossy()]);
+        let copied = connection.execute("VACUUM INTO ?", [name]);
         copied.map_err(|source| refused(copy, source.into()))?;
         file.sync_all().and_then(|()| files::sync_folder(copy)).map_err(failed)
     }
@@ -199,6 +204,8 @@ impl Sqlite {
         }
         failpoint::pass("before_commit");
         let committed = self.connection.execute_batch("COMMIT");
+        // A disk may have kept what it reported as failed. The next commit overwrites it; only a
+        // crash before that brings it back, and then the start is refused: nothing is lost.
         if committed.is_err()
             && let (Some(journal), Some(mark)) = (&mut self.journal, mark)
         {
