@@ -11,10 +11,14 @@
 //!
 //! ```text
 //! outstanding = Σ (held − min(spent, held)) over open leases
-//! parked      = Σ (held − min(spent, held)) over parked leases
+//! parked      = Σ (held − min(spent, held)) over parked leases that are not released here
 //! settled     = Σ spent over all leases + charges without a lease
 //! overdraft   = Σ (spent − held where larger) + charges without a lease under a cap
+//!             + charges reported after their parked lease was released here
 //! ```
+//!
+//! The share of a parked lease is released in one account at a time: an account without a period
+//! would count it for ever otherwise, while others forget it when their period ends.
 //!
 //! and a grant happens only where `settled + parked + outstanding + amount <= cap`.
 
@@ -118,6 +122,26 @@ impl Account {
             self.settled.saturating_add(movement.covered).saturating_add(movement.uncovered);
         self.overdraft = self.overdraft.saturating_add(movement.uncovered);
         Ok(())
+    }
+
+    /// Stops counting `amount`, the remaining money of a parked lease, although its holder may have
+    /// spent it: `parked` falls by it, so there is that much more room. Whatever is reported for
+    /// the lease later is to be applied by [`Account::apply_released`].
+    ///
+    /// # Errors
+    /// When less is parked; nothing has changed then.
+    pub fn release(&mut self, amount: NanoUsd) -> Result<(), BrokenLedger> {
+        self.parked = NanoUsd(self.parked.0.checked_sub(amount.0).ok_or(BrokenLedger)?);
+        Ok(())
+    }
+
+    /// Applies what happened to a parked lease whose share was released here. Nothing of it stands
+    /// in `parked` any more: `settled` and `overdraft` both grow by `covered + uncovered`, since
+    /// the room that covered it may have been granted to others, and nothing is handed back.
+    pub fn apply_released(&mut self, movement: &Movement) {
+        let charged = movement.covered.saturating_add(movement.uncovered);
+        self.settled = self.settled.saturating_add(charged);
+        self.overdraft = self.overdraft.saturating_add(charged);
     }
 
     /// Settles a call that drew on no lease, because nothing capped it when it was admitted.

@@ -110,6 +110,24 @@ fn a_lost_session_parks_and_a_late_report_settles() {
 }
 
 #[test]
+fn released_money_is_room_again_and_a_late_report_of_it_is_overdraft() {
+    let mut account = account(100, 0, 0, 0);
+    account.grant(NanoUsd(60)).unwrap();
+    let mut lease = LeaseMoney::granted(NanoUsd(60));
+    account.apply(&lease.park()).unwrap();
+    assert_eq!(account.release(NanoUsd(61)), Err(BrokenLedger));
+    account.release(lease.remaining()).unwrap();
+    assert_eq!(account.room(), Some(NanoUsd(100)));
+    account.grant(NanoUsd(90)).unwrap();
+    let late = Statement { spent: NanoUsd(25), floor: None, is_final: true };
+    account.apply_released(&lease.state(&late));
+    assert_eq!((account.settled, account.overdraft), (NanoUsd(25), NanoUsd(25)));
+    assert_eq!((account.parked, account.outstanding), (NanoUsd(0), NanoUsd(90)));
+    account.apply_released(&lease.state(&late));
+    assert_eq!(account.settled, NanoUsd(25), "repeating changes nothing");
+}
+
+#[test]
 fn a_movement_out_of_an_empty_sum_is_refused() {
     let mut account = account(100, 0, 0, 5);
     let before = account;
@@ -154,6 +172,7 @@ enum Step {
     State(usize, Statement),
     Park(usize),
     Void(usize),
+    Release(usize),
     Cap(u64),
 }
 
@@ -170,6 +189,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0usize..8, statement).prop_map(|(which, statement)| Step::State(which, statement)),
         1 => (0usize..8).prop_map(Step::Park),
         1 => (0usize..8).prop_map(Step::Void),
+        1 => (0usize..8).prop_map(Step::Release),
         1 => (50u64..250).prop_map(Step::Cap),
     ]
 }
@@ -180,6 +200,8 @@ proptest! {
     fn the_sums_are_those_of_the_leases(steps in proptest::collection::vec(step(), 1..60)) {
         let mut account = account(150, 0, 0, 0);
         let mut leases: Vec<LeaseMoney> = Vec::new();
+        // What each lease had spent, and of that beyond its amount, when it was released.
+        let mut released: Vec<Option<(u64, u64)>> = Vec::new();
         let mut largest_cap = 150;
         for step in steps {
             match step {
@@ -189,11 +211,16 @@ proptest! {
                     prop_assert_eq!(account.grant(NanoUsd(amount)).is_ok(), fits);
                     if fits {
                         leases.push(LeaseMoney::granted(NanoUsd(amount)));
+                        released.push(None);
                     }
                 }
                 Step::State(which, statement) => {
                     if let Some(lease) = leases.get_mut(which) {
-                        account.apply(&lease.state(&statement)).unwrap();
+                        let movement = lease.state(&statement);
+                        match released[which] {
+                            Some(_) => account.apply_released(&movement),
+                            None => account.apply(&movement).unwrap(),
+                        }
                         let again = lease.state(&statement);
                         prop_assert!(again.is_nothing(), "repeating moved {again:?}");
                     }
@@ -205,8 +232,22 @@ proptest! {
                 }
                 Step::Void(which) => {
                     if let Some(lease) = leases.get_mut(which) {
-                        account.apply(&lease.void()).unwrap();
+                        let movement = lease.void();
+                        match released[which] {
+                            Some(_) => account.apply_released(&movement),
+                            None => account.apply(&movement).unwrap(),
+                        }
                         prop_assert_eq!(lease.remaining(), NanoUsd::ZERO);
+                    }
+                }
+                Step::Release(which) => {
+                    if let Some(lease) = leases.get(which)
+                        && lease.standing == Standing::Parked
+                        && released[which].is_none()
+                    {
+                        account.release(lease.remaining()).unwrap();
+                        let beyond = lease.spent.0.saturating_sub(lease.held.0);
+                        released[which] = Some((lease.spent.0, beyond));
                     }
                 }
                 Step::Cap(cap) => {
@@ -217,10 +258,20 @@ proptest! {
             let sum = |standing| -> u64 {
                 leases
                     .iter()
-                    .filter(|lease| lease.standing == standing)
-                    .map(|lease| lease.remaining().0)
+                    .zip(&released)
+                    .filter(|(lease, released)| lease.standing == standing && released.is_none())
+                    .map(|(lease, _)| lease.remaining().0)
                     .sum()
             };
+            let beyond: u64 = leases
+                .iter()
+                .zip(&released)
+                .map(|(lease, released)| match released {
+                    Some((spent, beyond)) => beyond + (lease.spent.0 - spent),
+                    None => lease.spent.0.saturating_sub(lease.held.0),
+                })
+                .sum();
+            prop_assert_eq!(account.overdraft.0, beyond);
             prop_assert_eq!(account.outstanding.0, sum(Standing::Open));
             prop_assert_eq!(account.parked.0, sum(Standing::Parked));
             prop_assert_eq!(sum(Standing::Closed), 0);

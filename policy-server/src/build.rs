@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 
 use crate::app::{AdminError, Counters, FilterError, SecretText};
-use crate::clock::{Clock, Entropy};
+use crate::clock::{Clock, Entropy, NoEntropy};
 use crate::engine::Engine;
 use crate::http::{self, Edge};
 use crate::live::Shared;
@@ -27,6 +27,9 @@ pub enum StartError {
     /// The database could not be prepared.
     #[error("the database could not be prepared: {0}")]
     Prepare(#[from] AdminError),
+    /// No random bytes could be had.
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
     /// No thread could be started.
     #[error("no thread could be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -47,13 +50,20 @@ pub struct App {
 /// Opens the database and starts the writer.
 ///
 /// # Errors
-/// When the database is in use or cannot be opened or prepared.
+/// When database or journal are in use, cannot be opened or prepared, or do not fit together.
 pub fn build(
     settings: Settings,
     clock: Arc<dyn Clock>,
-    entropy: Box<dyn Entropy>,
+    mut entropy: Box<dyn Entropy>,
 ) -> Result<App, StartError> {
-    let store = Sqlite::open(&settings.database)?;
+    let store = match &settings.journal {
+        Some(journal) => {
+            let mut seed = [0; 32];
+            entropy.fill(&mut seed)?;
+            Sqlite::open_with_journal(&settings.database, journal, seed)?
+        }
+        None => Sqlite::open(&settings.database)?,
+    };
     let readers = Readers::of(&settings.database);
     let (engine, admin_token) = Engine::start(store, entropy, settings.session, clock.now())?;
     let shared = Arc::clone(engine.shared());
@@ -77,8 +87,8 @@ pub fn build(
 }
 
 impl App {
-    /// Parks the leases of holders whose sessions have lapsed. To be called every second or so;
-    /// answers whether there is more to do.
+    /// Parks the leases of holders whose sessions have lapsed, and releases parked money whose time
+    /// has come. To be called every second or so; answers whether there is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.

@@ -10,6 +10,7 @@
 //! | How does HTTP say it? | [`http`] |
 //! | Where do time and randomness come from? | [`clock`] |
 //! | How is it started and administered? | [`serve`], [`cli`] |
+//! | What becomes of a database that was copied back? | [`restore`] |
 //!
 //! [`build`] puts it together without opening a port, so that tests mount the two routers in their
 //! own process and move the clock by hand.
@@ -19,9 +20,11 @@ mod build;
 pub mod cli;
 pub mod clock;
 pub mod engine;
+mod failpoint;
 pub mod http;
 pub mod live;
 pub mod recalls;
+pub mod restore;
 pub mod serve;
 pub mod settings;
 pub mod store;

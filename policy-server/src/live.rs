@@ -79,6 +79,8 @@ pub enum Effect {
         /// When.
         now: Now,
     },
+    /// The database lives in another epoch from now on.
+    EpochBegan(Epoch),
     /// Every lease of a lapsed holder is parked.
     Ended(HolderId),
     /// Money that was set aside came back: calls that wait for some may look again.
@@ -289,6 +291,15 @@ impl Live {
                     refused: VecDeque::new(),
                 };
                 self.sessions.insert(holder, session);
+            }
+            Effect::EpochBegan(epoch) => {
+                self.epoch = epoch;
+                // What was acknowledged belongs to a history that is lost.
+                self.changes.clear();
+                self.complete_from = self.revision;
+                for session in self.sessions.values_mut() {
+                    session.acknowledged = Revision(0);
+                }
             }
             Effect::Ended(holder) => {
                 self.sessions.remove(&holder);

@@ -113,6 +113,8 @@ fn looks_like_a_default(text: &str) -> bool {
 pub struct Settings {
     /// The database file.
     pub database: PathBuf,
+    /// The journal file, if one is kept; meant for another disk than the database's.
+    pub journal: Option<PathBuf>,
     /// The secret of the filter API.
     pub filter_token: FilterToken,
     /// How long holders may act on what they know.

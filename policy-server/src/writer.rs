@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::app::Work;
 use crate::clock::Now;
 use crate::engine::{Engine, Jobs};
+use crate::failpoint;
 use crate::store::StoreError;
 
 /// Jobs waiting: at some thousand jobs a second this is about a second of work. Beyond it the
@@ -116,6 +117,7 @@ fn write(mut engine: Engine, queue: &Receiver<Box<dyn Job>>) {
         if let Err(error) = &committed {
             tracing::error!(%error, jobs = batch.len(), "a batch was not committed");
         }
+        failpoint::pass("after_effects");
         for job in batch {
             job.answer(committed.is_ok());
         }

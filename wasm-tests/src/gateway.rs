@@ -80,6 +80,7 @@ impl Gateway {
         let clock = Arc::new(ManualClock::at_unix_ms(host.wall_ns() / NS_PER_MS));
         let settings = Settings {
             database: directory.path().join("tollgate.db"),
+            journal: None,
             filter_token: FilterToken::new(Some(FILTER_TOKEN))?,
             session: SessionTimes::default(),
         };

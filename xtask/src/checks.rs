@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     ("clippy", clippy),
     ("clippy of the filter for wasm", clippy_wasm),
     ("the filter", || plugin_build::build().map(drop)),
+    ("a server killed at every step", failpoints),
     ("tests", tests),
 ];
 
@@ -83,6 +84,15 @@ fn clippy_wasm() -> anyhow::Result<()> {
     command.current_dir(workspace::root()).args(["--package", "plugin"]);
     quiet_unless_terminal(&mut command);
     run_to_end(command.args(["--", "-D", "warnings"]), "cargo clippy for wasm32")
+}
+
+/// The server with places at which it dies. Before the other tests, which build it without them
+/// again.
+fn failpoints() -> anyhow::Result<()> {
+    let mut command = cargo(&["test", "--package", "policy-server", "--locked"]);
+    quiet_unless_terminal(&mut command);
+    command.args(["--features", "failpoints", "--test", "it", "--", "failpoints::"]);
+    run_to_end(&mut command, "cargo test with failpoints")
 }
 
 fn tests() -> anyhow::Result<()> {

@@ -18,6 +18,9 @@ const VOIDS_MOST: usize = 1024;
 /// When to ask again where others hold the money: about the time of a short call.
 const CONTENDED_RETRY_MS: u64 = 1_000;
 
+/// When to ask again where a budget is frozen: an operator must release it, which takes minutes.
+pub const FROZEN_RETRY_MS: u64 = 60_000;
+
 /// The store's integers have 63 bits; a counter that large is no counter.
 const LARGEST_NUMBER: u64 = i64::MAX as u64;
 
@@ -147,10 +150,14 @@ impl Work<'_> {
         if movement.is_nothing() {
             return Ok(());
         }
-        for id in self.rows.charged(lease)? {
-            let mut account = self.rows.account(&id)?.unwrap_or_default();
-            account.apply(movement)?;
-            self.rows.save_account(&id, &account)?;
+        for share in self.rows.shares(lease)? {
+            let mut account = self.rows.account(&share.account)?.unwrap_or_default();
+            if share.released {
+                account.apply_released(movement);
+            } else {
+                account.apply(movement)?;
+            }
+            self.rows.save_account(&share.account, &account)?;
         }
         if movement.handed_back > NanoUsd::ZERO {
             self.effects.push(Effect::MoneyReturned);
@@ -179,6 +186,10 @@ impl Work<'_> {
         };
         let bounds = Bounds::new(ask, key.default_max_output_tokens);
         let accounts = self.accounts_above(key)?;
+        if accounts.iter().any(|account| account.frozen) {
+            let retry_after_ms = FROZEN_RETRY_MS;
+            return Ok(LeaseAnswer::Refused(Refusal::Contended { retry_after_ms }));
+        }
         let levels: Vec<_> = accounts.iter().map(|account| account.at).collect();
         let reservation = match reserve(&levels, &bounds, &price) {
             Ok(reservation) => reservation,

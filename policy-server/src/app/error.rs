@@ -91,6 +91,21 @@ pub enum AdminError {
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
+    /// What a filter's request could also be refused for.
+    #[error(transparent)]
+    Ledger(#[from] BrokenLedger),
+}
+
+impl From<FilterError> for AdminError {
+    /// Steps that filters and administrators share fail by the store or the ledger only.
+    fn from(error: FilterError) -> Self {
+        match error {
+            FilterError::Store(error) => Self::Store(error),
+            FilterError::Entropy(error) => Self::Entropy(error),
+            FilterError::Ledger(error) => Self::Ledger(error),
+            _ => Self::Store(StoreError::NotCommitted),
+        }
+    }
 }
 
 impl AdminError {

@@ -61,8 +61,8 @@ impl Work<'_> {
         })
     }
 
-    /// Parks the leases of holders whose sessions have lapsed, a bounded number per call.
-    /// Answers whether there is more to do.
+    /// Parks the leases of holders whose sessions have lapsed, and releases parked money whose time
+    /// has come, a bounded number per call. Answers whether there is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
@@ -73,7 +73,7 @@ impl Work<'_> {
             let leases = self.rows.open_leases(&holder, left)?;
             let found = u32::try_from(leases.len()).unwrap_or(u32::MAX);
             for mut lease in leases {
-                let movement = lease.money.park();
+                let movement = self.park(&lease.id, &mut lease.money)?;
                 self.move_money(&lease.id, &movement)?;
                 self.rows.save_lease(&lease)?;
                 Counters::add(&self.counters.parked_leases, 1);
@@ -84,7 +84,7 @@ impl Work<'_> {
             }
             self.end_holder(holder)?;
         }
-        Ok(false)
+        self.release_due()
     }
 
     fn end_holder(&mut self, id: HolderId) -> Result<(), StoreError> {

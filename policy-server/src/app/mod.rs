@@ -9,8 +9,10 @@ mod holders;
 mod keys;
 mod listings;
 mod orgs;
+mod parked;
 mod policy;
 mod recall;
+mod recovery;
 mod reports;
 mod spend;
 
@@ -20,11 +22,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::v1::Change;
 use wire::{Epoch, HolderId, KeyDigest, Revision};
 
+pub use admission::FROZEN_RETRY_MS;
 pub use catalogue::ModelForm;
 pub use error::{AdminError, FieldProblem, FilterError};
 pub use keys::{CreatedKey, KeyForm, SecretText};
 pub use listings::{KeyListing, KeyStatus, Page};
 pub use orgs::{BudgetForm, OrgForm};
+pub use parked::Released;
+pub use recovery::{NewEpoch, begin_new_epoch};
 pub use spend::{AccountView, KeyView, OrgView};
 
 use crate::clock::{Entropy, NoEntropy, Now};

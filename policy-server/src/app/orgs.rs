@@ -118,7 +118,8 @@ impl Work<'_> {
         {
             self.recall(id)?;
         }
-        let budget = Budget { cap, period: period.unwrap_or(known.period) };
+        let period = period.unwrap_or(known.period);
+        let budget = Budget { cap, period, frozen: known.frozen };
         Ok(self.rows.save_budget(id, &budget)?)
     }
 }

@@ -11,6 +11,8 @@ use crate::store::{AccountId, Budget, BudgetId, KeyLife, KeyRow, StoreError, Sto
 pub(super) struct OpenAccount {
     pub(super) id: AccountId,
     pub(super) at: LevelAccount,
+    /// Its budget is frozen: see [`Budget::refuses_grants`].
+    pub(super) frozen: bool,
 }
 
 impl Work<'_> {
@@ -72,7 +74,8 @@ impl Work<'_> {
         };
         let mut account = self.rows.account(&id)?.unwrap_or_default();
         account.cap = budget.cap;
-        Ok(OpenAccount { id, at: LevelAccount { level, account } })
+        let frozen = budget.refuses_grants();
+        Ok(OpenAccount { id, at: LevelAccount { level, account }, frozen })
     }
 
     /// The accounts above a key in the periods that contain now.

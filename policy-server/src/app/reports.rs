@@ -42,7 +42,8 @@ impl Work<'_> {
             tracing::error!(
                 lease = %report.lease,
                 spent_nano_usd = report.spent.0,
-                "a report names a lease that does not exist; its money is not settled"
+                "a report names a lease that does not exist, as after a restore; its calls are settled \
+                 by their records"
             );
             return Ok(());
         };
@@ -81,9 +82,12 @@ impl Work<'_> {
             );
         }
         let key = self.rows.key(&call.key)?;
-        if call.lease.is_none()
-            && let Some(key) = &key
-        {
+        // A lease that a restored database does not know: nothing else would settle its calls.
+        let has_lease = match &call.lease {
+            Some(lease) => self.rows.lease(lease)?.is_some(),
+            None => false,
+        };
+        if !has_lease && let Some(key) = &key {
             self.settle_without_lease(key, call.cost)?;
         }
         self.rows.add_record(&RecordRow {

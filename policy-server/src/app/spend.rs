@@ -76,7 +76,7 @@ impl Work<'_> {
         Ok(OrgView { spend: self.account_view(org_budget(&org.id))?, org })
     }
 
-    fn account_view(&mut self, id: BudgetId) -> Result<AccountView, AdminError> {
+    pub(super) fn account_view(&mut self, id: BudgetId) -> Result<AccountView, AdminError> {
         let budget = self.rows.budget(&id)?.unwrap_or_default();
         let open = self.open_account(id.clone(), &budget)?;
         Ok(AccountView {

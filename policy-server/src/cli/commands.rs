@@ -1,4 +1,4 @@
-//! The commands of `tollgate orgs`, `models`, `keys` and `records`: each is one request.
+//! The commands of `tollgate orgs`, `models`, `keys`, `budgets` and `records`: each is one request.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -329,5 +329,7 @@ fn pretty(answer: &Value) -> String {
     serde_json::to_string_pretty(answer).unwrap_or_else(|_| answer.to_string())
 }
 
+mod budgets;
 mod keys;
+pub use budgets::BudgetCommand;
 pub use keys::KeyCommand;

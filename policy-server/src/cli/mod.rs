@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod offline;
 mod table;
 
 use std::io::Write as _;
@@ -13,7 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use self::client::Client;
-use self::commands::{KeyCommand, ModelCommand, OrgCommand, RecordCommand};
+use self::commands::{BudgetCommand, KeyCommand, ModelCommand, OrgCommand, RecordCommand};
+use self::offline::{BackupArgs, RestoreArgs};
 use crate::live::SessionTimes;
 use crate::serve::serve;
 use crate::settings::{FilterToken, Listen, Settings};
@@ -33,6 +35,10 @@ struct Cli {
 enum Command {
     /// Run the server; filters authenticate by TOLLGATE_FILTER_TOKEN.
     Serve(ServeArgs),
+    /// Copy a database, also while the server runs.
+    Backup(BackupArgs),
+    /// Make a database that was copied back safe to serve from.
+    Restore(RestoreArgs),
     /// Organisations.
     #[command(subcommand)]
     Orgs(OrgCommand),
@@ -42,6 +48,9 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(KeyCommand),
+    /// Budgets.
+    #[command(subcommand)]
+    Budgets(BudgetCommand),
     /// The request log.
     #[command(subcommand)]
     Records(RecordCommand),
@@ -52,6 +61,10 @@ struct ServeArgs {
     /// Database file; made at the first start.
     #[arg(long, env = "TOLLGATE_DATABASE", default_value = "tollgate.sqlite")]
     database: PathBuf,
+    /// Journal file, meant for another disk; made where absent. With it and a backup nothing that
+    /// was answered is lost with the database's disk.
+    #[arg(long, env = "TOLLGATE_JOURNAL")]
+    journal: Option<PathBuf>,
     /// Address of the filter API.
     #[arg(long, env = "TOLLGATE_FILTER_LISTEN", default_value = "127.0.0.1:8700")]
     filter_listen: SocketAddr,
@@ -72,6 +85,9 @@ struct ServeArgs {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => run_server(args),
+        Command::Backup(args) => finish(args.run()),
+        Command::Restore(args) => finish(args.run()),
+        Command::Budgets(command) => administer(|client| command.run(client)),
         Command::Orgs(command) => administer(|client| command.run(client)),
         Command::Models(command) => administer(|client| command.run(client)),
         Command::Keys(command) => administer(|client| command.run(client)),
@@ -80,7 +96,10 @@ pub fn main() -> ExitCode {
 }
 
 fn administer(run: impl FnOnce(&Client) -> Result<String, client::ClientError>) -> ExitCode {
-    let outcome = Client::from_environment().and_then(|client| run(&client));
+    finish(Client::from_environment().and_then(|client| run(&client)))
+}
+
+fn finish(outcome: Result<String, impl std::error::Error>) -> ExitCode {
     match outcome {
         Ok(text) => {
             // A closed pipe (`tollgate keys list | head`) is no failure.
@@ -108,6 +127,7 @@ fn run_server(args: ServeArgs) -> ExitCode {
     }
     let settings = Settings {
         database: args.database,
+        journal: args.journal,
         filter_token,
         session: SessionTimes { ttl_ms: args.session_ttl_ms, ..SessionTimes::default() },
     };

@@ -136,7 +136,7 @@ impl From<AdminError> for AdminProblem {
                 unavailable(&cause),
                 None,
             ),
-            AdminError::Entropy(_) => Self::new(
+            AdminError::Entropy(_) | AdminError::Ledger(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_unavailable",
                 error.to_string(),

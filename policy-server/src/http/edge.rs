@@ -69,12 +69,14 @@ impl Edge {
         }
     }
 
-    /// Parks the leases of holders whose sessions have lapsed.
+    /// Parks the leases of holders whose sessions have lapsed, and releases parked money whose time
+    /// has come.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
     pub async fn sweep(&self) -> Result<bool, FilterError> {
-        if self.shared.live().lapsed(self.now()).is_empty() {
+        let none_lapsed = self.shared.live().lapsed(self.now()).is_empty();
+        if none_lapsed && !self.read(|work| work.has_due_releases()).await? {
             return Ok(false);
         }
         self.write(|work| work.sweep()).await

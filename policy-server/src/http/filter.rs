@@ -23,7 +23,7 @@ use wire::{Epoch, HolderId, Revision};
 
 use super::answer::FilterProblem;
 use super::edge::{Edge, bearer};
-use crate::app::FilterError;
+use crate::app::{FROZEN_RETRY_MS, FilterError};
 
 /// A report of a thousand leases and a thousand ended calls, every text as long as it may be.
 const BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -91,8 +91,13 @@ async fn lease(State(edge): State<Edge>, body: Body) -> Answer<LeaseReply> {
     Ok(Json(reply))
 }
 
+/// Whether money may come back any moment. Not so where a budget is frozen.
 fn is_contended(answer: &LeaseAnswer) -> bool {
-    matches!(answer, LeaseAnswer::Refused(Refusal::Contended { .. }))
+    matches!(
+        answer,
+        LeaseAnswer::Refused(Refusal::Contended { retry_after_ms })
+            if *retry_after_ms < FROZEN_RETRY_MS
+    )
 }
 
 /// Tries again whenever money comes back, until it is enough, something else is in the way, or
@@ -151,12 +156,17 @@ async fn changes(
     // Subscribed before the first look, so that no change falls between look and wait.
     let mut published = edge.shared.published();
     let mut stopping = edge.shared.stopping();
-    {
+    let (epoch, revision) = {
         let live = edge.shared.live();
-        // Nobody can have applied more than there is: such a holder knows another database.
-        if live.epoch() != query.epoch || query.revision > live.revision() {
-            return Err(FilterError::OtherEpoch.into());
-        }
+        (live.epoch(), live.revision())
+    };
+    if epoch == query.epoch && query.revision > revision {
+        // Nobody can have applied more than there was.
+        let applied = query.revision;
+        edge.write(move |work| work.notice_lost_past(epoch, applied)).await?;
+    }
+    if epoch != query.epoch || query.revision > revision {
+        return Err(FilterError::OtherEpoch.into());
     }
     let polled = edge.shared.poll(&query.holder, query.revision, edge.now());
     let mut reply = polled.map_err(|_| FilterError::UnknownHolder)?;

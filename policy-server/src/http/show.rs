@@ -132,6 +132,7 @@ fn spend(view: &AccountView) -> Value {
         "overdraft_usd": account.overdraft.to_usd(),
         "over_cap_usd": account.over_cap().to_usd(),
         "left_usd": left.map(NanoUsd::to_usd),
+        "frozen": view.budget.frozen,
     })
 }
 

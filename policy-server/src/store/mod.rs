@@ -7,9 +7,11 @@ pub mod sqlite;
 use wire::{CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId};
 
 use metering::budget::Account;
+use metering::period::Period;
 pub use rows::{
-    AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, KeyFormat, KeyLife,
-    KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, StoredLimit,
+    AccountId, AuditRow, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, KeyFormat,
+    KeyLife, KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, Share,
+    StoredLimit,
 };
 use wire::v1::Price;
 
@@ -19,6 +21,9 @@ pub enum StoreError {
     /// The database refused or failed; trying again may help.
     #[error("the database failed")]
     Database(#[from] rusqlite::Error),
+    /// The journal could not be written, so the batch was not committed; trying again may help.
+    #[error("the journal failed")]
+    Journal(#[from] sqlite::JournalError),
     /// A row holds what this version cannot have written.
     #[error("the database holds a value that cannot be read: {0}")]
     Unreadable(String),
@@ -47,6 +52,7 @@ pub trait Transaction:
     + HolderRows
     + RecordRows
     + TokenRows
+    + AuditRows
 {
 }
 
@@ -120,6 +126,10 @@ pub trait BudgetRows {
     fn account(&mut self, id: &AccountId) -> StoreResult<Option<Account>>;
     /// Inserts or replaces the sums; the cap is not stored.
     fn save_account(&mut self, id: &AccountId, account: &Account) -> StoreResult<()>;
+    /// Freezes every budget that has a cap. Answers how many were not frozen before.
+    fn freeze_capped_budgets(&mut self) -> StoreResult<u64>;
+    /// Frozen budgets in the order of level and owner, at most `limit`.
+    fn frozen_budgets(&mut self, limit: u32) -> StoreResult<Vec<BudgetId>>;
 }
 
 /// Leases and the accounts that they were granted from.
@@ -131,9 +141,28 @@ pub trait LeaseRows {
     /// Saves the money of a lease.
     fn save_lease(&mut self, lease: &LeaseRow) -> StoreResult<()>;
     /// The accounts that a lease was granted from.
-    fn charged(&mut self, id: &LeaseId) -> StoreResult<Vec<AccountId>>;
+    fn shares(&mut self, id: &LeaseId) -> StoreResult<Vec<Share>>;
+    /// Notes when the shares of a lease in accounts of this period are to be released.
+    fn schedule_release(
+        &mut self,
+        id: &LeaseId,
+        period: Period,
+        at_unix_ms: u64,
+    ) -> StoreResult<()>;
+    /// Shares whose time of release has come, the oldest first, at most `limit`.
+    fn due_releases(&mut self, unix_ms: u64, limit: u32) -> StoreResult<Vec<Share>>;
+    /// Shares of a key's parked leases that are not released, at most `limit`.
+    fn parked_shares(&mut self, key: &KeyId, limit: u32) -> StoreResult<Vec<Share>>;
+    /// Marks a share as released.
+    fn save_released(&mut self, share: &Share) -> StoreResult<()>;
     /// Open leases of a holder, at most `limit`.
     fn open_leases(&mut self, holder: &HolderId, limit: u32) -> StoreResult<Vec<LeaseRow>>;
+}
+
+/// The audit.
+pub trait AuditRows {
+    /// Appends a line.
+    fn add_audit(&mut self, line: &AuditRow) -> StoreResult<()>;
 }
 
 /// Registered VMs.

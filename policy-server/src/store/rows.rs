@@ -188,6 +188,17 @@ pub struct Budget {
     pub cap: Option<NanoUsd>,
     /// The period.
     pub period: Period,
+    /// Set by a restore without journal: what was spent since the backup is not known, so under a
+    /// cap nothing is granted until an operator releases it.
+    pub frozen: bool,
+}
+
+impl Budget {
+    /// Whether its being frozen keeps grants back. A budget without a cap limits nothing.
+    #[must_use]
+    pub fn refuses_grants(&self) -> bool {
+        self.frozen && self.cap.is_some()
+    }
 }
 
 /// One budget in one period. Changing a budget's period starts another account; what was granted
@@ -200,6 +211,32 @@ pub struct AccountId {
     pub period: Period,
     /// First instant of the period in milliseconds since 1970 UTC.
     pub start_unix_ms: u64,
+}
+
+/// An account that a lease was granted from: its share has the whole amount of the lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The account.
+    pub account: AccountId,
+    /// The account has stopped counting what is parked; see [`metering::budget::Account::release`].
+    pub released: bool,
+}
+
+/// A line of the audit: what was done to money by hand or by time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// When, in milliseconds since 1970 UTC.
+    pub at_unix_ms: u64,
+    /// `system` or `admin`.
+    pub actor: &'static str,
+    /// What was done.
+    pub action: &'static str,
+    /// To what.
+    pub target: String,
+    /// The money that it moved; none where it moved none.
+    pub amount: Option<NanoUsd>,
 }
 
 /// A lease.

@@ -1,74 +1,8 @@
 //! The binary itself: refusals at start, the first start, and the administration commands.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Output;
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-
-/// A server process that is ended when the test ends.
-struct Process {
-    child: Child,
-    lines: Vec<String>,
-}
-
-impl Process {
-    fn line(&self, start: &str) -> Option<&str> {
-        self.lines.iter().find_map(|line| line.strip_prefix(start))
-    }
-
-    fn admin_url(&self) -> String {
-        format!("http://{}", self.line("admin API on ").unwrap())
-    }
-
-    /// Asks it to end and answers its exit code.
-    fn terminate(mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(10) {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the server did not end on SIGTERM");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn tollgate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    command.env_clear();
-    command
-}
-
-fn serve(folder: &Path) -> Process {
-    let mut child = tollgate()
-        .args(["serve", "--filter-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-        .arg("--database")
-        .arg(folder.join("t.sqlite"))
-        .env("TOLLGATE_FILTER_TOKEN", TOKEN)
-        .stdout(Stdio::piped())
-        .stderr(std::fs::File::create(folder.join("log")).unwrap())
-        .spawn()
-        .unwrap();
-    let mut lines = Vec::new();
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        lines.push(line.unwrap());
-        if lines.last().unwrap().starts_with("admin API on") {
-            break;
-        }
-    }
-    Process { child, lines }
-}
+use crate::process::{Process, TOKEN, serve, serve_arguments, tollgate};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -190,4 +124,35 @@ fn the_admin_token_is_shown_at_the_first_start_only_and_administers() {
     assert!(server.line("admin token").is_none(), "later starts keep it to themselves");
     let output = run(&server, &token, &["orgs", "list", "--json"]);
     assert!(output.status.success(), "the token still holds: {}", text(&output.stderr));
+}
+
+#[test]
+fn a_second_server_on_the_same_files_exits_with_code_1_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = serve(folder.path());
+    let journal = folder.path().join("journal");
+    let run = |journal: Option<&std::path::Path>| {
+        let mut command = tollgate();
+        command.args(serve_arguments(folder.path())).env("TOLLGATE_FILTER_TOKEN", TOKEN);
+        if let Some(journal) = journal {
+            command.arg("--journal").arg(journal);
+        }
+        command.output().unwrap()
+    };
+    for journal in [None, Some(journal.as_path())] {
+        let second = run(journal);
+        assert_eq!(second.status.code(), Some(1));
+        let complaint = text(&second.stderr);
+        assert!(complaint.contains("t.sqlite is in use by another server"), "{complaint}");
+        assert!(!text(&second.stdout).contains("API on"), "it never listened for requests");
+    }
+    let restore = tollgate()
+        .args(["restore", "--database"])
+        .arg(folder.path().join("t.sqlite"))
+        .output()
+        .unwrap();
+    assert_eq!(restore.status.code(), Some(1));
+    assert!(text(&restore.stderr).contains("is in use by another server"));
+    assert!(first.holder(1).is_some(), "the first one is not disturbed");
+    assert_eq!(first.terminate(), Some(0));
 }

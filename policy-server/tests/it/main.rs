@@ -4,15 +4,23 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure how long answers take")]
 
 mod admin;
+mod backup;
 mod changes;
 mod command_line;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod filter;
+mod full_disk;
 mod group_commit;
 mod interleavings;
+mod journal;
 mod keys;
 mod ledger;
 mod lost_sessions;
+mod parked;
+mod process;
 mod recall;
 mod restart;
+mod restore;
 mod slices;
 mod world;

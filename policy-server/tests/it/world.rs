@@ -39,6 +39,8 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     pub admin_token: String,
     pub folder: tempfile::TempDir,
+    /// Where a journal is kept, if one is.
+    pub journal: Option<PathBuf>,
     seed: u64,
 }
 
@@ -79,16 +81,27 @@ impl Holder {
 impl World {
     /// A server on a fresh database.
     pub fn new() -> Self {
+        Self::fresh(1, false)
+    }
+
+    /// A server on a fresh database, with other ids and secrets for every seed.
+    pub fn fresh(seed: u64, journaled: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let journal = journaled.then(|| folder.path().join("journal"));
         let clock = Arc::new(ManualClock::at_unix_ms(NOON));
-        let mut app = start(&folder, &clock, 1).unwrap();
+        let mut app = start_with(&folder, &clock, seed, journal.clone()).unwrap();
         let admin_token = app.admin_token.take().unwrap().expose().to_owned();
-        Self { app, clock, admin_token, folder, seed: 1 }
+        Self { app, clock, admin_token, folder, journal, seed }
     }
 
     /// A server with one model and the organisation `acme` with this cap.
     pub async fn with_org(cap_usd: Option<&str>) -> Self {
-        let world = Self::new();
+        Self::new().and_org(cap_usd).await
+    }
+
+    /// Adds one model and the organisation `acme` with this cap.
+    pub async fn and_org(self, cap_usd: Option<&str>) -> Self {
+        let world = self;
         world.put_model(MODEL, "1.00", "2.00").await;
         let budget = cap_usd.map(|usd| json!({"usd": usd, "period": "month"}));
         let org = json!({"name": "Acme", "models": ["*"], "budget": budget});
@@ -98,13 +111,14 @@ impl World {
 
     /// Stops the server and starts it again on the same file, later on a fresh monotonic clock.
     pub fn restart(self) -> Self {
-        let Self { app, clock, admin_token, folder, seed } = self;
-        let unix_ms = clock.now().unix_ms;
+        self.stop().start()
+    }
+
+    /// Stops the server, so that its files can be worked on.
+    pub fn stop(self) -> Stopped {
+        let Self { app, clock, admin_token, folder, journal, seed } = self;
         assert!(app.close(Duration::from_secs(10)), "the writer did not end");
-        let clock = Arc::new(ManualClock::at_unix_ms(unix_ms));
-        let app = start(&folder, &clock, seed + 1).unwrap();
-        assert!(app.admin_token.is_none(), "a token is made at the first start only");
-        Self { app, clock, admin_token, folder, seed: seed + 1 }
+        Stopped { unix_ms: clock.now().unix_ms, admin_token, folder, journal, seed }
     }
 
     pub fn database(&self) -> PathBuf {
@@ -284,6 +298,38 @@ impl World {
     }
 }
 
+/// A server that does not run.
+pub struct Stopped {
+    pub folder: tempfile::TempDir,
+    pub journal: Option<PathBuf>,
+    pub unix_ms: u64,
+    admin_token: String,
+    seed: u64,
+}
+
+impl Stopped {
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("tollgate.sqlite")
+    }
+
+    /// Why it does not start.
+    pub fn refusal(&self) -> String {
+        let clock = Arc::new(ManualClock::at_unix_ms(self.unix_ms));
+        match start_with(&self.folder, &clock, self.seed + 1, self.journal.clone()) {
+            Ok(_) => panic!("it starts"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    pub fn start(self) -> World {
+        let Self { folder, journal, unix_ms, admin_token, seed } = self;
+        let clock = Arc::new(ManualClock::at_unix_ms(unix_ms));
+        let app = start_with(&folder, &clock, seed + 1, journal.clone()).unwrap();
+        assert!(app.admin_token.is_none(), "a token is made at the first start only");
+        World { app, clock, admin_token, folder, journal, seed: seed + 1 }
+    }
+}
+
 /// Checks, from the tables alone, that every account is the sum of its leases, and that what is
 /// granted stays below every cap that was not lowered or overrun.
 pub fn check_ledger(tables: &Connection) {
@@ -295,7 +341,7 @@ pub fn check_ledger(tables: &Connection) {
                 "SELECT
                     coalesce(sum(CASE WHEN standing = 'open'
                         THEN max(l.held - l.spent, 0) ELSE 0 END), 0),
-                    coalesce(sum(CASE WHEN standing = 'parked'
+                    coalesce(sum(CASE WHEN standing = 'parked' AND a.released = 0
                         THEN max(l.held - l.spent, 0) ELSE 0 END), 0),
                     coalesce(sum(l.spent), 0)
                  FROM lease_accounts a JOIN leases l ON a.holder = l.holder AND a.n = l.n
@@ -358,8 +404,18 @@ pub fn start(
     clock: &Arc<ManualClock>,
     seed: u64,
 ) -> Result<App, policy_server::StartError> {
+    start_with(folder, clock, seed, None)
+}
+
+fn start_with(
+    folder: &tempfile::TempDir,
+    clock: &Arc<ManualClock>,
+    seed: u64,
+    journal: Option<PathBuf>,
+) -> Result<App, policy_server::StartError> {
     let settings = Settings {
         database: folder.path().join("tollgate.sqlite"),
+        journal,
         filter_token: FilterToken::new(Some(FILTER_TOKEN)).unwrap(),
         session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
     };

@@ -115,6 +115,8 @@ pub enum KeyCommand {
     Revoke(WaitTarget),
     /// Delete it; its history stays.
     Delete(WaitTarget),
+    /// Stop counting money that lost proxies held for it.
+    ReleaseParked(KeyTarget),
 }
 
 /// One key.
@@ -182,6 +184,11 @@ impl KeyCommand {
             Self::Enable(target) => target.change(client, "POST", "/enable", None),
             Self::Revoke(target) => target.change(client, "POST", "/revoke", None),
             Self::Delete(target) => target.change(client, "DELETE", "", None),
+            Self::ReleaseParked(key) => {
+                let path = path(&key.id, "/release-parked");
+                let answer = client.send("POST", &path, &[], None)?;
+                Ok(key.output.object(&answer))
+            }
         }
     }
 }

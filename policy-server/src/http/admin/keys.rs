@@ -28,6 +28,7 @@ pub fn routes() -> Router<Edge> {
         .route("/admin/v1/keys/{id}/disable", post(disable))
         .route("/admin/v1/keys/{id}/enable", post(enable))
         .route("/admin/v1/keys/{id}/revoke", post(revoke))
+        .route("/admin/v1/keys/{id}/release-parked", post(release_parked))
 }
 
 async fn list(State(edge): State<Edge>, pairs: Pairs) -> Answer {
@@ -105,6 +106,19 @@ async fn revoke(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) ->
 
 async fn delete(State(edge): State<Edge>, path: Id, pairs: Pairs) -> Answer {
     end(edge, path, pairs, WAIT_DEFAULT, |work, id| work.delete_key(id)).await
+}
+
+/// Released money is room at once; no filter holds anything that it would have to forget.
+async fn release_parked(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+    let id = id("key", path, KeyId::new)?;
+    parameters(pairs)?.finish()?;
+    no_fields(body)?;
+    let released = edge.write(move |work| work.release_parked(&id)).await?;
+    Ok(Json(json!({
+        "released_shares": released.shares,
+        "released_usd": released.amount.to_usd(),
+        "more": released.more,
+    })))
 }
 
 async fn end<F>(edge: Edge, path: Id, pairs: Pairs, default_wait: Duration, change: F) -> Answer

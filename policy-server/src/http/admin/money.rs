@@ -3,21 +3,27 @@
 use std::sync::atomic::Ordering;
 
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::json;
+use wire::v1::Level;
 use wire::{KeyId, ModelName, OrgId};
 
-use super::{Answer, Pairs, parameters};
+use super::{Answer, Body, Pairs, bytes, parameters};
 use crate::app::{AdminError, FieldProblem};
 use crate::http::edge::Edge;
 use crate::http::show;
-use crate::store::RecordSearch;
+use crate::store::{BudgetId, RecordSearch};
+
+/// Frozen budgets in one answer; whoever has released them asks again.
+const FROZEN_MOST: u32 = 1_000;
 
 pub fn routes() -> Router<Edge> {
     Router::new()
         .route("/admin/v1/records", get(records))
         .route("/admin/v1/budgets", get(budgets))
+        .route("/admin/v1/budgets/release", post(release))
         .route("/admin/v1/status", get(status))
 }
 
@@ -40,18 +46,39 @@ async fn budgets(State(edge): State<Edge>, pairs: Pairs) -> Answer {
     let mut query = parameters(pairs)?;
     let key = query.parsed("key", "must be an id", |text| KeyId::new(text).ok());
     let org = query.parsed("org", "must be an id", |text| OrgId::new(text).ok());
+    let frozen = query.parsed("frozen", "must be true", |text| (text == "true").then_some(()));
     query.finish()?;
-    let accounts = match (key, org) {
-        (Some(key), None) => edge.read(move |work| work.budgets_of_key(&key)).await?,
-        (None, Some(org)) => edge.read(move |work| work.budgets_of_org(&org)).await?,
+    let accounts = match (key, org, frozen) {
+        (Some(key), None, None) => edge.read(move |work| work.budgets_of_key(&key)).await?,
+        (None, Some(org), None) => edge.read(move |work| work.budgets_of_org(&org)).await?,
+        (None, None, Some(())) => edge.read(|work| work.frozen_budgets(FROZEN_MOST)).await?,
         _ => {
-            let message = "give either key or org";
+            let message = "give one of key, org or frozen=true";
             let problem = FieldProblem::invalid("key", message);
             return Err(AdminError::Invalid(vec![problem]).into());
         }
     };
     let data: Vec<_> = accounts.iter().map(show::account).collect();
     Ok(Json(json!({"data": data, "next_cursor": null})))
+}
+
+/// Which frozen budget to release.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReleaseForm {
+    level: Level,
+    id: String,
+}
+
+async fn release(State(edge): State<Edge>, pairs: Pairs, body: Body) -> Answer {
+    parameters(pairs)?.finish()?;
+    let form: ReleaseForm = serde_json::from_slice(&bytes(body)?).map_err(|error| {
+        let problem = FieldProblem::invalid("", error.to_string());
+        AdminError::Invalid(vec![problem])
+    })?;
+    let id = BudgetId { level: form.level, owner: form.id };
+    let view = edge.write(move |work| work.release_budget(&id)).await?;
+    Ok(Json(show::account(&view).into()))
 }
 
 /// Counts that an operator should watch; those that should be zero are named first.

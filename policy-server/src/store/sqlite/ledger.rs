@@ -1,25 +1,27 @@
 //! Budgets, accounts and leases: loaded and saved whole, never computed on.
 
 use metering::budget::{Account, LeaseMoney};
+use metering::period::Period;
 use rusqlite::{Row, params};
 use wire::{HolderId, KeyId, LeaseId};
 
 use super::Rows;
 use super::encoding::{Columns, integer, money, standing, word};
 use crate::store::{
-    AccountId, Budget, BudgetId, BudgetRows, LeaseRow, LeaseRows, StoreError, StoreResult,
+    AccountId, Budget, BudgetId, BudgetRows, LeaseRow, LeaseRows, Share, StoreError, StoreResult,
 };
 
 impl BudgetRows for Rows<'_> {
     fn budget(&mut self, id: &BudgetId) -> StoreResult<Option<Budget>> {
         self.one(
-            "SELECT cap, period FROM budgets WHERE level = ? AND owner = ?",
+            "SELECT cap, period, frozen FROM budgets WHERE level = ? AND owner = ?",
             params![word(&id.level)?, id.owner],
             |row| {
                 let columns = Columns(row);
                 Ok(Budget {
                     cap: columns.optional_number("cap")?.map(wire::NanoUsd),
                     period: columns.period("period")?,
+                    frozen: columns.flag("frozen")?,
                 })
             },
         )
@@ -27,8 +29,15 @@ impl BudgetRows for Rows<'_> {
 
     fn save_budget(&mut self, id: &BudgetId, budget: &Budget) -> StoreResult<()> {
         self.execute(
-            "INSERT OR REPLACE INTO budgets (level, owner, cap, period) VALUES (?, ?, ?, ?)",
-            params![word(&id.level)?, id.owner, budget.cap.map(money), budget.period.as_str()],
+            "INSERT OR REPLACE INTO budgets (level, owner, cap, period, frozen)
+             VALUES (?, ?, ?, ?, ?)",
+            params![
+                word(&id.level)?,
+                id.owner,
+                budget.cap.map(money),
+                budget.period.as_str(),
+                budget.frozen
+            ],
         )
     }
 
@@ -70,6 +79,22 @@ impl BudgetRows for Rows<'_> {
                 money(account.outstanding),
                 money(account.overdraft)
             ],
+        )
+    }
+
+    fn freeze_capped_budgets(&mut self) -> StoreResult<u64> {
+        let frozen = self.change(
+            "UPDATE budgets SET frozen = 1 WHERE cap IS NOT NULL AND frozen = 0",
+            params![],
+        )?;
+        Ok(u64::try_from(frozen).unwrap_or(u64::MAX))
+    }
+
+    fn frozen_budgets(&mut self, limit: u32) -> StoreResult<Vec<BudgetId>> {
+        self.all(
+            "SELECT level, owner FROM budgets WHERE frozen = 1 ORDER BY level, owner LIMIT ?",
+            [limit],
+            |row| budget_id(&Columns(row)),
         )
     }
 }
@@ -135,24 +160,62 @@ impl LeaseRows for Rows<'_> {
         )
     }
 
-    fn charged(&mut self, id: &LeaseId) -> StoreResult<Vec<AccountId>> {
-        let (holder, n) =
-            split(id).ok_or_else(|| StoreError::Unreadable(format!("lease id {id}")))?;
+    fn shares(&mut self, id: &LeaseId) -> StoreResult<Vec<Share>> {
+        let (holder, n) = parts(id)?;
         self.all(
-            "SELECT level, owner, period, start_ms FROM lease_accounts
-             WHERE holder = ? AND n = ? ORDER BY level, owner",
+            "SELECT * FROM lease_accounts WHERE holder = ? AND n = ? ORDER BY level, owner",
             params![holder, integer(n)],
-            |row| {
-                let columns = Columns(row);
-                Ok(AccountId {
-                    budget: BudgetId {
-                        level: columns.word("level")?,
-                        owner: columns.text("owner")?,
-                    },
-                    period: columns.period("period")?,
-                    start_unix_ms: columns.number("start_ms")?,
-                })
-            },
+            share,
+        )
+    }
+
+    fn schedule_release(
+        &mut self,
+        id: &LeaseId,
+        period: Period,
+        at_unix_ms: u64,
+    ) -> StoreResult<()> {
+        let (holder, n) = parts(id)?;
+        self.execute(
+            "UPDATE lease_accounts SET release_at_ms = ?
+             WHERE holder = ? AND n = ? AND period = ? AND released = 0",
+            params![integer(at_unix_ms), holder, integer(n), period.as_str()],
+        )
+    }
+
+    fn due_releases(&mut self, unix_ms: u64, limit: u32) -> StoreResult<Vec<Share>> {
+        self.all(
+            "SELECT * FROM lease_accounts WHERE release_at_ms <= ?
+             ORDER BY release_at_ms LIMIT ?",
+            params![integer(unix_ms), limit],
+            share,
+        )
+    }
+
+    fn parked_shares(&mut self, key: &KeyId, limit: u32) -> StoreResult<Vec<Share>> {
+        self.all(
+            "SELECT lease_accounts.* FROM leases
+             JOIN lease_accounts ON lease_accounts.holder = leases.holder
+                 AND lease_accounts.n = leases.n
+             WHERE leases.key = ? AND leases.standing = 'parked' AND lease_accounts.released = 0
+             ORDER BY leases.holder, leases.n LIMIT ?",
+            params![key.as_str(), limit],
+            share,
+        )
+    }
+
+    fn save_released(&mut self, share: &Share) -> StoreResult<()> {
+        let (holder, n) = parts(&share.lease)?;
+        self.execute(
+            "UPDATE lease_accounts SET released = ?, release_at_ms = NULL
+             WHERE holder = ? AND n = ? AND level = ? AND owner = ?",
+            params![
+                share.released,
+                holder,
+                integer(n),
+                word(&share.account.budget.level)?,
+                share.account.budget.owner
+            ],
         )
     }
 
@@ -169,6 +232,28 @@ impl LeaseRows for Rows<'_> {
 fn split(id: &LeaseId) -> Option<(&str, u64)> {
     let (holder, n) = id.as_str().rsplit_once('-')?;
     Some((holder, n.parse().ok()?))
+}
+
+fn parts(id: &LeaseId) -> StoreResult<(&str, u64)> {
+    split(id).ok_or_else(|| StoreError::Unreadable(format!("lease id {id}")))
+}
+
+fn budget_id(columns: &Columns<'_, '_>) -> rusqlite::Result<BudgetId> {
+    Ok(BudgetId { level: columns.word("level")?, owner: columns.text("owner")? })
+}
+
+fn share(row: &Row<'_>) -> rusqlite::Result<Share> {
+    let columns = Columns(row);
+    let n: u64 = columns.number("n")?;
+    Ok(Share {
+        lease: columns.checked("holder", |holder| LeaseId::new(format!("{holder}-{n}")))?,
+        account: AccountId {
+            budget: budget_id(&columns)?,
+            period: columns.period("period")?,
+            start_unix_ms: columns.number("start_ms")?,
+        },
+        released: columns.flag("released")?,
+    })
 }
 
 fn lease(row: &Row<'_>) -> rusqlite::Result<LeaseRow> {

@@ -1,11 +1,11 @@
-//! The request log.
+//! The request log and the audit.
 
 use rusqlite::{Row, params};
 use wire::{HolderId, ModelName, OrgId};
 
 use super::Rows;
 use super::encoding::{Columns, integer, json, money};
-use crate::store::{RecordRow, RecordRows, RecordSearch, StoreResult};
+use crate::store::{AuditRow, AuditRows, RecordRow, RecordRows, RecordSearch, StoreResult};
 
 impl RecordRows for Rows<'_> {
     fn has_record(&mut self, holder: &HolderId, sequence: u64) -> StoreResult<bool> {
@@ -52,6 +52,21 @@ impl RecordRows for Rows<'_> {
                 search.limit
             ],
             |row| Ok((row.get("position")?, record(row)?)),
+        )
+    }
+}
+
+impl AuditRows for Rows<'_> {
+    fn add_audit(&mut self, line: &AuditRow) -> StoreResult<()> {
+        self.execute(
+            "INSERT INTO audit (at_ms, actor, action, target, amount) VALUES (?, ?, ?, ?, ?)",
+            params![
+                integer(line.at_unix_ms),
+                line.actor,
+                line.action,
+                line.target,
+                line.amount.map(money)
+            ],
         )
     }
 }

@@ -3,24 +3,35 @@
 
 mod catalogue;
 mod encoding;
+mod files;
+mod history;
+mod journal;
 mod ledger;
 mod log;
 mod schema;
 mod sessions;
+mod statements;
 mod tenants;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::cell::RefCell;
+use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rusqlite::types::ToSql;
 use rusqlite::{Connection, OpenFlags, Row, params};
 use wire::{CatalogueVersion, Epoch, KeyDigest, Revision};
 
 use self::encoding::{Columns, integer};
+use self::files::{LockedFile, open_private};
+pub use self::history::Mismatch;
+use self::journal::{Journal, Opened};
+pub use self::journal::{JournalError, Position};
+use self::statements::Statements;
 use super::{ServerRow, ServerRows, StoreError, StoreResult, TokenRows, Transaction};
+use crate::failpoint;
 use crate::live::lock;
 
 /// The lock beside the file keeps other servers away, so only somebody who looks into the file by
@@ -55,28 +66,98 @@ pub enum OpenError {
         /// Why.
         source: StoreError,
     },
+    /// There is no such file.
+    #[error("there is no database {0}")]
+    Missing(PathBuf),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Database and journal do not fit together.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
 }
 
 /// The writing side: exactly one per file, held by an advisory lock.
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
-    _lock: Option<File>,
+    journal: Option<Journal>,
+    _lock: Option<LockedFile>,
 }
 
 impl Sqlite {
-    /// Opens the file, made with mode 0600 where absent, and brings its schema up to date.
+    /// Opens the file, made with mode 0600 where absent, and brings its schema up to date. What it
+    /// commits stands in no journal, so one that was kept before does not continue.
     ///
     /// # Errors
     /// When another server holds it, or it cannot be opened or migrated.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let lock = lock_beside(path)?;
-        open_private(path)?;
-        let opened = Connection::open(path).map_err(StoreError::from).and_then(prepare);
-        match opened {
-            Ok(connection) => Ok(Self { connection, _lock: Some(lock) }),
-            Err(source) => Err(OpenError::Database { path: path.to_owned(), source }),
+        let (connection, lock) = take_up(path)?;
+        history::leave(&connection).map_err(|source| refused(path, source))?;
+        Ok(Self { connection, journal: None, _lock: Some(lock) })
+    }
+
+    /// Opens the file with a journal, made where absent, in which every commit is synced before it
+    /// happens. A last entry whose commit did not happen is carried out now: nobody was answered,
+    /// so both outcomes are right. `seed` is 32 random bytes, by which a new journal is told from
+    /// every other.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`]; also when the journal cannot be used, or is not the one that this
+    /// database has been kept with up to its last commit.
+    pub fn open_with_journal(
+        path: &Path,
+        journal: &Path,
+        seed: [u8; 32],
+    ) -> Result<Self, OpenError> {
+        let same = |one: &Path| one.canonicalize().ok();
+        if same(path).is_some_and(|database| same(journal) == Some(database)) {
+            return Err(JournalError::NotAJournal(journal.to_owned()).into());
         }
+        // Before the database is migrated: after that, an older journal could not be replayed.
+        let opened = Journal::open(journal, schema::latest())?;
+        let (mut connection, lock) = take_up(path)?;
+        let journal = match opened {
+            Opened::Begun(journal) => history::continue_with(&mut connection, journal, path)?,
+            Opened::Unwritten(file) => history::begin(&mut connection, file, path, seed)?,
+        };
+        Ok(Self { connection, journal: Some(journal), _lock: Some(lock) })
+    }
+
+    /// Replays what a database, copied earlier, misses of its journal. Answers how many entries
+    /// that were. The server must not run.
+    ///
+    /// # Errors
+    /// When a file is absent or in use, or the journal does not continue this database.
+    pub fn replay(path: &Path, journal: &Path) -> Result<u64, OpenError> {
+        for file in [path, journal] {
+            if !file.is_file() {
+                return Err(OpenError::Missing(file.to_owned()));
+            }
+        }
+        let Opened::Begun(journal) = Journal::open(journal, schema::latest())? else {
+            return Ok(0);
+        };
+        let (mut connection, _lock) = take_up(path)?;
+        history::replay(&mut connection, journal, path)
+    }
+
+    /// Copies a database, also while a server writes it, to a new file with mode 0600 that is synced
+    /// to disk: a backup.
+    ///
+    /// # Errors
+    /// When there is no such database, or the copy's file holds something already.
+    pub fn copy(path: &Path, copy: &Path) -> Result<(), OpenError> {
+        if !path.is_file() {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        let failed = |source| OpenError::File { path: copy.to_owned(), source };
+        let name = copy.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+        let file = open_private(copy).map_err(failed)?;
+        let connection = Readers::of(path).open().map_err(|source| refused(path, source.into()))?;
+        let copied = connection.execute("VACUUM INTO ?", [name]);
+        copied.map_err(|source| refused(copy, source.into()))?;
+        file.sync_all().and_then(|()| files::sync_folder(copy)).map_err(failed)
     }
 
     /// A database that lives in memory only, for simulations.
@@ -84,26 +165,54 @@ impl Sqlite {
     /// # Errors
     /// When SQLite cannot make one.
     pub fn in_memory() -> StoreResult<Self> {
-        Ok(Self { connection: prepare(Connection::open_in_memory()?)?, _lock: None })
+        let connection = prepare(Connection::open_in_memory()?)?;
+        Ok(Self { connection, journal: None, _lock: None })
     }
 
-    /// Runs `steps` in one transaction that is committed, synced to disk, at its end.
+    /// Runs `steps` in one transaction that is committed, synced to disk, at its end. Where a
+    /// journal is kept, the batch is synced there first.
     ///
     /// # Errors
-    /// When the transaction could not begin or be committed; then nothing of it remains.
+    /// When the transaction could not begin, be journaled or be committed; then nothing of it
+    /// remains.
     pub fn batch(&mut self, steps: impl FnOnce(&mut Batch<'_>)) -> StoreResult<()> {
+        failpoint::pass("before_batch");
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let mut batch = Batch { rows: Rows { connection: &self.connection }, broken: false };
+        let written = self.journal.as_ref().map(|_| RefCell::default());
+        let rows = Rows { connection: &self.connection, written };
+        let mut batch = Batch { rows, broken: false };
         steps(&mut batch);
-        let broken = batch.broken;
-        if broken {
+        let Batch { rows, broken } = batch;
+        let written = rows.written.map(RefCell::into_inner);
+        let ended = if broken { Err(StoreError::NotCommitted) } else { self.commit(written) };
+        if ended.is_err() {
             let _ = self.connection.execute_batch("ROLLBACK");
-            return Err(StoreError::NotCommitted);
         }
-        self.connection.execute_batch("COMMIT").map_err(|error| {
-            let _ = self.connection.execute_batch("ROLLBACK");
-            error.into()
-        })
+        ended
+    }
+
+    fn commit(&mut self, written: Option<Statements>) -> StoreResult<()> {
+        let mark = self.journal.as_ref().map(Journal::mark);
+        if let (Some(journal), Some(written)) = (&mut self.journal, written)
+            && !written.is_empty()
+        {
+            let bytes = written.encode();
+            let position = journal.next_position(&bytes);
+            history::save(&self.connection, &position)?;
+            journal.append(&bytes, position)?;
+            failpoint::pass("after_journal");
+        }
+        failpoint::pass("before_commit");
+        let committed = self.connection.execute_batch("COMMIT");
+        // A disk may have kept what it reported as failed. The next commit overwrites it; only a
+        // crash before that brings it back, and then the start is refused: nothing is lost.
+        if committed.is_err()
+            && let (Some(journal), Some(mark)) = (&mut self.journal, mark)
+        {
+            journal.take_back(mark);
+        }
+        failpoint::pass("after_commit");
+        Ok(committed?)
     }
 }
 
@@ -125,9 +234,19 @@ impl Batch<'_> {
         job: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
         let connection = self.rows.connection;
+        // A full disk can make SQLite end the transaction by itself. A savepoint outside of one
+        // would begin and commit its own.
+        self.broken |= connection.is_autocommit();
+        if self.broken {
+            return Err(StoreError::NotCommitted.into());
+        }
         let sql = |text| connection.execute_batch(text).map_err(StoreError::from);
         sql("SAVEPOINT job")?;
+        let kept = self.rows.written.as_ref().map_or(0, |written| written.borrow().len());
         let outcome = job(&mut self.rows);
+        if let (Err(_), Some(written)) = (&outcome, &self.rows.written) {
+            written.borrow_mut().cut(kept);
+        }
         let ended = match outcome {
             Ok(_) => sql("RELEASE job"),
             Err(_) => sql("ROLLBACK TO job; RELEASE job"),
@@ -166,7 +285,7 @@ impl Readers {
             None => self.open().map_err(StoreError::from)?,
         };
         connection.execute_batch("BEGIN").map_err(StoreError::from)?;
-        let outcome = job(&mut Rows { connection: &connection });
+        let outcome = job(&mut Rows { connection: &connection, written: None });
         connection.execute_batch("COMMIT").map_err(StoreError::from)?;
         let mut idle = lock(&self.idle);
         if idle.len() < READERS_KEPT {
@@ -188,12 +307,23 @@ impl Readers {
 #[derive(Debug)]
 struct Rows<'c> {
     connection: &'c Connection,
+    /// What was written, where a journal is kept.
+    written: Option<RefCell<Statements>>,
 }
 
 impl Rows<'_> {
-    fn execute(&self, sql: &str, values: impl rusqlite::Params) -> StoreResult<()> {
-        self.connection.prepare_cached(sql)?.execute(values)?;
-        Ok(())
+    /// The only way to write: what goes through here stands in the journal.
+    /// Answers how many rows changed.
+    fn change(&self, sql: &str, values: &[&dyn ToSql]) -> StoreResult<usize> {
+        let changed = self.connection.prepare_cached(sql)?.execute(values)?;
+        if let Some(written) = &self.written {
+            written.borrow_mut().push(sql, values, changed)?;
+        }
+        Ok(changed)
+    }
+
+    fn execute(&self, sql: &str, values: &[&dyn ToSql]) -> StoreResult<()> {
+        self.change(sql, values).map(drop)
     }
 
     fn one<T>(
@@ -260,7 +390,7 @@ impl TokenRows for Rows<'_> {
     }
 
     fn replace_admin_tokens(&mut self, digest: KeyDigest, made_unix_ms: u64) -> StoreResult<()> {
-        self.execute("DELETE FROM admin_tokens", [])?;
+        self.execute("DELETE FROM admin_tokens", params![])?;
         self.execute(
             "INSERT INTO admin_tokens (digest, made_ms) VALUES (?, ?)",
             params![digest.0, integer(made_unix_ms)],
@@ -280,26 +410,30 @@ fn prepare(mut connection: Connection) -> StoreResult<Connection> {
     Ok(connection)
 }
 
-fn lock_beside(path: &Path) -> Result<File, OpenError> {
-    let mut lock_path = path.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let lock = open_private(Path::new(&lock_path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(OpenError::File { path: lock_path.into(), source }),
-    }
+/// Locks, opens and migrates.
+fn take_up(path: &Path) -> Result<(Connection, LockedFile), OpenError> {
+    let lock = lock_beside(path)?;
+    open_private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let opened = Connection::open(path).map_err(StoreError::from).and_then(prepare);
+    let connection = opened.map_err(|source| refused(path, source))?;
+    Ok((connection, lock))
 }
 
-/// Opens a file for writing, made readable for its owner alone where absent. SQLite gives its
-/// log files the mode of the database.
-fn open_private(path: &Path) -> Result<File, OpenError> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
-    opened.map_err(|source| OpenError::File { path: path.to_owned(), source })
+fn refused(path: &Path, source: StoreError) -> OpenError {
+    OpenError::Database { path: path.to_owned(), source }
 }
+
+fn lock_beside(path: &Path) -> Result<LockedFile, OpenError> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let failed = |source| OpenError::File { path: lock_path.clone().into(), source };
+    let file = open_private(Path::new(&lock_path)).map_err(failed)?;
+    LockedFile::lock(file).map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse(path.to_owned()),
+        TryLockError::Error(source) => failed(source),
+    })
+}
+
+#[cfg(test)]
+#[path = "full_database_tests.rs"]
+mod tests;

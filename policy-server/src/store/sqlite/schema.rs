@@ -8,8 +8,14 @@ use crate::store::{StoreError, StoreResult};
 /// Every step in order; the first one is number 1.
 const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_start.sql"),
+    include_str!("../../../migrations/sqlite/0002_journal.sql"),
     include_str!("../../../migrations/sqlite/0003_leases_and_levels.sql"),
 ];
+
+/// The number of the last step.
+pub fn latest() -> u32 {
+    u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
+}
 
 /// Applies the steps that the file does not have yet, each in a transaction of its own.
 ///
@@ -38,6 +44,37 @@ pub fn migrate(connection: &mut Connection) -> StoreResult<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn money_that_is_parked_already_is_released_a_day_after_the_second_step() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO holders VALUES ('h', x'01', 'p', 'lapsed', 1);
+                 INSERT INTO budgets VALUES ('key', 'k', 5, 'none');
+                 INSERT INTO leases VALUES ('h', 1, 'k', 9, 9, 0, 'parked', 1, 0, 1);
+                 INSERT INTO leases VALUES ('h', 2, 'k', 9, 9, 0, 'open', 1, 0, 1);
+                 INSERT INTO lease_accounts VALUES ('h', 1, 'key', 'k', 'none', 0);
+                 INSERT INTO lease_accounts VALUES ('h', 1, 'org', 'o', 'month', 0);
+                 INSERT INTO lease_accounts VALUES ('h', 2, 'key', 'k', 'none', 0);",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let scheduled: (i64, i64, i64) = connection
+            .query_row(
+                "SELECT count(*), min(n), (min(release_at_ms) / 1000 - unixepoch()) / 3600
+                 FROM lease_accounts WHERE release_at_ms IS NOT NULL",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap();
+        assert!(matches!(scheduled, (1, 1, 23 | 24)), "{scheduled:?}");
+        let frozen: i64 =
+            connection.query_row("SELECT frozen FROM budgets", [], |row| row.get(0)).unwrap();
+        assert_eq!(frozen, 0);
+    }
 
     #[test]
     fn steps_apply_once_and_a_newer_file_is_refused() {

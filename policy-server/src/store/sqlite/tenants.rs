@@ -35,7 +35,7 @@ impl OrgRows for Rows<'_> {
     }
 
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()> {
-        self.execute("DELETE FROM orgs WHERE id = ?", [id.as_str()])
+        self.execute("DELETE FROM orgs WHERE id = ?", params![id.as_str()])
     }
 }
 
@@ -62,7 +62,7 @@ impl KeyRows for Rows<'_> {
     }
 
     fn replace_digest(&mut self, id: &KeyId, digest: &KeyDigest) -> StoreResult<()> {
-        self.execute("UPDATE key_digests SET valid = 0 WHERE key = ?", [id.as_str()])?;
+        self.execute("UPDATE key_digests SET valid = 0 WHERE key = ?", params![id.as_str()])?;
         self.execute(
             "INSERT INTO key_digests (digest, key, valid) VALUES (?, ?, 1)",
             params![digest.0, id.as_str()],

@@ -1,0 +1,112 @@
+//! Parked money that stops counting: after a day in accounts that no period ends, or because an
+//! operator knows that it was not spent.
+
+use metering::budget::{LeaseMoney, Movement, Standing};
+use metering::period::Period;
+use wire::{KeyId, LeaseId, NanoUsd};
+
+use super::{AdminError, FilterError, Work};
+use crate::live::Effect;
+use crate::store::{AuditRow, Share};
+
+/// How long parked money counts in an account without a period: a report later than a day is
+/// hardly to be expected, and nothing else would ever end it.
+const PARKED_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Shares released in one job of the sweeper, so that requests never wait for long.
+pub(super) const RELEASED_PER_SWEEP: u32 = 256;
+
+/// Shares that an operator releases at once, for the same reason.
+const RELEASED_PER_REQUEST: u32 = 1_024;
+
+/// What an operator's release came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Shares that were released; a lease has one in each budget above its key.
+    pub shares: u64,
+    /// Sum over the shares.
+    pub amount: NanoUsd,
+    /// There are more: ask again.
+    pub more: bool,
+}
+
+impl Work<'_> {
+    /// Parks a lease, and notes when its money is released where no period ends.
+    pub(super) fn park(
+        &mut self,
+        lease: &LeaseId,
+        money: &mut LeaseMoney,
+    ) -> Result<Movement, FilterError> {
+        let movement = money.park();
+        let at = self.now.unix_ms.saturating_add(PARKED_MS);
+        self.rows.schedule_release(lease, Period::None, at)?;
+        Ok(movement)
+    }
+
+    /// Whether the time of some parked money has come.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn has_due_releases(&mut self) -> Result<bool, FilterError> {
+        Ok(!self.rows.due_releases(self.now.unix_ms, 1)?.is_empty())
+    }
+
+    /// Releases parked money whose time has come, a bounded number of shares per call. Answers
+    /// whether there may be more.
+    pub(super) fn release_due(&mut self) -> Result<bool, FilterError> {
+        let due = self.rows.due_releases(self.now.unix_ms, RELEASED_PER_SWEEP)?;
+        let full = u32::try_from(due.len()).is_ok_and(|found| found >= RELEASED_PER_SWEEP);
+        for share in due {
+            self.release(share, "system")?;
+        }
+        Ok(full)
+    }
+
+    /// Releases what is parked for a key in every budget above it: an operator has seen to it that
+    /// it was not spent, or bears it. What is reported later is settled, as overdraft.
+    ///
+    /// # Errors
+    /// When there is no such key, the store fails or the ledger does not add up.
+    pub fn release_parked(&mut self, key: &KeyId) -> Result<Released, AdminError> {
+        if self.rows.key(key)?.is_none() {
+            return Err(AdminError::not_found("key", key.as_str()));
+        }
+        let shares = self.rows.parked_shares(key, RELEASED_PER_REQUEST)?;
+        let more = u32::try_from(shares.len()).is_ok_and(|found| found >= RELEASED_PER_REQUEST);
+        let mut released = Released { more, ..Released::default() };
+        for share in shares {
+            let amount = self.release(share, "admin")?;
+            released.shares += u64::from(amount > NanoUsd::ZERO);
+            released.amount = released.amount.saturating_add(amount);
+        }
+        Ok(released)
+    }
+
+    /// Releases one share. Answers how much room that made.
+    fn release(&mut self, mut share: Share, actor: &'static str) -> Result<NanoUsd, FilterError> {
+        let lease = self.rows.lease(&share.lease)?;
+        let parked = lease.filter(|lease| lease.money.standing == Standing::Parked);
+        let counts = parked.filter(|_| !share.released);
+        let amount = counts.map_or(NanoUsd::ZERO, |lease| lease.money.remaining());
+        share.released = true;
+        self.rows.save_released(&share)?;
+        if amount == NanoUsd::ZERO {
+            return Ok(amount);
+        }
+        let mut account = self.rows.account(&share.account)?.unwrap_or_default();
+        account.release(amount)?;
+        self.rows.save_account(&share.account, &account)?;
+        let budget = &share.account.budget;
+        let target = format!("{} {} lease {}", budget.level.as_str(), budget.owner, share.lease);
+        tracing::warn!(actor, %target, nano_usd = amount.0, "parked money was released");
+        self.rows.add_audit(&AuditRow {
+            at_unix_ms: self.now.unix_ms,
+            actor,
+            action: "release_parked",
+            target,
+            amount: Some(amount),
+        })?;
+        self.effects.push(Effect::MoneyReturned);
+        Ok(amount)
+    }
+}

@@ -1,0 +1,103 @@
+//! A database that is older than what was answered from it: a new epoch, in which budgets grant
+//! nothing until an operator has looked at them.
+
+use wire::v1::Change;
+use wire::{Epoch, Revision};
+
+use super::{AccountView, AdminError, FilterError, Work};
+use crate::live::Effect;
+use crate::store::{AuditRow, BudgetId, StoreResult, Transaction};
+
+/// What was done to a database whose recent past is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewEpoch {
+    /// The epoch from now on.
+    pub epoch: Epoch,
+    /// Budgets that were frozen.
+    pub frozen: u64,
+}
+
+/// Begins a new epoch and freezes every budget that has a cap: what was granted and spent after
+/// the state in the database is not known. The epoch is the wall time, and larger than the one
+/// before in any case.
+///
+/// # Errors
+/// When the store fails.
+pub fn begin_new_epoch(rows: &mut dyn Transaction, unix_ms: u64) -> StoreResult<NewEpoch> {
+    let mut server = rows.server()?;
+    server.epoch = Epoch(unix_ms.max(server.epoch.0.saturating_add(1)));
+    server.revision = Revision(server.revision.0.saturating_add(1));
+    rows.save_server(&server)?;
+    let frozen = rows.freeze_capped_budgets()?;
+    rows.add_audit(&AuditRow {
+        at_unix_ms: unix_ms,
+        actor: "system",
+        action: "freeze_budgets",
+        target: format!("epoch {}", server.epoch.0),
+        amount: None,
+    })?;
+    Ok(NewEpoch { epoch: server.epoch, frozen })
+}
+
+impl Work<'_> {
+    /// A holder has applied a revision of this epoch. Where the database has not come that far, it
+    /// was replaced by an older copy while nobody said so: then a new epoch begins.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn notice_lost_past(
+        &mut self,
+        epoch: Epoch,
+        applied: Revision,
+    ) -> Result<Option<NewEpoch>, FilterError> {
+        let server = self.rows.server()?;
+        if server.epoch != epoch || applied <= server.revision {
+            return Ok(None);
+        }
+        let begun = begin_new_epoch(self.rows, self.now.unix_ms)?;
+        tracing::error!(
+            database_revision = server.revision.0,
+            applied_revision = applied.0,
+            epoch = begun.epoch.0,
+            frozen_budgets = begun.frozen,
+            "the database is older than what filters have applied from it; a new epoch begins and \
+             budgets are frozen until they are released"
+        );
+        self.effects.push(Effect::EpochBegan(begun.epoch));
+        let revision = self.rows.server()?.revision;
+        self.effects.push(Effect::Published(revision, Change::AllKeys));
+        Ok(Some(begun))
+    }
+
+    /// Lets a frozen budget grant again. One that is not frozen stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such budget, or the store fails.
+    pub fn release_budget(&mut self, id: &BudgetId) -> Result<AccountView, AdminError> {
+        let found = self.rows.budget(id)?;
+        let mut budget = found.ok_or_else(|| AdminError::not_found("budget", id.owner.as_str()))?;
+        if budget.frozen {
+            budget.frozen = false;
+            self.rows.save_budget(id, &budget)?;
+            let target = format!("{} {}", id.level.as_str(), id.owner);
+            tracing::warn!(budget = %target, "a frozen budget was released");
+            self.rows.add_audit(&AuditRow {
+                at_unix_ms: self.now.unix_ms,
+                actor: "admin",
+                action: "release_budget",
+                target,
+                amount: None,
+            })?;
+        }
+        self.account_view(id.clone())
+    }
+
+    /// Frozen budgets in the order of level and owner, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn frozen_budgets(&mut self, limit: u32) -> Result<Vec<AccountView>, AdminError> {
+        let found = self.rows.frozen_budgets(limit)?;
+        found.into_iter().map(|id| self.account_view(id)).collect()
+    }
+}

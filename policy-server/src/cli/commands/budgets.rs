@@ -1,0 +1,54 @@
+//! `tollgate budgets …`
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::super::client::{Client, ClientError};
+use super::super::table::Column;
+use super::Output;
+
+/// `tollgate budgets …`
+#[derive(Debug, Subcommand)]
+pub enum BudgetCommand {
+    /// List budgets that grant nothing since a restore without journal.
+    Frozen {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Let a frozen budget grant again.
+    Release {
+        /// Its level, such as key or org.
+        level: String,
+        /// Id of the key or organisation.
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+const BUDGET_COLUMNS: &[Column] = &[
+    ("level", "/level"),
+    ("id", "/id"),
+    ("cap", "/cap_usd"),
+    ("period", "/period"),
+    ("spent", "/settled_usd"),
+    ("left", "/left_usd"),
+];
+
+impl BudgetCommand {
+    /// Carries it out and answers what to print.
+    pub fn run(self, client: &Client) -> Result<String, ClientError> {
+        match self {
+            Self::Frozen { output } => {
+                let query = [("frozen", "true".to_owned())];
+                let answer = client.send("GET", "budgets", &query, None)?;
+                Ok(output.list(&answer, BUDGET_COLUMNS))
+            }
+            Self::Release { level, id, output } => {
+                let body = json!({"level": level, "id": id});
+                let answer = client.send("POST", "budgets/release", &[], Some(&body))?;
+                Ok(output.object(&answer))
+            }
+        }
+    }
+}

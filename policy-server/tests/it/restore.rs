@@ -1,0 +1,148 @@
+//! Databases that were copied back: nothing is granted on what is not known.
+
+use policy_server::app::NewEpoch;
+use policy_server::restore::{RestoreError, Restored, restore};
+use policy_server::store::sqlite::Sqlite;
+use serde_json::{Value, json};
+use wire::v1::{LeaseAnswer, Problem, Refusal};
+
+use crate::world::{
+    Holder, Key, World, accounts, admit_request, ask, final_report, micro, record, report_request,
+};
+
+/// A server whose database was replaced by a copy without its journal: everything of the lease 2
+/// is lost. The holder still knows the old epoch.
+async fn restored() -> (World, Key, Holder, NewEpoch) {
+    let world = World::with_org(Some("0.10")).await;
+    let key = world.key_with_cap("0.05", "none").await;
+    let holder = world.holder(1).await;
+    world.granted(&holder, &key, 1, ask(1_000)).await;
+    let copy = world.folder.path().join("copy");
+    Sqlite::copy(&world.database(), &copy).unwrap();
+    world.granted(&holder, &key, 2, ask(2_000)).await;
+    let stopped = world.stop();
+    std::fs::rename(&copy, stopped.database()).unwrap();
+    let Restored::Began(begun) = restore(&stopped.database(), None, stopped.unix_ms).unwrap()
+    else {
+        panic!("there is no journal");
+    };
+    (stopped.start(), key, holder, begun)
+}
+
+#[tokio::test]
+async fn without_a_journal_a_new_epoch_begins_and_budgets_grant_nothing_until_released() {
+    let (world, key, old, begun) = restored().await;
+    assert_eq!(begun.frozen, 2);
+    assert!(begun.epoch > old.epoch, "strictly larger, also within the same millisecond");
+    let (status, answer) =
+        world.filter("POST", "admit", &admit_request(&old, &key, 3, Some(ask(1)))).await;
+    assert_eq!((status.as_u16(), &answer["error"]["code"]), (409, &json!(Problem::OTHER_EPOCH)));
+    let holder = world.holder(1).await;
+    assert_eq!((holder.epoch, &holder.id), (begun.epoch, &old.id));
+    let frozen = Refusal::Contended { retry_after_ms: 60_000 };
+    assert_eq!(world.refused(&holder, &key, 3, ask(1)).await, frozen);
+
+    let list = world.admin_ok("GET", "budgets?frozen=true", Value::Null).await;
+    let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|b| b["id"].clone()).collect();
+    assert_eq!(ids, [json!(key.id), json!("acme")]);
+    assert_eq!(world.spend(&key).await["frozen"], true);
+    // a changed cap does not release it
+    world.admin_ok("PATCH", &format!("keys/{}", key.id), json!({"budget": {"usd": "9"}})).await;
+    let release = |level: &str, id: &str| json!({"level": level, "id": id});
+    let one = world.admin_ok("POST", "budgets/release", release("key", key.id.as_str())).await;
+    assert_eq!(one["frozen"], false);
+    assert_eq!(world.refused(&holder, &key, 4, ask(1)).await, frozen, "the other level still is");
+    world.admin_ok("POST", "budgets/release", release("org", "acme")).await;
+    world.granted(&holder, &key, 5, ask(1)).await;
+    world.admin_ok("POST", "budgets/release", release("org", "acme")).await;
+    world.admin_refused("POST", "budgets/release", release("org", "nobody"), 404).await;
+    world
+        .admin_refused("POST", "budgets/release", json!({"level": "galaxy", "id": "x"}), 400)
+        .await;
+    let audit: i64 = world
+        .tables()
+        .query_row("SELECT count(*) FROM audit WHERE action = 'release_budget'", [], |r| r.get(0))
+        .unwrap();
+    assert_eq!(audit, 2, "releasing what is not frozen is no event");
+    world.check_ledger();
+}
+
+#[tokio::test]
+async fn calls_of_a_lease_that_the_backup_does_not_know_are_charged_once() {
+    let (world, key, old, _) = restored().await;
+    let holder = Holder { epoch: world.holder(1).await.epoch, ..old };
+    let (known, unknown) = (holder.lease(1), holder.lease(2));
+    let records = vec![
+        record(&key, Some(known.clone()), 1, 400),
+        record(&key, Some(unknown.clone()), 2, 700),
+        record(&key, Some(unknown.clone()), 3, 100),
+    ];
+    let reports = vec![final_report(&known, micro(800)), final_report(&unknown, micro(1_600))];
+    for _ in 0..2 {
+        world.report(&holder, reports.clone(), records.clone()).await;
+    }
+    for account in accounts(&world.tables()) {
+        let sums = (account.settled, account.overdraft, account.outstanding);
+        assert_eq!(sums, (2_400_000, 1_600_000, 0), "{account:?}");
+    }
+    let status = world.admin_ok("GET", "status", Value::Null).await;
+    assert_eq!(status["unknown_leases"], 2);
+    world.check_ledger();
+}
+
+#[tokio::test]
+async fn a_holder_that_knows_more_than_the_database_proves_that_it_went_back() {
+    let world = World::with_org(Some("0.10")).await;
+    let key = world.key(json!({})).await;
+    let holder = world.holder(1).await;
+    let copy = world.folder.path().join("copy");
+    Sqlite::copy(&world.database(), &copy).unwrap();
+    world.key(json!({})).await;
+    let revision = world.holder(2).await.revision;
+    let stopped = world.stop();
+    // put back by hand, and nobody said so
+    std::fs::rename(&copy, stopped.database()).unwrap();
+    let world = stopped.start();
+    world.granted(&holder, &key, 1, ask(10)).await;
+    let path = |holder: &Holder, revision| {
+        let (id, epoch) = (&holder.id, holder.epoch.0);
+        format!("changes?holder={id}&epoch={epoch}&revision={revision}")
+    };
+    for _ in 0..2 {
+        let (status, answer) = world.filter("GET", &path(&holder, revision.0), &Value::Null).await;
+        assert_eq!(status.as_u16(), 409);
+        assert_eq!(answer["error"]["code"], Problem::OTHER_EPOCH);
+    }
+    // the other holders' epoch is over too
+    let late = report_request(&holder, vec![], vec![]);
+    let (status, _) = world.filter("POST", "reports", &late).await;
+    assert_eq!(status.as_u16(), 409);
+    let anew = world.holder(1).await;
+    assert!(anew.epoch > holder.epoch);
+    let answer = world.admit(&anew, &key, 9, Some(ask(10))).await.lease;
+    assert_eq!(answer, LeaseAnswer::Refused(Refusal::Contended { retry_after_ms: 60_000 }));
+    // what was acknowledged in the lost history counts no more
+    let path_of = format!("keys/{}/disable?wait=0", key.id);
+    let disabled = world.admin_ok("POST", &path_of, Value::Null).await;
+    assert_eq!(disabled["applied"], false);
+    let (status, reply) = world.filter("GET", &path(&anew, anew.revision.0), &Value::Null).await;
+    assert_eq!((status.as_u16(), &reply["epoch"]), (200, &json!(anew.epoch)));
+    let epoch = world.restart().holder(1).await.epoch;
+    assert_eq!(epoch, anew.epoch, "the new epoch is durable");
+}
+
+#[tokio::test]
+async fn only_a_database_that_is_there_and_not_in_use_is_restored() {
+    let world = World::new();
+    let in_use = restore(&world.database(), None, 1).unwrap_err();
+    assert!(in_use.to_string().contains("in use by another server"), "{in_use}");
+    let missing = world.folder.path().join("missing");
+    assert!(matches!(restore(&missing, None, 1), Err(RestoreError::Open(_))));
+    assert!(!missing.exists());
+    let copy = world.folder.path().join("copy");
+    Sqlite::copy(&world.database(), &copy).unwrap();
+    assert!(Sqlite::copy(&world.database(), &copy).is_err(), "a backup is never overwritten");
+    assert!(Sqlite::copy(&missing, &world.folder.path().join("x")).is_err());
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+}
