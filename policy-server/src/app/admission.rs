@@ -179,6 +179,9 @@ impl Work<'_> {
         };
         let bounds = Bounds::new(ask, key.default_max_output_tokens);
         let accounts = self.accounts_above(key)?;
+        if self.must_wait_for_recalls(key, &accounts) {
+            return Ok(LeaseAnswer::Refused(contended()));
+        }
         let levels: Vec<_> = accounts.iter().map(|account| account.at).collect();
         let reservation = match reserve(&levels, &bounds, &price) {
             Ok(reservation) => reservation,

@@ -3,6 +3,7 @@
 //! simulation drives the very same code.
 
 mod admission;
+mod budgets;
 mod catalogue;
 mod error;
 mod holders;
@@ -13,6 +14,7 @@ mod policy;
 mod recall;
 mod reports;
 mod spend;
+mod wallet;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,12 +22,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::v1::Change;
 use wire::{Epoch, HolderId, KeyDigest, Revision};
 
+pub use budgets::{BudgetForm, Member};
 pub use catalogue::ModelForm;
 pub use error::{AdminError, FieldProblem, FilterError};
 pub use keys::{CreatedKey, KeyForm, SecretText};
 pub use listings::{KeyListing, KeyStatus, Page};
-pub use orgs::{BudgetForm, OrgForm};
+pub use orgs::OrgForm;
 pub use spend::{AccountView, KeyView, OrgView};
+pub use wallet::{TopUpForm, ToppedUp};
 
 use crate::clock::{Entropy, NoEntropy, Now};
 use crate::live::{Effect, Shared};

@@ -3,6 +3,8 @@
 use metering::budget::LevelAccount;
 use wire::v1::{KeyPolicy, Level, Limit, ModelSet, Subject};
 
+use wire::Revision;
+
 use super::Work;
 use crate::store::{AccountId, Budget, BudgetId, KeyLife, KeyRow, StoreError, StoreResult};
 
@@ -11,6 +13,8 @@ use crate::store::{AccountId, Budget, BudgetId, KeyLife, KeyRow, StoreError, Sto
 pub(super) struct OpenAccount {
     pub(super) id: AccountId,
     pub(super) at: LevelAccount,
+    /// See [`Budget::began_revision`].
+    pub(super) began_revision: Revision,
 }
 
 impl Work<'_> {
@@ -27,7 +31,7 @@ impl Work<'_> {
             key: key.id.clone(),
             org: key.org.clone(),
             team: key.team.clone(),
-            user: None,
+            user: key.user.clone(),
             state: key.life.state(),
             expires_at_unix_ms: key.expires_at_unix_ms,
             org_has_no_models: org_models == ModelSet::Only(Vec::new()),
@@ -46,14 +50,18 @@ impl Work<'_> {
     }
 
     /// Budgets above a key, its own first. A level without one counts without limiting, so that
-    /// what was spent is known and counts when a cap is set later.
+    /// what was spent is known and counts when a cap is set later; but no wallet is no account,
+    /// for what was spent before the first payment is not owed.
     pub(super) fn budgets_above(&mut self, key: &KeyRow) -> StoreResult<Vec<(BudgetId, Budget)>> {
-        let owners = [(Level::Key, key.id.as_str()), (Level::Org, key.org.as_str())];
-        let mut budgets = Vec::with_capacity(owners.len());
-        for (level, owner) in owners {
-            let id = BudgetId { level, owner: owner.to_owned() };
-            let budget = self.rows.budget(&id)?.unwrap_or_default();
-            budgets.push((id, budget));
+        let mut budgets = Vec::with_capacity(Level::ALL.len());
+        for level in Level::ALL {
+            let Some(owner) = key.owner(level) else { continue };
+            let id = BudgetId { level, owner };
+            match self.rows.budget(&id)? {
+                Some(budget) => budgets.push((id, budget)),
+                None if level == Level::Wallet => {}
+                None => budgets.push((id, Budget::default())),
+            }
         }
         Ok(budgets)
     }
@@ -72,7 +80,8 @@ impl Work<'_> {
         };
         let mut account = self.rows.account(&id)?.unwrap_or_default();
         account.cap = budget.cap;
-        Ok(OpenAccount { id, at: LevelAccount { level, account } })
+        let at = LevelAccount { level, account };
+        Ok(OpenAccount { id, at, began_revision: budget.began_revision })
     }
 
     /// The accounts above a key in the periods that contain now.

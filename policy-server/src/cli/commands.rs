@@ -1,4 +1,4 @@
-//! The commands of `tollgate orgs`, `models`, `keys` and `records`: each is one request.
+//! The commands of `tollgate orgs`, `models`, `keys`, `records` and of budgets: each is one request.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -330,4 +330,6 @@ fn pretty(answer: &Value) -> String {
 }
 
 mod keys;
+mod tenancy;
 pub use keys::KeyCommand;
+pub use tenancy::{BudgetCommand, MemberCommand, WalletCommand};

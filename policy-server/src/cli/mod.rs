@@ -13,7 +13,10 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use self::client::Client;
-use self::commands::{KeyCommand, ModelCommand, OrgCommand, RecordCommand};
+use self::commands::{
+    BudgetCommand, KeyCommand, MemberCommand, ModelCommand, OrgCommand, RecordCommand,
+    WalletCommand,
+};
 use crate::live::SessionTimes;
 use crate::serve::serve;
 use crate::settings::{FilterToken, Listen, Settings};
@@ -45,6 +48,18 @@ enum Command {
     /// The request log.
     #[command(subcommand)]
     Records(RecordCommand),
+    /// Budgets of all levels.
+    #[command(subcommand)]
+    Budgets(BudgetCommand),
+    /// Budgets that the keys of a team share.
+    #[command(subcommand)]
+    Teams(MemberCommand),
+    /// Budgets that the keys of a user share.
+    #[command(subcommand)]
+    Users(MemberCommand),
+    /// Prepaid money of organisations.
+    #[command(subcommand)]
+    Wallets(WalletCommand),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +91,10 @@ pub fn main() -> ExitCode {
         Command::Models(command) => administer(|client| command.run(client)),
         Command::Keys(command) => administer(|client| command.run(client)),
         Command::Records(command) => administer(|client| command.run(client)),
+        Command::Budgets(command) => administer(|client| command.run(client)),
+        Command::Teams(command) => administer(|client| command.run("teams", client)),
+        Command::Users(command) => administer(|client| command.run("users", client)),
+        Command::Wallets(command) => administer(|client| command.run(client)),
     }
 }
 

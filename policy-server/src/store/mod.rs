@@ -10,6 +10,7 @@ use metering::budget::Account;
 pub use rows::{
     AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, KeyFormat, KeyLife,
     KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, StoredLimit,
+    WalletAccount, WalletEntry,
 };
 use wire::v1::Price;
 
@@ -43,6 +44,7 @@ pub trait Transaction:
     + KeyRows
     + ModelRows
     + BudgetRows
+    + WalletRows
     + LeaseRows
     + HolderRows
     + RecordRows
@@ -120,6 +122,21 @@ pub trait BudgetRows {
     fn account(&mut self, id: &AccountId) -> StoreResult<Option<Account>>;
     /// Inserts or replaces the sums; the cap is not stored.
     fn save_account(&mut self, id: &AccountId, account: &Account) -> StoreResult<()>;
+}
+
+/// What was put into wallets.
+pub trait WalletRows {
+    /// The entry with this id.
+    fn wallet_entry(&mut self, org: &OrgId, id: &str) -> StoreResult<Option<WalletEntry>>;
+    /// Appends an entry.
+    fn add_wallet_entry(&mut self, entry: &WalletEntry) -> StoreResult<()>;
+    /// Entries before a position, newest first, with the position of each for the next page.
+    fn wallet_entries(
+        &mut self,
+        org: &OrgId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> StoreResult<Vec<(i64, WalletEntry)>>;
 }
 
 /// Leases and the accounts that they were granted from.

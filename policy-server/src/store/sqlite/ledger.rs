@@ -2,7 +2,7 @@
 
 use metering::budget::{Account, LeaseMoney};
 use rusqlite::{Row, params};
-use wire::{HolderId, KeyId, LeaseId};
+use wire::{HolderId, KeyId, LeaseId, Revision};
 
 use super::Rows;
 use super::encoding::{Columns, integer, money, standing, word};
@@ -13,13 +13,14 @@ use crate::store::{
 impl BudgetRows for Rows<'_> {
     fn budget(&mut self, id: &BudgetId) -> StoreResult<Option<Budget>> {
         self.one(
-            "SELECT cap, period FROM budgets WHERE level = ? AND owner = ?",
+            "SELECT cap, period, began_revision FROM budgets WHERE level = ? AND owner = ?",
             params![word(&id.level)?, id.owner],
             |row| {
                 let columns = Columns(row);
                 Ok(Budget {
                     cap: columns.optional_number("cap")?.map(wire::NanoUsd),
                     period: columns.period("period")?,
+                    began_revision: Revision(columns.number("began_revision")?),
                 })
             },
         )
@@ -27,8 +28,15 @@ impl BudgetRows for Rows<'_> {
 
     fn save_budget(&mut self, id: &BudgetId, budget: &Budget) -> StoreResult<()> {
         self.execute(
-            "INSERT OR REPLACE INTO budgets (level, owner, cap, period) VALUES (?, ?, ?, ?)",
-            params![word(&id.level)?, id.owner, budget.cap.map(money), budget.period.as_str()],
+            "INSERT OR REPLACE INTO budgets (level, owner, cap, period, began_revision)
+             VALUES (?, ?, ?, ?, ?)",
+            params![
+                word(&id.level)?,
+                id.owner,
+                budget.cap.map(money),
+                budget.period.as_str(),
+                integer(budget.began_revision.0)
+            ],
         )
     }
 

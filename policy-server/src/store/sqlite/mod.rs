@@ -8,6 +8,7 @@ mod log;
 mod schema;
 mod sessions;
 mod tenants;
+mod wallets;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
