@@ -12,6 +12,7 @@
 //! | What does a lease get beyond its call? | [`slice`] |
 //! | Which period does an instant belong to? | [`period`] |
 //! | Does a rate window have room? | [`window`] |
+//! | Where are the permits of a window that all proxies share? | [`permits`] |
 //! | What does a request ask for? | [`request`] |
 //! | What did an answer use? | [`usage`] |
 //! | How is JSON read byte by byte? | [`json`] |
@@ -23,6 +24,7 @@ pub mod demand;
 pub mod held_lease;
 pub mod json;
 pub mod period;
+pub mod permits;
 pub mod price;
 pub mod request;
 pub mod reservation;

@@ -112,6 +112,8 @@ pub struct Live {
     changes: VecDeque<(Revision, Change)>,
     sessions: HashMap<HolderId, Session>,
     recalls: Recalls,
+    /// Calls wait until every holder has applied this.
+    awaited: Option<Revision>,
 }
 
 impl Live {
@@ -137,6 +139,7 @@ impl Live {
             changes: VecDeque::new(),
             sessions: holders.into_iter().map(|id| (id, session.clone())).collect(),
             recalls: Recalls::default(),
+            awaited: None,
         }
     }
 
@@ -237,6 +240,28 @@ impl Live {
                         .max(deadline_ms),
                 })
             })
+    }
+
+    /// Whether some holder still has to apply a revision. If so, whoever waits for money is woken
+    /// once the last one has.
+    pub fn await_everywhere(&mut self, revision: Revision, now: Now) -> bool {
+        if revision == Revision::default() {
+            return false;
+        }
+        let pending = self.pending(revision, now).is_some();
+        if pending {
+            self.awaited = self.awaited.max(Some(revision));
+        }
+        pending
+    }
+
+    /// Whether what calls wait for has just come to be applied everywhere.
+    fn wait_is_over(&mut self, now: Now) -> bool {
+        let over = self.awaited.is_some_and(|awaited| self.pending(awaited, now).is_none());
+        if over {
+            self.awaited = None;
+        }
+        over
     }
 
     /// What changed after a revision, at most [`CHANGES_PER_REPLY`]. One that history does not
@@ -356,7 +381,7 @@ impl Shared {
         }
         self.ring_acknowledged();
         if returned {
-            self.money_returned.send_modify(|rings| *rings = rings.wrapping_add(1));
+            self.ring_money_returned();
         }
     }
 
@@ -377,15 +402,18 @@ impl Shared {
         revision: Revision,
         now: Now,
     ) -> Result<ChangesReply, NotAlive> {
-        let reply = {
+        let (reply, wait_is_over) = {
             let mut live = self.live();
             live.touch(holder, now)?;
             // A poll cannot have applied what history says it missed, so the claim holds as is.
             let applied = revision.min(live.revision);
             live.acknowledge(holder, applied);
-            live.changes_after(revision)
+            (live.changes_after(revision), live.wait_is_over(now))
         };
         self.ring_acknowledged();
+        if wait_is_over {
+            self.ring_money_returned();
+        }
         Ok(reply)
     }
 
@@ -401,7 +429,8 @@ impl Shared {
         self.acknowledged.subscribe()
     }
 
-    /// Wakes at every commit that brought money back.
+    /// Wakes at every commit that brought money back, and when a recall that calls wait for has
+    /// been applied everywhere.
     #[must_use]
     pub fn money_returned(&self) -> watch::Receiver<u64> {
         self.money_returned.subscribe()
@@ -416,6 +445,10 @@ impl Shared {
     /// Tells everything that waits to come to an end.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
+    }
+
+    fn ring_money_returned(&self) {
+        self.money_returned.send_modify(|rings| *rings = rings.wrapping_add(1));
     }
 
     fn ring_acknowledged(&self) {

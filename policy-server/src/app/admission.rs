@@ -190,6 +190,9 @@ impl Work<'_> {
             let retry_after_ms = FROZEN_RETRY_MS;
             return Ok(LeaseAnswer::Refused(Refusal::Contended { retry_after_ms }));
         }
+        if self.must_wait_for_recalls(key, &accounts) {
+            return Ok(LeaseAnswer::Refused(contended()));
+        }
         let levels: Vec<_> = accounts.iter().map(|account| account.at).collect();
         let reservation = match reserve(&levels, &bounds, &price) {
             Ok(reservation) => reservation,

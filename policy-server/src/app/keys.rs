@@ -5,7 +5,7 @@ use std::fmt;
 
 use metering::api_key::{self, NATIVE_ID_LENGTH};
 use wire::v1::{Change, CutCalls, Level};
-use wire::{KeyId, OrgId, Revision, TeamId};
+use wire::{KeyId, OrgId, Revision, TeamId, UserId};
 
 use super::{AdminError, BudgetForm, Changed, FieldProblem, Given, KeyView, Work};
 use crate::store::{BudgetId, KeyFormat, KeyLife, KeyRow, StoredLimit};
@@ -46,6 +46,8 @@ pub struct KeyForm {
     pub format: Option<KeyFormat>,
     /// Its team.
     pub team: Given<TeamId>,
+    /// The user who owns it.
+    pub user: Given<UserId>,
     /// Its name for people.
     pub name: Given<String>,
     /// Expiry in milliseconds since 1970 UTC.
@@ -66,7 +68,9 @@ impl KeyForm {
     /// Whether it touches anything that filters act on.
     #[must_use]
     pub fn changes_permissions(&self) -> bool {
-        self.expires_at_unix_ms.is_given()
+        self.team.is_given()
+            || self.user.is_given()
+            || self.expires_at_unix_ms.is_given()
             || self.limits.is_given()
             || self.budget.is_given()
             || self.models.is_given()
@@ -116,6 +120,7 @@ impl Work<'_> {
             id,
             org,
             team: form.team.value(),
+            user: form.user.value(),
             name: form.name.value().unwrap_or_default(),
             prefix: minted.prefix,
             format,
@@ -125,6 +130,7 @@ impl Work<'_> {
             limits: form.limits.value().unwrap_or_default(),
             default_max_output_tokens: form.default_max_output_tokens.value(),
             cut_calls: form.cut_calls.value().unwrap_or_default(),
+            moved_revision: Revision(0),
             created_unix_ms: self.now.unix_ms,
             updated_unix_ms: self.now.unix_ms,
         };
@@ -167,7 +173,14 @@ impl Work<'_> {
         if !problems.is_empty() {
             return Err(AdminError::Invalid(problems));
         }
+        let before = (key.team.clone(), key.user.clone());
         key.team = form.team.or_current(key.team);
+        key.user = form.user.or_current(key.user);
+        if before != (key.team.clone(), key.user.clone()) {
+            // What it holds is charged above its old place: nothing is granted from above the new
+            // one until every holder has handed it back.
+            key.moved_revision = self.recall(&key_budget(&key.id))?;
+        }
         key.name = form.name.or_current(Some(key.name)).unwrap_or_default();
         key.expires_at_unix_ms = form.expires_at_unix_ms.or_current(key.expires_at_unix_ms);
         key.models = models.or_current(key.models);

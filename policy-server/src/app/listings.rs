@@ -75,7 +75,7 @@ impl KeyStatus {
 /// Which keys to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyListing {
-    /// Text within id, name, prefix, organisation or team.
+    /// Text within id, name, prefix, organisation, team or user.
     pub search: Option<String>,
     /// Only this status; none: all but deleted.
     pub status: Option<KeyStatus>,

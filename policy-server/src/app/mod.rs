@@ -3,6 +3,7 @@
 //! simulation drives the very same code.
 
 mod admission;
+mod budgets;
 mod catalogue;
 mod error;
 mod holders;
@@ -15,6 +16,7 @@ mod recall;
 mod recovery;
 mod reports;
 mod spend;
+mod wallet;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,14 +25,16 @@ use wire::v1::Change;
 use wire::{Epoch, HolderId, KeyDigest, Revision};
 
 pub use admission::FROZEN_RETRY_MS;
+pub use budgets::{BudgetForm, Member};
 pub use catalogue::ModelForm;
 pub use error::{AdminError, FieldProblem, FilterError};
 pub use keys::{CreatedKey, KeyForm, SecretText};
 pub use listings::{KeyListing, KeyStatus, Page};
-pub use orgs::{BudgetForm, OrgForm};
+pub use orgs::OrgForm;
 pub use parked::Released;
 pub use recovery::{NewEpoch, begin_new_epoch};
 pub use spend::{AccountView, KeyView, OrgView};
+pub use wallet::{TopUpForm, ToppedUp};
 
 use crate::clock::{Entropy, NoEntropy, Now};
 use crate::live::{Effect, Shared};

@@ -1,11 +1,10 @@
 //! Organisations.
 
-use metering::period::Period;
+use wire::OrgId;
 use wire::v1::{Change, Level, ModelSet};
-use wire::{NanoUsd, OrgId};
 
-use super::{AdminError, Changed, Given, OrgView, Page, Work};
-use crate::store::{Budget, BudgetId, KeySearch, OrgRow};
+use super::{AdminError, BudgetForm, Changed, Given, OrgView, Page, Work};
+use crate::store::{BudgetId, KeySearch, OrgRow};
 
 /// What an administrator says about an organisation. Everything is replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,16 +15,6 @@ pub struct OrgForm {
     pub models: Given<Vec<String>>,
     /// Its budget; absent or null: none.
     pub budget: Given<BudgetForm>,
-}
-
-/// A cap as an administrator gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BudgetForm {
-    /// The most per period.
-    pub cap: NanoUsd,
-    /// The period; absent: as before, so that raising a cap never starts a fresh account by
-    /// accident.
-    pub period: Option<Period>,
 }
 
 impl Work<'_> {
@@ -99,28 +88,6 @@ impl Work<'_> {
         self.rows.remove_org(id)?;
         let revision = self.publish(Change::AllKeys)?;
         Ok(Changed { value, revision })
-    }
-
-    /// Sets or removes a cap. Removing one keeps the period, so that setting it again in the same
-    /// period counts what was spent in between. A lower one is recalled, so that what is out
-    /// comes back under it soon.
-    pub(super) fn save_cap(
-        &mut self,
-        id: &BudgetId,
-        budget: Option<BudgetForm>,
-    ) -> Result<(), AdminError> {
-        let known = self.rows.budget(id)?.unwrap_or_default();
-        let period = budget.and_then(|budget| budget.period);
-        let cap = budget.map(|budget| budget.cap);
-        let lowered = cap.is_some_and(|cap| known.cap.is_none_or(|known| cap < known));
-        // Where no account was opened yet, nothing is out.
-        if lowered && self.open_account(id.clone(), &known)?.at.account.outstanding > NanoUsd::ZERO
-        {
-            self.recall(id)?;
-        }
-        let period = period.unwrap_or(known.period);
-        let budget = Budget { cap, period, frozen: known.frozen };
-        Ok(self.rows.save_budget(id, &budget)?)
     }
 }
 

@@ -3,6 +3,8 @@
 use metering::budget::LevelAccount;
 use wire::v1::{KeyPolicy, Level, Limit, ModelSet, Subject};
 
+use wire::Revision;
+
 use super::Work;
 use crate::store::{AccountId, Budget, BudgetId, KeyLife, KeyRow, StoreError, StoreResult};
 
@@ -13,6 +15,8 @@ pub(super) struct OpenAccount {
     pub(super) at: LevelAccount,
     /// Its budget is frozen: see [`Budget::refuses_grants`].
     pub(super) frozen: bool,
+    /// See [`Budget::began_revision`].
+    pub(super) began_revision: Revision,
 }
 
 impl Work<'_> {
@@ -29,7 +33,7 @@ impl Work<'_> {
             key: key.id.clone(),
             org: key.org.clone(),
             team: key.team.clone(),
-            user: None,
+            user: key.user.clone(),
             state: key.life.state(),
             expires_at_unix_ms: key.expires_at_unix_ms,
             org_has_no_models: org_models == ModelSet::Only(Vec::new()),
@@ -48,14 +52,18 @@ impl Work<'_> {
     }
 
     /// Budgets above a key, its own first. A level without one counts without limiting, so that
-    /// what was spent is known and counts when a cap is set later.
+    /// what was spent is known and counts when a cap is set later; but no wallet is no account,
+    /// for what was spent before the first payment is not owed.
     pub(super) fn budgets_above(&mut self, key: &KeyRow) -> StoreResult<Vec<(BudgetId, Budget)>> {
-        let owners = [(Level::Key, key.id.as_str()), (Level::Org, key.org.as_str())];
-        let mut budgets = Vec::with_capacity(owners.len());
-        for (level, owner) in owners {
-            let id = BudgetId { level, owner: owner.to_owned() };
-            let budget = self.rows.budget(&id)?.unwrap_or_default();
-            budgets.push((id, budget));
+        let mut budgets = Vec::with_capacity(Level::ALL.len());
+        for level in Level::ALL {
+            let Some(owner) = key.owner(level) else { continue };
+            let id = BudgetId { level, owner };
+            match self.rows.budget(&id)? {
+                Some(budget) => budgets.push((id, budget)),
+                None if level == Level::Wallet => {}
+                None => budgets.push((id, Budget::default())),
+            }
         }
         Ok(budgets)
     }
@@ -74,8 +82,9 @@ impl Work<'_> {
         };
         let mut account = self.rows.account(&id)?.unwrap_or_default();
         account.cap = budget.cap;
-        let frozen = budget.refuses_grants();
-        Ok(OpenAccount { id, at: LevelAccount { level, account }, frozen })
+        let at = LevelAccount { level, account };
+        let (frozen, began_revision) = (budget.refuses_grants(), budget.began_revision);
+        Ok(OpenAccount { id, at, frozen, began_revision })
     }
 
     /// The accounts above a key in the periods that contain now.

@@ -7,7 +7,7 @@ use wire::{NanoUsd, Revision};
 use super::policy::OpenAccount;
 use super::{Counters, Work};
 use crate::live::Effect;
-use crate::store::{BudgetId, StoreError, StoreResult};
+use crate::store::{BudgetId, KeyRow, StoreError, StoreResult};
 
 impl Work<'_> {
     /// Recalls every account in which a call that needs this much finds too little room, as far as
@@ -37,6 +37,15 @@ impl Work<'_> {
     pub(super) fn recall(&mut self, account: &BudgetId) -> Result<Revision, StoreError> {
         Counters::add(&self.counters.recalls, 1);
         self.publish(Change::Recall { level: account.level, owner: account.owner.clone() })
+    }
+
+    /// Whether holders may still spend, for this key or from these budgets, leases that are charged
+    /// elsewhere: the key was moved, or a budget began another account, and not every living
+    /// holder has applied the recall that went with it.
+    pub(super) fn must_wait_for_recalls(&self, key: &KeyRow, accounts: &[OpenAccount]) -> bool {
+        let began = accounts.iter().map(|account| account.began_revision);
+        let newest = began.fold(key.moved_revision, Revision::max);
+        self.shared.live().await_everywhere(newest, self.now)
     }
 
     /// Money of these accounts was granted that its holder may keep.

@@ -7,6 +7,7 @@ use wire::{KeyId, OrgId};
 
 use super::keys::key_budget;
 use super::orgs::org_budget;
+use super::wallet::wallet_budget;
 use super::{AdminError, KeyStatus, Work};
 use crate::store::{Budget, BudgetId, KeyRow, OrgRow};
 
@@ -46,22 +47,28 @@ pub struct OrgView {
 }
 
 impl Work<'_> {
-    /// The budgets of a key and of its organisation.
+    /// The budgets of a key and of everything above it.
     ///
     /// # Errors
     /// When there is no such key, or the store fails.
     pub fn budgets_of_key(&mut self, id: &KeyId) -> Result<Vec<AccountView>, AdminError> {
         let found = self.rows.key(id)?;
         let key = found.ok_or_else(|| AdminError::not_found("key", id.as_str()))?;
-        Ok(vec![self.account_view(key_budget(&key.id))?, self.account_view(org_budget(&key.org))?])
+        let budgets = self.budgets_above(&key)?;
+        budgets.into_iter().map(|(id, _)| self.account_view(id)).collect()
     }
 
-    /// The budget of an organisation.
+    /// The budget of an organisation, and its wallet where it has one.
     ///
     /// # Errors
     /// When there is no such organisation, or the store fails.
     pub fn budgets_of_org(&mut self, id: &OrgId) -> Result<Vec<AccountView>, AdminError> {
-        Ok(vec![self.org(id)?.spend])
+        let mut accounts = vec![self.org(id)?.spend];
+        let wallet = wallet_budget(id);
+        if self.rows.budget(&wallet)?.is_some() {
+            accounts.push(self.account_view(wallet)?);
+        }
+        Ok(accounts)
     }
 
     pub(super) fn key_view(&mut self, key: KeyRow) -> Result<KeyView, AdminError> {

@@ -1,4 +1,4 @@
-//! The commands of `tollgate orgs`, `models`, `keys`, `budgets` and `records`: each is one request.
+//! The commands of `tollgate orgs`, `models`, `keys`, `records` and of budgets: each is one request.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -331,5 +331,7 @@ fn pretty(answer: &Value) -> String {
 
 mod budgets;
 mod keys;
+mod tenancy;
 pub use budgets::BudgetCommand;
 pub use keys::KeyCommand;
+pub use tenancy::{MemberCommand, WalletCommand};

@@ -14,7 +14,10 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use self::client::Client;
-use self::commands::{BudgetCommand, KeyCommand, ModelCommand, OrgCommand, RecordCommand};
+use self::commands::{
+    BudgetCommand, KeyCommand, MemberCommand, ModelCommand, OrgCommand, RecordCommand,
+    WalletCommand,
+};
 use self::offline::{BackupArgs, RestoreArgs};
 use crate::live::SessionTimes;
 use crate::serve::serve;
@@ -48,12 +51,21 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(KeyCommand),
-    /// Budgets.
+    /// Budgets of all levels.
     #[command(subcommand)]
     Budgets(BudgetCommand),
     /// The request log.
     #[command(subcommand)]
     Records(RecordCommand),
+    /// Budgets that the keys of a team share.
+    #[command(subcommand)]
+    Teams(MemberCommand),
+    /// Budgets that the keys of a user share.
+    #[command(subcommand)]
+    Users(MemberCommand),
+    /// Prepaid money of organisations.
+    #[command(subcommand)]
+    Wallets(WalletCommand),
 }
 
 #[derive(Debug, Args)]
@@ -87,11 +99,14 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => run_server(args),
         Command::Backup(args) => finish(args.run()),
         Command::Restore(args) => finish(args.run()),
-        Command::Budgets(command) => administer(|client| command.run(client)),
         Command::Orgs(command) => administer(|client| command.run(client)),
         Command::Models(command) => administer(|client| command.run(client)),
         Command::Keys(command) => administer(|client| command.run(client)),
         Command::Records(command) => administer(|client| command.run(client)),
+        Command::Budgets(command) => administer(|client| command.run(client)),
+        Command::Teams(command) => administer(|client| command.run("teams", client)),
+        Command::Users(command) => administer(|client| command.run("users", client)),
+        Command::Wallets(command) => administer(|client| command.run(client)),
     }
 }
 

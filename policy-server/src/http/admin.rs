@@ -4,6 +4,7 @@ mod catalogue;
 mod keys;
 mod money;
 mod orgs;
+mod tenancy;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -35,6 +36,7 @@ pub fn router(edge: Edge) -> Router {
     Router::new()
         .merge(keys::routes())
         .merge(orgs::routes())
+        .merge(tenancy::routes())
         .merge(catalogue::routes())
         .merge(money::routes())
         .fallback(unknown_route)

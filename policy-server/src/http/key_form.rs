@@ -4,10 +4,11 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use wire::v1::{CutCalls, Scope, Unit, Window};
-use wire::{OrgId, TeamId};
+use wire::{OrgId, TeamId, UserId};
 
+use super::budget_form::budget;
 use super::form::{Form, Read, checked, number, text, texts, word};
-use super::org_form::{MODELS_IN_LIST, budget};
+use super::org_form::MODELS_IN_LIST;
 use crate::app::{AdminError, Given, KeyForm};
 use crate::store::{KeyFormat, StoredLimit};
 
@@ -31,6 +32,7 @@ pub fn key_form(body: &[u8]) -> Result<KeyForm, AdminError> {
         org: form.given("org", checked(OrgId::new)).value(),
         format: form.given("format", word(&KeyFormat::ALL, KeyFormat::as_str)).value(),
         team: form.given("team", checked(TeamId::new)),
+        user: form.given("user", checked(UserId::new)),
         name: form.given("name", text),
         expires_at_unix_ms: form.given("expires_at", instant),
         limits: limits(&mut form),

@@ -3,6 +3,7 @@
 
 mod admin;
 mod answer;
+mod budget_form;
 mod edge;
 mod filter;
 mod form;

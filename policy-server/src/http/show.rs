@@ -8,7 +8,7 @@ use wire::v1::{ModelSet, Price};
 
 use super::key_form::{cut_calls, scope, unit, window};
 use crate::app::{AccountView, KeyView, OrgView, Page};
-use crate::store::{Budget, CatalogueModel, RecordRow, StoredLimit};
+use crate::store::{Budget, CatalogueModel, RecordRow, StoredLimit, WalletEntry};
 
 /// An instant as RFC 3339 in UTC, in whole seconds where it is one.
 pub fn instant(unix_ms: u64) -> Value {
@@ -27,6 +27,7 @@ pub fn key(view: &KeyView) -> Map<String, Value> {
         "format": key.format.as_str(),
         "org": key.org,
         "team": key.team,
+        "user": key.user,
         "name": key.name,
         "status": view.status.as_str(),
         "created_at": instant(key.created_unix_ms),
@@ -110,6 +111,19 @@ pub fn account(view: &AccountView) -> Map<String, Value> {
     let mut shown = object(json!({"level": view.level().as_str(), "id": view.id.owner}));
     shown.extend(object(spend(view)));
     shown
+}
+
+/// Money that was put into a wallet.
+pub fn wallet_entry(entry: &WalletEntry) -> Map<String, Value> {
+    object(json!({
+        "id": entry.id,
+        "org": entry.org,
+        "debit": entry.debit.as_str(),
+        "credit": entry.credit.as_str(),
+        "usd": entry.amount.to_usd(),
+        "note": entry.note,
+        "at": instant(entry.at_unix_ms),
+    }))
 }
 
 /// A page of a list.

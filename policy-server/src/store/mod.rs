@@ -11,7 +11,7 @@ use metering::period::Period;
 pub use rows::{
     AccountId, AuditRow, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, KeyFormat,
     KeyLife, KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, Share,
-    StoredLimit,
+    StoredLimit, WalletAccount, WalletEntry,
 };
 use wire::v1::Price;
 
@@ -48,6 +48,7 @@ pub trait Transaction:
     + KeyRows
     + ModelRows
     + BudgetRows
+    + WalletRows
     + LeaseRows
     + HolderRows
     + RecordRows
@@ -130,6 +131,21 @@ pub trait BudgetRows {
     fn freeze_capped_budgets(&mut self) -> StoreResult<u64>;
     /// Frozen budgets in the order of level and owner, at most `limit`.
     fn frozen_budgets(&mut self, limit: u32) -> StoreResult<Vec<BudgetId>>;
+}
+
+/// What was put into wallets.
+pub trait WalletRows {
+    /// The entry with this id.
+    fn wallet_entry(&mut self, org: &OrgId, id: &str) -> StoreResult<Option<WalletEntry>>;
+    /// Appends an entry.
+    fn add_wallet_entry(&mut self, entry: &WalletEntry) -> StoreResult<()>;
+    /// Entries before a position, newest first, with the position of each for the next page.
+    fn wallet_entries(
+        &mut self,
+        org: &OrgId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> StoreResult<Vec<(i64, WalletEntry)>>;
 }
 
 /// Leases and the accounts that they were granted from.

@@ -7,7 +7,7 @@ use wire::v1::{CallRecord, CutCalls, Level, ModelSet, Scope, Unit, Window};
 use wire::v1::{KeyState, Model};
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId, Revision,
-    TeamId,
+    TeamId, UserId,
 };
 
 /// The server's own counters.
@@ -122,6 +122,8 @@ pub struct KeyRow {
     pub org: OrgId,
     /// Its team, if it has one.
     pub team: Option<TeamId>,
+    /// The user who owns it, if one does.
+    pub user: Option<UserId>,
     /// Its name for people.
     pub name: String,
     /// How its secret begins, for people to recognise it.
@@ -140,16 +142,32 @@ pub struct KeyRow {
     pub default_max_output_tokens: Option<u64>,
     /// What a call without usage is charged.
     pub cut_calls: CutCalls,
+    /// It came under another team or user, and what it held before was recalled, by this revision;
+    /// zero: never.
+    pub moved_revision: Revision,
     /// Creation in milliseconds since 1970 UTC.
     pub created_unix_ms: u64,
     /// Last change in milliseconds since 1970 UTC.
     pub updated_unix_ms: u64,
 }
 
+impl KeyRow {
+    /// Whose budget stands above the key at a level, as [`wire::v1::KeyPolicy::owner`] names it.
+    #[must_use]
+    pub fn owner(&self, level: Level) -> Option<String> {
+        match level {
+            Level::Key => Some(self.id.as_str().to_owned()),
+            Level::User => self.user.as_ref().map(|user| format!("{}/{user}", self.org)),
+            Level::Team => self.team.as_ref().map(|team| format!("{}/{team}", self.org)),
+            Level::Org | Level::Wallet => Some(self.org.as_str().to_owned()),
+        }
+    }
+}
+
 /// Which keys to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeySearch {
-    /// Text within id, name, prefix, organisation or team, whatever its case.
+    /// Text within id, name, prefix, organisation, team or user, whatever its case.
     pub text: Option<String>,
     /// Only keys of this organisation.
     pub org: Option<OrgId>,
@@ -177,7 +195,7 @@ pub struct CatalogueModel {
 pub struct BudgetId {
     /// The level.
     pub level: Level,
-    /// Id of the key or organisation.
+    /// Its owner, as [`wire::v1::KeyPolicy::owner`] names it.
     pub owner: String,
 }
 
@@ -191,6 +209,9 @@ pub struct Budget {
     /// Set by a restore without journal: what was spent since the backup is not known, so under a
     /// cap nothing is granted until an operator releases it.
     pub frozen: bool,
+    /// It began another account, and what was out of the one before was recalled, by this
+    /// revision; zero: never.
+    pub began_revision: Revision,
 }
 
 impl Budget {
@@ -199,6 +220,51 @@ impl Budget {
     pub fn refuses_grants(&self) -> bool {
         self.frozen && self.cap.is_some()
     }
+}
+
+/// An account within a wallet's entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalletAccount {
+    /// What was paid to the operator, by whatever means.
+    Payments,
+    /// What the organisation may spend.
+    Wallet,
+}
+
+impl WalletAccount {
+    /// The word in the store and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Payments => "payments",
+            Self::Wallet => "wallet",
+        }
+    }
+
+    /// The account of a word, or `None` when there is no such account.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Payments, Self::Wallet].into_iter().find(|account| account.as_str() == word)
+    }
+}
+
+/// An amount moved from one account of a wallet to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalletEntry {
+    /// The organisation whose wallet it is.
+    pub org: OrgId,
+    /// Its id, unique within the wallet.
+    pub id: String,
+    /// Where the amount came from.
+    pub debit: WalletAccount,
+    /// Where it went.
+    pub credit: WalletAccount,
+    /// How much.
+    pub amount: NanoUsd,
+    /// What for, for people.
+    pub note: String,
+    /// When, in milliseconds since 1970 UTC.
+    pub at_unix_ms: u64,
 }
 
 /// One budget in one period. Changing a budget's period starts another account; what was granted

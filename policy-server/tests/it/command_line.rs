@@ -89,6 +89,19 @@ fn the_admin_token_is_shown_at_the_first_start_only_and_administers() {
     ok(&["keys", "patch", id, "--budget", "2", "--name", "daily", "--wait", "0"]);
     let shown = ok(&["keys", "show", id]);
     assert!(shown.contains("daily") && shown.contains("\"cap_usd\":\"2.00\""), "{shown}");
+    ok(&["teams", "cap", "acme", "search", "20", "--period", "week", "--wait", "0"]);
+    ok(&["users", "cap", "acme", "ada", "5"]);
+    ok(&["keys", "patch", id, "--team", "search", "--user", "ada"]);
+    let added = ok(&["wallets", "top-up", "acme", "100", "--id", "inv-7", "--note", "June"]);
+    assert!(added.contains("inv-7") && added.contains("100.00"), "{added}");
+    assert!(ok(&["wallets", "show", "acme"]).contains("100.00"));
+    assert!(ok(&["wallets", "top-ups", "acme"]).contains("June"));
+    let above = ok(&["budgets", "list", "--key", id]);
+    for level in ["key     key_", "user    acme/ada", "team    acme/search", "org ", "wallet "] {
+        assert!(above.lines().any(|line| line.starts_with(level)), "{level}: {above}");
+    }
+    assert!(ok(&["teams", "show", "acme", "search"]).contains("20.00"));
+    ok(&["users", "uncap", "acme", "ada"]);
     ok(&["keys", "rotate", id]);
     ok(&["keys", "disable", id]);
     ok(&["keys", "enable", id]);

@@ -10,6 +10,17 @@ use super::Output;
 /// `tollgate budgets …`
 #[derive(Debug, Subcommand)]
 pub enum BudgetCommand {
+    /// List every budget above a key, or those of an organisation.
+    List {
+        /// The key.
+        #[arg(long, required_unless_present = "org", conflicts_with = "org")]
+        key: Option<String>,
+        /// The organisation.
+        #[arg(long)]
+        org: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// List budgets that grant nothing since a restore without journal.
     Frozen {
         #[command(flatten)]
@@ -17,9 +28,9 @@ pub enum BudgetCommand {
     },
     /// Let a frozen budget grant again.
     Release {
-        /// Its level, such as key or org.
+        /// Its level: key, user, team, org or wallet.
         level: String,
-        /// Id of the key or organisation.
+        /// Id of its owner, as `budgets list` shows it.
         id: String,
         #[command(flatten)]
         output: Output,
@@ -32,6 +43,8 @@ const BUDGET_COLUMNS: &[Column] = &[
     ("cap", "/cap_usd"),
     ("period", "/period"),
     ("spent", "/settled_usd"),
+    ("out", "/outstanding_usd"),
+    ("parked", "/parked_usd"),
     ("left", "/left_usd"),
 ];
 
@@ -39,6 +52,13 @@ impl BudgetCommand {
     /// Carries it out and answers what to print.
     pub fn run(self, client: &Client) -> Result<String, ClientError> {
         match self {
+            Self::List { key, org, output } => {
+                let mut query = Vec::new();
+                query.extend(key.map(|key| ("key", key)));
+                query.extend(org.map(|org| ("org", org)));
+                let answer = client.send("GET", "budgets", &query, None)?;
+                Ok(output.list(&answer, BUDGET_COLUMNS))
+            }
             Self::Frozen { output } => {
                 let query = [("frozen", "true".to_owned())];
                 let answer = client.send("GET", "budgets", &query, None)?;

@@ -16,6 +16,9 @@ pub struct KeyFields {
     /// Its team; "none" removes it.
     #[arg(long)]
     team: Option<String>,
+    /// The user who owns it; "none" removes it.
+    #[arg(long)]
+    user: Option<String>,
     /// When it expires, as 2027-06-01T00:00:00Z; "none" removes the date.
     #[arg(long, value_name = "INSTANT")]
     expires_at: Option<String>,
@@ -42,6 +45,7 @@ impl KeyFields {
         let mut body = Map::new();
         insert(&mut body, "name", self.name.clone());
         insert(&mut body, "team", self.team.clone().map(or_null));
+        insert(&mut body, "user", self.user.clone().map(or_null));
         insert(&mut body, "expires_at", self.expires_at.clone().map(or_null));
         if !self.limits.is_empty() {
             let limits = if self.limits == ["none"] {
@@ -82,7 +86,7 @@ pub enum KeyCommand {
     },
     /// List keys, newest first.
     List {
-        /// Text within id, name, prefix, organisation or team.
+        /// Text within id, name, prefix, organisation, team or user.
         #[arg(long)]
         search: Option<String>,
         /// active, expired, disabled, revoked or deleted; default: all but deleted.
@@ -143,6 +147,7 @@ const KEY_COLUMNS: &[Column] = &[
     ("name", "/name"),
     ("org", "/org"),
     ("team", "/team"),
+    ("user", "/user"),
     ("status", "/status"),
     ("prefix", "/prefix"),
     ("expires", "/expires_at"),

@@ -3,7 +3,7 @@
 use metering::budget::{Account, LeaseMoney};
 use metering::period::Period;
 use rusqlite::{Row, params};
-use wire::{HolderId, KeyId, LeaseId};
+use wire::{HolderId, KeyId, LeaseId, Revision};
 
 use super::Rows;
 use super::encoding::{Columns, integer, money, standing, word};
@@ -14,7 +14,8 @@ use crate::store::{
 impl BudgetRows for Rows<'_> {
     fn budget(&mut self, id: &BudgetId) -> StoreResult<Option<Budget>> {
         self.one(
-            "SELECT cap, period, frozen FROM budgets WHERE level = ? AND owner = ?",
+            "SELECT cap, period, frozen, began_revision FROM budgets
+             WHERE level = ? AND owner = ?",
             params![word(&id.level)?, id.owner],
             |row| {
                 let columns = Columns(row);
@@ -22,6 +23,7 @@ impl BudgetRows for Rows<'_> {
                     cap: columns.optional_number("cap")?.map(wire::NanoUsd),
                     period: columns.period("period")?,
                     frozen: columns.flag("frozen")?,
+                    began_revision: Revision(columns.number("began_revision")?),
                 })
             },
         )
@@ -29,14 +31,15 @@ impl BudgetRows for Rows<'_> {
 
     fn save_budget(&mut self, id: &BudgetId, budget: &Budget) -> StoreResult<()> {
         self.execute(
-            "INSERT OR REPLACE INTO budgets (level, owner, cap, period, frozen)
-             VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO budgets (level, owner, cap, period, frozen, began_revision)
+             VALUES (?, ?, ?, ?, ?, ?)",
             params![
                 word(&id.level)?,
                 id.owner,
                 budget.cap.map(money),
                 budget.period.as_str(),
-                budget.frozen
+                budget.frozen,
+                integer(budget.began_revision.0)
             ],
         )
     }

@@ -12,6 +12,7 @@ mod schema;
 mod sessions;
 mod statements;
 mod tenants;
+mod wallets;
 
 use std::cell::RefCell;
 use std::fs::TryLockError;

@@ -1,7 +1,7 @@
 //! Organisations and keys.
 
 use rusqlite::{Row, params};
-use wire::{KeyDigest, KeyId, OrgId, TeamId};
+use wire::{KeyDigest, KeyId, OrgId, Revision, TeamId, UserId};
 
 use super::Rows;
 use super::encoding::{Columns, integer, json, word};
@@ -71,19 +71,22 @@ impl KeyRows for Rows<'_> {
 
     fn save_key(&mut self, key: &KeyRow) -> StoreResult<()> {
         self.execute(
-            "INSERT INTO keys (id, org, team, name, prefix, format, life, expires_ms, models,
-                 limits, default_max_output_tokens, cut_calls, created_ms, updated_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            "INSERT INTO keys (id, org, team, user, name, prefix, format, life, expires_ms, models,
+                 limits, default_max_output_tokens, cut_calls, moved_revision,
+                 created_ms, updated_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET org = excluded.org, team = excluded.team,
-                 name = excluded.name, prefix = excluded.prefix, format = excluded.format,
+                 user = excluded.user, name = excluded.name, prefix = excluded.prefix, format = excluded.format,
                  life = excluded.life, expires_ms = excluded.expires_ms,
                  models = excluded.models, limits = excluded.limits,
                  default_max_output_tokens = excluded.default_max_output_tokens,
-                 cut_calls = excluded.cut_calls, updated_ms = excluded.updated_ms",
+                 cut_calls = excluded.cut_calls, moved_revision = excluded.moved_revision,
+                 updated_ms = excluded.updated_ms",
             params![
                 key.id.as_str(),
                 key.org.as_str(),
                 key.team.as_ref().map(TeamId::as_str),
+                key.user.as_ref().map(UserId::as_str),
                 key.name,
                 key.prefix,
                 key.format.as_str(),
@@ -93,6 +96,7 @@ impl KeyRows for Rows<'_> {
                 json(&key.limits)?,
                 key.default_max_output_tokens.map(integer),
                 word(&key.cut_calls)?,
+                integer(key.moved_revision.0),
                 integer(key.created_unix_ms),
                 integer(key.updated_unix_ms)
             ],
@@ -107,7 +111,7 @@ impl KeyRows for Rows<'_> {
             "SELECT * FROM keys
              WHERE (?1 IS NULL OR id LIKE ?1 ESCAPE '!' OR name LIKE ?1 ESCAPE '!'
                     OR prefix LIKE ?1 ESCAPE '!' OR org LIKE ?1 ESCAPE '!'
-                    OR team LIKE ?1 ESCAPE '!')
+                    OR team LIKE ?1 ESCAPE '!' OR user LIKE ?1 ESCAPE '!')
                AND (?2 IS NULL OR org = ?2)
                AND CASE WHEN ?3 IS NULL THEN life <> 'deleted' ELSE life = ?3 END
                AND (?4 IS NULL OR (expires_ms IS NOT NULL AND expires_ms <= ?5) = ?4)
@@ -157,6 +161,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
         id: columns.checked("id", KeyId::new)?,
         org: columns.checked("org", OrgId::new)?,
         team: columns.optional("team", TeamId::new)?,
+        user: columns.optional("user", UserId::new)?,
         name: columns.text("name")?,
         prefix: columns.text("prefix")?,
         format: columns.format("format")?,
@@ -166,6 +171,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
         limits: columns.json("limits")?,
         default_max_output_tokens: columns.optional_number("default_max_output_tokens")?,
         cut_calls: columns.word("cut_calls")?,
+        moved_revision: Revision(columns.number("moved_revision")?),
         created_unix_ms: columns.number("created_ms")?,
         updated_unix_ms: columns.number("updated_ms")?,
     })

@@ -1,0 +1,97 @@
+//! Budgets of teams and users, and how a cap of any level is set.
+
+use metering::period::Period;
+use wire::v1::{Change, Level};
+use wire::{NanoUsd, OrgId, TeamId, UserId};
+
+use super::{AccountView, AdminError, Changed, Work};
+use crate::store::{Budget, BudgetId};
+
+/// A cap as an administrator gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BudgetForm {
+    /// The most per period.
+    pub cap: NanoUsd,
+    /// The period; absent: as before, so that raising a cap never starts a fresh account by
+    /// accident.
+    pub period: Option<Period>,
+}
+
+/// A team or a user: whoever shares a budget within an organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Member {
+    /// A team.
+    Team(TeamId),
+    /// A user.
+    User(UserId),
+}
+
+impl Member {
+    fn budget(&self, org: &OrgId) -> BudgetId {
+        match self {
+            Self::Team(team) => BudgetId { level: Level::Team, owner: format!("{org}/{team}") },
+            Self::User(user) => BudgetId { level: Level::User, owner: format!("{org}/{user}") },
+        }
+    }
+}
+
+impl Work<'_> {
+    /// The budget of a team or user, with what their keys have spent; they exist by being named.
+    ///
+    /// # Errors
+    /// When there is no such organisation, or the store fails.
+    pub fn member_budget(
+        &mut self,
+        org: &OrgId,
+        member: &Member,
+    ) -> Result<AccountView, AdminError> {
+        self.org(org)?;
+        self.account_view(member.budget(org))
+    }
+
+    /// Sets or removes the cap of a team or user.
+    ///
+    /// # Errors
+    /// When there is no such organisation, or the store fails.
+    pub fn cap_member(
+        &mut self,
+        org: &OrgId,
+        member: &Member,
+        budget: Option<BudgetForm>,
+    ) -> Result<Changed<AccountView>, AdminError> {
+        self.org(org)?;
+        let id = member.budget(org);
+        self.save_cap(&id, budget)?;
+        let revision = self.publish(Change::AllKeys)?;
+        Ok(Changed { value: self.account_view(id)?, revision })
+    }
+
+    /// Sets or removes a cap. Removing one keeps the period, so that setting it again in the same
+    /// period counts what was spent in between. A lower one is recalled, so that what is out comes
+    /// back under it soon. Another period begins another account, which does not know of leases
+    /// granted from the one before: it grants once they have been recalled everywhere.
+    pub(super) fn save_cap(
+        &mut self,
+        id: &BudgetId,
+        form: Option<BudgetForm>,
+    ) -> Result<(), AdminError> {
+        let known = self.rows.budget(id)?.unwrap_or_default();
+        let cap = form.map(|form| form.cap);
+        let period = form.and_then(|form| form.period).unwrap_or(known.period);
+        let mut budget = Budget { cap, period, ..known };
+        let lowered = cap.is_some_and(|cap| known.cap.is_none_or(|known| cap < known));
+        let begins = cap.is_some() && period != known.period;
+        // Where nothing is out there is nothing to ask back.
+        let is_out = |work: &mut Self| {
+            work.open_account(id.clone(), &known)
+                .map(|open| open.at.account.outstanding > NanoUsd::ZERO)
+        };
+        if (lowered || begins) && is_out(self)? {
+            let revision = self.recall(id)?;
+            if begins {
+                budget.began_revision = revision;
+            }
+        }
+        Ok(self.rows.save_budget(id, &budget)?)
+    }
+}
