@@ -16,4 +16,5 @@ mod sdk;
 mod server_killed;
 mod server_unreachable;
 mod trailers;
+mod vm_trap;
 mod windows;
