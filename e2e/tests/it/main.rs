@@ -1,6 +1,7 @@
 //! The shipped filter in a real Envoy.
 
 mod bad_input;
+mod clock_step;
 mod configuration;
 mod disconnects;
 mod documents;
