@@ -10,3 +10,4 @@ pub mod streaming;
 
 pub use fixture::{Fixture, MODEL, chat, faulty_chat, streamed_chat, wait_within};
 pub use raw::raw_request;
+pub mod wall_clock;

@@ -74,6 +74,8 @@ impl HttpContext for Http {
         let stream = StreamId(self.id);
         match host::header_pairs(Map::Request) {
             Ok(headers) if self.vm.is_some() => {
+                #[cfg(feature = "trap")]
+                crate::trap::if_asked(&headers);
                 self.input(Input::RequestHeaders { stream, headers: &headers, end: end_of_stream });
             }
             _ => refuse(),

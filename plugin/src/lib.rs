@@ -9,6 +9,8 @@ mod http_context;
 mod logger;
 mod root_context;
 mod shared_memory;
+#[cfg(feature = "trap")]
+mod trap;
 
 use proxy_wasm::traits::RootContext;
 

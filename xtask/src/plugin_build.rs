@@ -21,25 +21,54 @@ pub struct BuiltPlugin {
     pub sha256: String,
 }
 
+/// A way in which the filter is built.
+struct Variant {
+    profile: &'static str,
+    features: &'static [&'static str],
+    file: &'static str,
+}
+
+const SHIPPED: Variant = Variant { profile: "wasm", features: &[], file: "tollgate.wasm" };
+
+const TRAPPING: Variant =
+    Variant { profile: "wasm-trap", features: &["trap"], file: "tollgate-trap.wasm" };
+
 /// Builds the filter and puts it at `target/tollgate/tollgate.wasm`. Callers in several processes
 /// wait for each other; when nothing has changed this takes well under a second.
 ///
 /// # Errors
 /// When no toolchain can be had, or the build fails.
 pub fn build() -> anyhow::Result<BuiltPlugin> {
+    build_variant(&SHIPPED)
+}
+
+/// Builds a filter whose VM dies when a request asks for it, at `target/tollgate/tollgate-trap.wasm`:
+/// for tests of what becomes of the requests and the money then.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_trapping() -> anyhow::Result<BuiltPlugin> {
+    build_variant(&TRAPPING)
+}
+
+fn build_variant(variant: &Variant) -> anyhow::Result<BuiltPlugin> {
     let _one_at_a_time = workspace::lock("build-plugin")?;
     let toolchain = WasmToolchain::find()?;
     let mut command = toolchain.cargo("build");
-    command.current_dir(workspace::root()).args(["--package", "plugin", "--profile", "wasm"]);
+    command.current_dir(workspace::root()).args(["--package", "plugin"]);
+    command.args(["--profile", variant.profile]);
+    if !variant.features.is_empty() {
+        command.args(["--features", &variant.features.join(",")]);
+    }
     command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", without_local_paths());
     quiet_unless_terminal(&mut command);
     run(&mut command, "building the filter")?;
 
-    let built = toolchain.target_dir().join(TARGET).join("wasm").join("plugin.wasm");
+    let built = toolchain.target_dir().join(TARGET).join(variant.profile).join("plugin.wasm");
     let module = std::fs::read(&built).with_context(|| {
         format!("the build left no {}; is the package `plugin` a cdylib?", built.display())
     })?;
-    let path = workspace::work_dir()?.join("tollgate.wasm");
+    let path = workspace::work_dir()?.join(variant.file);
     replace(&path, &module)?;
     Ok(BuiltPlugin {
         path,

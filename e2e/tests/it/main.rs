@@ -1,6 +1,7 @@
 //! The shipped filter in a real Envoy.
 
 mod bad_input;
+mod clock_step;
 mod configuration;
 mod disconnects;
 mod documents;
@@ -17,4 +18,5 @@ mod server_killed;
 mod server_unreachable;
 mod stream_end;
 mod trailers;
+mod vm_trap;
 mod windows;
