@@ -1,5 +1,6 @@
 //! The server's tables as they stand on disk, read past the server's own code.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -53,6 +54,8 @@ pub struct StoredRecord {
 #[derive(Debug)]
 pub struct Ledger {
     connection: Connection,
+    /// SQLite's number of the state that was read last; it moves when another connection commits.
+    seen: Cell<Option<i64>>,
 }
 
 impl Ledger {
@@ -64,7 +67,18 @@ impl Ledger {
         let connection = Connection::open(path).context("the ledger cannot be opened")?;
         // What this connection writes is sabotage in a test of the checker; it may be lost.
         connection.pragma_update(None, "synchronous", "OFF")?;
-        Ok(Self { connection })
+        Ok(Self { connection, seen: Cell::new(None) })
+    }
+
+    /// Whether anything was committed since this was asked last. Most of what a server does (polls,
+    /// sweeps that find nothing, repeated reports) writes nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn has_changed(&self) -> anyhow::Result<bool> {
+        let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
+        let now: i64 = statement.query_row([], |row| row.get(0))?;
+        Ok(self.seen.replace(Some(now)) != Some(now))
     }
 
     /// Every account.
