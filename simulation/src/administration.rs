@@ -14,12 +14,14 @@ use crate::traffic::{
     CALLS_IN_BUDGET, CONTEXT_TOKENS, INPUT_OVERHEAD_TOKENS, MAX_OUTPUT_TOKENS, MODEL,
     STEADY_OUTPUT_TOKENS, steady_body,
 };
-use crate::world::World;
+use crate::world::{Event, World};
 
 /// Most keys of a world: revoked ones are still tried, so that a leak would be seen.
 const MOST_KEYS: usize = 12;
 /// Keys that expire while the clients use them, in a thousand.
 const MORTAL_PER_MILLE: u64 = 150;
+/// Requests whose key is switched off while they are on their way, in a thousand.
+const IN_PASSING_PER_MILLE: u64 = 30;
 /// Kinds of keys; each world begins with one of each.
 const KINDS: usize = 7;
 /// The organisation with a cap.
@@ -147,11 +149,27 @@ impl World {
     /// Switches one key off, if the server can be reached.
     pub(crate) fn withdraw(&mut self) -> anyhow::Result<()> {
         let index = self.dice.index(self.keys.len());
-        let is_active = self.keys.get(index).is_some_and(|key| key.life == Life::Active);
-        if self.server.is_awake(self.now_ms) && is_active {
-            self.live_as(index, Life::Disabled)?;
+        self.set_active(index, false)
+    }
+
+    /// Switches a key off while a request with it is on its way, and on again later.
+    pub(crate) fn withdraw_in_passing(&mut self, credential: usize) {
+        if !self.dice.per_mille(IN_PASSING_PER_MILLE) {
+            return;
         }
-        Ok(())
+        let key = self.credentials.get(credential).map_or(0, |it| it.key);
+        let off_after = self.dice.between(1, 60);
+        self.after(off_after, Event::SetActive { key, active: false });
+        let on_after = off_after + self.dice.between(1_000, 8_000);
+        self.after(on_after, Event::SetActive { key, active: true });
+    }
+
+    /// Switches a key off or on, if it is not so already and the server can be reached.
+    pub(crate) fn set_active(&mut self, index: usize, active: bool) -> anyhow::Result<()> {
+        let (from, to) =
+            if active { (Life::Disabled, Life::Active) } else { (Life::Active, Life::Disabled) };
+        let is_from = self.keys.get(index).is_some_and(|key| key.life == from);
+        if self.server.is_awake(self.now_ms) && is_from { self.live_as(index, to) } else { Ok(()) }
     }
 
     /// Every budget above a key, as level and owner.

@@ -118,20 +118,24 @@ impl Ledger {
     /// When the tables cannot be read.
     pub fn accounts(&self) -> anyhow::Result<Vec<AccountRow>> {
         let mut statement = self.connection.prepare_cached(
+            // Leases that are closed and were not overspent are most of them, and hold nothing.
             "SELECT a.level, a.owner, a.period, a.start_ms,
                 CASE WHEN b.period = a.period THEN b.cap END,
                 a.settled, a.parked, a.outstanding, a.overdraft,
-                coalesce(sum(CASE WHEN l.standing = 'open'
-                    THEN max(l.held - l.spent, 0) END), 0),
-                coalesce(sum(CASE WHEN l.standing = 'parked'
-                    THEN max(l.held - l.spent, 0) END), 0),
-                coalesce(sum(max(l.spent - l.held, 0)), 0)
+                coalesce(held.open, 0), coalesce(held.parked, 0), coalesce(held.beyond, 0)
              FROM accounts a
              LEFT JOIN budgets b ON b.level = a.level AND b.owner = a.owner
-             LEFT JOIN lease_accounts la ON la.level = a.level AND la.owner = a.owner
-                AND la.period = a.period AND la.start_ms = a.start_ms
-             LEFT JOIN leases l ON l.holder = la.holder AND l.n = la.n
-             GROUP BY a.level, a.owner, a.period, a.start_ms
+             LEFT JOIN (
+                SELECT la.level, la.owner, la.period, la.start_ms,
+                    sum(CASE WHEN l.standing = 'open' THEN max(l.held - l.spent, 0) END) AS open,
+                    sum(CASE WHEN l.standing = 'parked' THEN max(l.held - l.spent, 0) END)
+                        AS parked,
+                    sum(max(l.spent - l.held, 0)) AS beyond
+                FROM leases l CROSS JOIN lease_accounts la ON la.holder = l.holder AND la.n = l.n
+                WHERE l.standing <> 'closed' OR l.spent > l.held
+                GROUP BY 1, 2, 3, 4
+             ) held ON held.level = a.level AND held.owner = a.owner
+                AND held.period = a.period AND held.start_ms = a.start_ms
              ORDER BY a.level, a.owner, a.start_ms",
         )?;
         let rows = statement.query_map([], |row| {

@@ -48,6 +48,8 @@ use world::World;
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
+    /// What was broken on purpose.
+    pub mutation: Option<Mutation>,
     /// The invariant that broke, if one did.
     pub violation: Option<Violation>,
     /// What the run met.
@@ -60,7 +62,8 @@ impl Outcome {
     /// The command that repeats the run.
     #[must_use]
     pub fn replay_command(&self) -> String {
-        format!("cargo run -p simulation --bin simulate -- --seed {}", self.seed)
+        let broken = self.mutation.map(|it| format!(" --mutation {it:?}")).unwrap_or_default();
+        format!("cargo run -p simulation --bin simulate -- --seed {}{broken}", self.seed)
     }
 }
 
@@ -79,5 +82,5 @@ pub fn run(seed: u64, mutation: Option<Mutation>, keeps_log: bool) -> anyhow::Re
     if let Some(violation) = &violation {
         log.note(now_ms, || format!("BROKEN {violation}"));
     }
-    Ok(Outcome { seed, violation, tally, log: log.into_lines() })
+    Ok(Outcome { seed, mutation, violation, tally, log: log.into_lines() })
 }

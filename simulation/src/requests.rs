@@ -83,6 +83,9 @@ impl World {
             let body_after = self.dice.between(0, if is_slow { longest_ms } else { 30 });
             self.after(body_after, Event::BodyComes { at });
             let is_patient = self.scenario.clients != Clients::Mixed;
+            if !is_patient {
+                self.withdraw_in_passing(credential);
+            }
             if !is_patient && self.dice.per_mille(LEAVING_PER_MILLE) {
                 let leaves_after = self.dice.between(1, 4_000);
                 self.after(leaves_after, Event::ClientLeaves { at });

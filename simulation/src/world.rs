@@ -57,6 +57,7 @@ pub(crate) enum Event {
     ServerBack,
     Administer,
     Withdraw,
+    SetActive { key: usize, active: bool },
     TrafficEnds,
     Knock { place: Place },
 }
@@ -324,6 +325,11 @@ impl World {
             Event::Withdraw => {
                 self.server_acted = true;
                 self.withdraw()
+            }
+            Event::SetActive { .. } if self.traffic_is_over => Ok(()),
+            Event::SetActive { key, active } => {
+                self.server_acted = true;
+                self.set_active(key, active)
             }
             Event::TrafficEnds => self.end_traffic(),
             Event::Knock { place } => self.knock(place),
