@@ -45,7 +45,9 @@ impl World {
         }
         if is_report && self.dice.per_mille(REPEATED_PER_MILLE) {
             let later = self.dice.between(REPEATED_FIRST_MS, self.scenario.traffic_ms);
-            self.after(later, Event::CallArrives { ticket, message });
+            if self.now_ms + later < self.scenario.traffic_ms {
+                self.after(later, Event::CallArrives { ticket, message });
+            }
         }
     }
 
@@ -63,8 +65,7 @@ impl World {
             return Ok(());
         }
         if !self.server.is_awake(self.now_ms) {
-            let later = self.server.asleep_until_ms - self.now_ms;
-            self.after(later, Event::CallArrives { ticket, message: Rc::clone(message) });
+            self.waits_for_server.push(Event::CallArrives { ticket, message: Rc::clone(message) });
             return Ok(());
         }
         self.server_acted = true;

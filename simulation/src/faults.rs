@@ -73,6 +73,8 @@ impl World {
             return;
         }
         self.server.stop();
+        // Connections to it break: what waited in them is lost.
+        self.waits_for_server.clear();
         self.dies_before_answering = false;
         self.tally.restarts += 1;
         let down_ms = self.dice.between(0, DOWN_MOST_MS);

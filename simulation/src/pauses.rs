@@ -74,7 +74,16 @@ impl World {
         let longest = 2 * (self.scenario.times.ttl_ms + self.scenario.times.grace_ms);
         let for_ms = self.dice.between(200, longest);
         self.server.asleep_until_ms = self.now_ms + for_ms;
+        self.after(for_ms, Event::ServerWakes);
         self.tally.pauses += 1;
         self.log.note(self.now_ms, || format!("fault: the server sleeps for {for_ms} ms"));
+    }
+
+    /// What was sent to the server while it slept arrives.
+    pub(crate) fn wake_server(&mut self) {
+        for event in std::mem::take(&mut self.waits_for_server) {
+            let after = self.dice.below(3);
+            self.after(after, event);
+        }
     }
 }

@@ -55,6 +55,7 @@ pub(crate) enum Event {
     Wakes { place: Place },
     Heal { proxy: usize },
     ServerBack,
+    ServerWakes,
     Administer,
     Withdraw,
     SetActive { key: usize, active: bool },
@@ -135,6 +136,8 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     /// Sleeping workers, and what has come for them.
     pub(crate) asleep: BTreeMap<Place, Vec<Event>>,
+    /// What was sent to the server while it sleeps.
+    pub(crate) waits_for_server: Vec<Event>,
     /// The server dies after its next commit.
     pub(crate) dies_before_answering: bool,
     /// Answered reports, to be repeated at the end.
@@ -178,6 +181,7 @@ impl World {
             log: EventLog::new(keeps_log),
             tally: Tally::default(),
             asleep: BTreeMap::new(),
+            waits_for_server: Vec::new(),
             dies_before_answering: false,
             old_reports: Vec::new(),
             hopeless: 0,
@@ -272,6 +276,7 @@ impl World {
     fn happen(&mut self, event: Event) -> anyhow::Result<()> {
         let Some(event) = self.unless_asleep(event) else { return Ok(()) };
         match event {
+            Event::Opens { .. } if self.traffic_is_over => Ok(()),
             Event::Opens { place, request } => self.open(place, &request),
             Event::Burst if self.traffic_is_over => Ok(()),
             Event::Burst => self.burst(),
@@ -314,6 +319,10 @@ impl World {
                 self.server_acted = true;
                 self.start_server()
             }
+            Event::ServerWakes => {
+                self.wake_server();
+                Ok(())
+            }
             Event::Administer if self.traffic_is_over => Ok(()),
             Event::Administer => {
                 let next = self.dice.between(1, 2 * self.scenario.admin_gap_ms);
@@ -351,6 +360,7 @@ impl World {
         (0..self.proxies.len()).for_each(|proxy| self.network.heal(proxy));
         self.start_server()?;
         self.server.asleep_until_ms = 0;
+        self.wake_server();
         self.dies_before_answering = false;
         for place in self.places() {
             self.wake(place);
