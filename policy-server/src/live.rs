@@ -310,10 +310,13 @@ impl Live {
                 }
             }
             Effect::Registered { holder, starts_at, now } => {
+                // A late duplicate of the registration must not make a late duplicate of an ask
+                // grantable: what was refused stays refused.
+                let known = self.sessions.remove(&holder);
                 let session = Session {
                     last_exchange_ms: now.monotonic_ms,
                     acknowledged: starts_at.unwrap_or_default(),
-                    refused: VecDeque::new(),
+                    refused: known.map(|known| known.refused).unwrap_or_default(),
                 };
                 self.sessions.insert(holder, session);
             }

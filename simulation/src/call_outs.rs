@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use gate::{Call, Input};
 
+use crate::checker::{Invariant, Violation};
 use crate::server::Answer;
-use crate::worker::Ticket;
+use crate::worker::{Sent, Ticket};
 use crate::world::{Event, World};
 
 /// A call-out on its way.
@@ -15,22 +16,46 @@ pub(crate) struct Message {
     body: Vec<u8>,
 }
 
+/// Reports that arrive once more, long after they were answered, in a thousand.
+const REPEATED_PER_MILLE: u64 = 40;
+/// The earliest that such a repetition arrives, in milliseconds.
+const REPEATED_FIRST_MS: u64 = 4_000;
+/// Reports that are kept to be sent again a day after the end. A sample is enough.
+const REPORTS_KEPT: usize = 16;
+const DAY_MS: u64 = 86_400_000;
+
 impl World {
     pub(crate) fn send(&mut self, ticket: Ticket, call: Call) {
         self.after(call.timeout_ms, Event::CallTimesOut { ticket });
         let path = call.headers.iter().find(|(name, _)| *name == ":path");
         let path = path.map_or(String::new(), |(_, path)| path.clone());
+        let renews = path.starts_with("/proxy/v1/changes") || path.starts_with("/proxy/v1/holders");
+        let sent = Sent { at_ms: self.now_ms, renews };
+        if let Some(worker) = self.worker(ticket.place) {
+            worker.sends(ticket.call, sent);
+        }
         self.log.note(self.now_ms, || {
             let body = String::from_utf8_lossy(&call.body);
             format!("{:?} calls {:?} {path} {body}", ticket.place, ticket.call)
         });
+        let is_report = path.ends_with("/reports");
         let message = Rc::new(Message { path, body: call.body });
         for delay in self.network.deliveries(ticket.place.proxy, &mut self.dice) {
             self.after(delay, Event::CallArrives { ticket, message: Rc::clone(&message) });
         }
+        if is_report && self.dice.per_mille(REPEATED_PER_MILLE) {
+            let later = self.dice.between(REPEATED_FIRST_MS, self.scenario.traffic_ms);
+            if self.now_ms + later < self.scenario.traffic_ms {
+                self.after(later, Event::CallArrives { ticket, message });
+            }
+        }
     }
 
-    pub(crate) fn call_arrives(&mut self, ticket: Ticket, message: &Message) -> anyhow::Result<()> {
+    pub(crate) fn call_arrives(
+        &mut self,
+        ticket: Ticket,
+        message: &Rc<Message>,
+    ) -> anyhow::Result<()> {
         if self.network.is_cut_off(ticket.place.proxy) {
             return Ok(());
         }
@@ -39,23 +64,70 @@ impl World {
             self.reply_to(ticket, Answer { status: 503, body: b"no healthy upstream".to_vec() });
             return Ok(());
         }
+        if !self.server.is_awake(self.now_ms) {
+            self.waits_for_server.push(Event::CallArrives { ticket, message: Rc::clone(message) });
+            return Ok(());
+        }
         self.server_acted = true;
-        if let Some(answer) = self.mutation.and_then(|it| it.answers(&message.path)) {
+        let (path, body) = (&message.path, &message.body);
+        if let Some(mutation) = self.mutation
+            && let Some(answer) = mutation.answers(path, body, &self.ledger)?
+        {
             self.reply_to(ticket, answer);
             return Ok(());
         }
-        let tampered = self.mutation.and_then(|it| it.call(&message.path, &message.body));
-        let body = tampered.as_deref().unwrap_or(&message.body);
-        let Some(answer) = self.server.call(self.now_ms, ticket, &message.path, body)? else {
-            if let Some(at_ms) = self.server.next_poll_ends_ms() {
-                self.after(at_ms.saturating_sub(self.now_ms), Event::PollEnds);
+        let tampered = match self.mutation {
+            Some(mutation) => mutation.call(path, body, &self.ledger)?,
+            None => None,
+        };
+        let body = tampered.as_deref().unwrap_or(body);
+        let answer = self.server.call(self.now_ms, ticket, path, body)?;
+        if std::mem::take(&mut self.dies_before_answering) {
+            self.log.note(self.now_ms, || format!("no answer to {:?}", ticket.call));
+            self.stop_server();
+            return Ok(());
+        }
+        let Some(answer) = answer else {
+            if let Some(at_ms) = self.server.next_wait_ends_ms() {
+                self.after(at_ms.saturating_sub(self.now_ms), Event::WaitEnds);
             }
             return Ok(());
         };
-        if let Some(forged) = self.mutation.and_then(|it| it.forged_report(body, &answer.body)) {
-            self.server.call(self.now_ms, ticket, "/proxy/v1/reports", &forged)?;
+        if path.ends_with("/reports") && answer.status == 200 {
+            self.keep_report(message);
+        }
+        if let Some((path, forged)) =
+            self.mutation.and_then(|it| it.forged_call(path, body, &answer.body))
+        {
+            self.server.call(self.now_ms, ticket, path, &forged)?;
         }
         self.reply_to(ticket, answer);
+        Ok(())
+    }
+
+    fn keep_report(&mut self, message: &Rc<Message>) {
+        if self.old_reports.len() < REPORTS_KEPT {
+            self.old_reports.push(Rc::clone(message));
+        } else {
+            let at = self.dice.index(REPORTS_KEPT);
+            if let Some(slot) = self.old_reports.get_mut(at) {
+                *slot = Rc::clone(message);
+            }
+        }
+    }
+
+    /// Reports that were answered arrive a day later once more: nothing may come of it.
+    pub(crate) fn repeat_old_reports(&mut self, ticket: Ticket) -> anyhow::Result<()> {
+        let before = self.ledger.accounts()?;
+        let records = self.ledger.records()?.len();
+        for message in std::mem::take(&mut self.old_reports) {
+            let (path, body) = (&message.path, &message.body);
+            self.server.call(self.now_ms + DAY_MS, ticket, path, body)?;
+        }
+        if self.ledger.accounts()? != before || self.ledger.records()?.len() != records {
+            let text = "reports that were repeated a day later have changed the ledger".to_owned();
+            return Err(Violation { invariant: Invariant::Charges, text }.into());
+        }
         Ok(())
     }
 
@@ -80,8 +152,12 @@ impl World {
         body: &[u8],
     ) -> anyhow::Result<()> {
         let Some(worker) = self.worker(ticket.place) else { return Ok(()) };
-        if worker.life != ticket.life || !worker.takes_answer(ticket.call) {
+        if worker.life != ticket.life {
             return Ok(());
+        }
+        let Some(sent) = worker.takes_answer(ticket.call) else { return Ok(()) };
+        if sent.renews && status == Some(200) {
+            self.checker.renewed(ticket.life, sent.at_ms);
         }
         self.log.note(self.now_ms, || format!("{:?} {:?}: {status:?}", ticket.place, ticket.call));
         self.feed(ticket.place, Input::CallDone { call: ticket.call, status, body })

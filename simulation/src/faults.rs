@@ -12,29 +12,46 @@ impl World {
     /// One fault.
     pub(crate) fn strike(&mut self) -> anyhow::Result<()> {
         let place = self.some_place();
-        match self.dice.below(10) {
-            0..=3 => self.crash(place),
-            4 | 5 => {
-                self.stop_server();
-                Ok(())
+        match self.dice.below(20) {
+            0..=5 => return self.crash(place),
+            6 => return self.restart_proxy(place.proxy),
+            7 | 8 => self.stop_server(),
+            9 | 10 => {
+                // Its next call is committed, and nobody learns of it.
+                self.log.note(self.now_ms, || "fault: the server will not answer".to_owned());
+                self.dies_before_answering = self.server.is_up();
             }
-            6..=8 => {
-                self.cut_off(place.proxy);
-                Ok(())
-            }
+            11..=14 => self.cut_off(place.proxy),
+            15 | 16 => self.put_to_sleep(place),
+            17 => self.put_server_to_sleep(),
+            18 => self.step_a_wall_clock(place.proxy),
             _ => {
                 let swaps = u32::try_from(self.dice.between(1, 12)).unwrap_or(1);
                 if let Some(proxy) = self.proxies.get_mut(place.proxy) {
                     proxy.lose_swaps(swaps);
                 }
                 self.log.note(self.now_ms, || format!("fault: {place:?} loses {swaps} swaps"));
-                Ok(())
             }
         }
+        Ok(())
+    }
+
+    /// A proxy process ends and starts anew, with all of its workers and its shared memory.
+    fn restart_proxy(&mut self, proxy: usize) -> anyhow::Result<()> {
+        self.log.note(self.now_ms, || format!("fault: proxy {proxy} starts anew"));
+        for worker in 0..self.scenario.workers {
+            self.crash(Place { proxy, worker })?;
+        }
+        self.checker.proxy_restarted(proxy);
+        if let Some(proxy) = self.proxies.get_mut(proxy) {
+            proxy.forget();
+        }
+        self.tally.proxy_restarts += 1;
+        Ok(())
     }
 
     /// A VM ends without a word and is rebuilt; its proxy and the shared memory live on.
-    fn crash(&mut self, place: Place) -> anyhow::Result<()> {
+    pub(crate) fn crash(&mut self, place: Place) -> anyhow::Result<()> {
         self.lives += 1;
         let worker = Worker::start(Life(self.lives), &mut self.dice)?;
         let Some(slot) = self.worker(place) else { return Ok(()) };
@@ -51,11 +68,14 @@ impl World {
         Ok(())
     }
 
-    fn stop_server(&mut self) {
+    pub(crate) fn stop_server(&mut self) {
         if !self.server.is_up() {
             return;
         }
         self.server.stop();
+        // Connections to it break: what waited in them is lost.
+        self.waits_for_server.clear();
+        self.dies_before_answering = false;
         self.tally.restarts += 1;
         let down_ms = self.dice.between(0, DOWN_MOST_MS);
         self.log.note(self.now_ms, || format!("fault: the server stops for {down_ms} ms"));

@@ -9,32 +9,38 @@
 //! | How large is a seed's world, how bad its weather? | [`scenario`] |
 //! | What happens when? | `world`, `requests`, `call_outs` |
 //! | What do messages suffer? | [`network`] |
-//! | What else goes wrong? | `faults`, `administration` |
+//! | What else goes wrong? | `faults`, `pauses`, `clocks`, `administration` |
 //! | What does a provider produce? | [`upstream`] |
 //! | What must hold? | [`checker`], reading the tables by [`ledger`] |
 //! | Would it be noticed? | [`mutation`] |
+//! | How much of a budget can be used? | [`usability`] |
 
 mod administration;
 mod call_outs;
 pub mod checker;
+mod clocks;
 pub mod dice;
 pub mod event_log;
 mod faults;
 pub mod ledger;
 pub mod mutation;
 pub mod network;
+mod pauses;
 mod requests;
 pub mod scenario;
 pub mod server;
+mod tally;
 mod traffic;
 pub mod upstream;
+pub mod usability;
 pub mod worker;
 mod world;
 
 pub use checker::{Invariant, Violation};
 pub use mutation::Mutation;
-pub use world::Tally;
+pub use tally::Tally;
 
+use scenario::Scenario;
 use world::World;
 
 /// What came of one seed.
@@ -42,6 +48,8 @@ use world::World;
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
+    /// What was broken on purpose.
+    pub mutation: Option<Mutation>,
     /// The invariant that broke, if one did.
     pub violation: Option<Violation>,
     /// What the run met.
@@ -54,7 +62,8 @@ impl Outcome {
     /// The command that repeats the run.
     #[must_use]
     pub fn replay_command(&self) -> String {
-        format!("cargo run -p simulation --bin simulate -- --seed {}", self.seed)
+        let broken = self.mutation.map(|it| format!(" --mutation {it:?}")).unwrap_or_default();
+        format!("cargo run -p simulation --bin simulate -- --seed {}{broken}", self.seed)
     }
 }
 
@@ -64,7 +73,7 @@ impl Outcome {
 /// When the world itself cannot be built or goes on: no temporary folder, a message that cannot
 /// be read. A broken invariant is no error but part of the outcome.
 pub fn run(seed: u64, mutation: Option<Mutation>, keeps_log: bool) -> anyhow::Result<Outcome> {
-    let mut world = World::new(seed, mutation, keeps_log)?;
+    let mut world = World::new(seed, Scenario::of(seed), mutation, keeps_log)?;
     let violation = match world.run() {
         Ok(()) => None,
         Err(error) => Some(error.downcast::<Violation>()?),
@@ -73,5 +82,5 @@ pub fn run(seed: u64, mutation: Option<Mutation>, keeps_log: bool) -> anyhow::Re
     if let Some(violation) = &violation {
         log.note(now_ms, || format!("BROKEN {violation}"));
     }
-    Ok(Outcome { seed, violation, tally, log: log.into_lines() })
+    Ok(Outcome { seed, mutation, violation, tally, log: log.into_lines() })
 }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use clap::Parser;
-use simulation::{Outcome, Tally};
+use simulation::{Mutation, Outcome, Tally};
 
 /// Lines before the end that are printed for a failing seed.
 const LAST_LINES: usize = 60;
@@ -23,12 +23,20 @@ struct Arguments {
     /// Run these seeds, as `from..until`.
     #[arg(long, value_parser = range)]
     seeds: Option<Range<u64>>,
+    /// Break something on purpose, as `StoppedClock`.
+    #[arg(long, value_parser = mutation)]
+    mutation: Option<Mutation>,
     /// Print every event of the run.
     #[arg(long)]
     verbose: bool,
     /// Do not stop at the first seed that fails: print one line for each.
     #[arg(long)]
     keep_going: bool,
+}
+
+fn mutation(name: &str) -> Result<Mutation, String> {
+    let known = Mutation::ALL.into_iter().find(|mutation| format!("{mutation:?}") == name);
+    known.ok_or_else(|| format!("none of {:?}", Mutation::ALL))
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
@@ -44,7 +52,7 @@ fn main() -> anyhow::Result<ExitCode> {
         (None, Some(seeds)) => seeds,
         (None, None) => 0..0,
     };
-    let (tally, failed) = search(seeds.clone(), arguments.keep_going)?;
+    let (tally, failed) = search(seeds.clone(), arguments.mutation, arguments.keep_going)?;
     println!("{} seeds: {tally:?}", seeds.end.saturating_sub(seeds.start));
     if arguments.keep_going {
         for outcome in failed.values() {
@@ -53,10 +61,11 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if let Some(outcome) = failed.values().next() {
-        return show(outcome.seed, arguments.verbose).map(|()| ExitCode::FAILURE);
+        return show(outcome.seed, arguments.mutation, arguments.verbose)
+            .map(|()| ExitCode::FAILURE);
     }
     if arguments.verbose && seeds.end.saturating_sub(seeds.start) == 1 {
-        show(seeds.start, true)?;
+        show(seeds.start, arguments.mutation, true)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -65,7 +74,11 @@ fn main() -> anyhow::Result<ExitCode> {
 type Found = (Tally, BTreeMap<u64, Outcome>);
 
 /// Runs the seeds on every core, until one fails or to the end.
-fn search(seeds: Range<u64>, keeps_going: bool) -> anyhow::Result<Found> {
+fn search(
+    seeds: Range<u64>,
+    mutation: Option<Mutation>,
+    keeps_going: bool,
+) -> anyhow::Result<Found> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let next = AtomicU64::new(seeds.start);
     let found: Mutex<Found> = Mutex::default();
@@ -76,7 +89,7 @@ fn search(seeds: Range<u64>, keeps_going: bool) -> anyhow::Result<Found> {
                 if seed >= seeds.end {
                     return Ok(());
                 }
-                let outcome = simulation::run(seed, None, false)
+                let outcome = simulation::run(seed, mutation, false)
                     .with_context(|| format!("seed {seed} cannot be run"))?;
                 let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                 found.0.add(&outcome.tally);
@@ -101,8 +114,8 @@ fn search(seeds: Range<u64>, keeps_going: bool) -> anyhow::Result<Found> {
 }
 
 /// Runs a seed again and prints its events.
-fn show(seed: u64, all: bool) -> anyhow::Result<()> {
-    let outcome = simulation::run(seed, None, true)?;
+fn show(seed: u64, mutation: Option<Mutation>, all: bool) -> anyhow::Result<()> {
+    let outcome = simulation::run(seed, mutation, true)?;
     let skipped = if all { 0 } else { outcome.log.len().saturating_sub(LAST_LINES) };
     for line in outcome.log.iter().skip(skipped) {
         println!("{line}");

@@ -1,10 +1,16 @@
 //! Deliberate faults in the world, against which the checker is tested: a checker that lets one of
-//! them pass proves nothing when it lets everything else pass. None is part of what ships.
+//! them pass proves nothing when it lets everything else pass. None is part of what ships: messages,
+//! tables, clocks and shared memory are tampered with from outside, so that gate and server behave
+//! as if they had the fault.
 
+use metering::window::{Bucket, Call, SubjectId, bucket_of};
 use serde_json::{Value, json};
+use wire::v1::{Level, Limit, Scope, Subject, Unit, Window};
 
+use crate::ledger::Ledger;
 use crate::server::{Answer, ok};
 use crate::worker::Place;
+use crate::world::Proxy;
 
 /// What is broken on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,18 +35,48 @@ pub enum Mutation {
     PrivateMemory,
     /// Holders are told of sessions that outlast what the server waits for them.
     EndlessSession,
+    /// Leases of lost holders are closed and their money released instead of parked.
+    ReleasedParked,
+    /// Reports of lapsed holders are acknowledged and dropped.
+    DroppedLateReport,
+    /// Reported spending is added to what is known instead of taking the larger of the two.
+    AddedReport,
+    /// A refused request counts in its window.
+    CountedRefusal,
+    /// Every VM is given the same holder id.
+    SharedHolder,
+    /// One worker does not look at its session when it admits: its clock stands still.
+    StoppedClock,
+    /// One worker never finds a key expired: its wall clock stands still.
+    StoppedWallClock,
+    /// Replies older than what has been applied are accepted.
+    OldRevision,
+    /// Money is granted without regard to the organisation's budget.
+    ForgottenLevel,
+    /// A repeated ask is granted a second lease.
+    DoubleGrant,
+    /// The last record of each report is lost, and acknowledged all the same.
+    ForgottenRecord,
+    /// A disclaimed number that was never granted is not remembered.
+    DroppedTombstone,
+    /// A refusal names a time that is a second too short.
+    ShortRetryAfter,
+    /// What calls cost beyond their leases is not shown.
+    HiddenOverdraft,
 }
 
 /// The worker that a mutation singles out.
-const VICTIM: Place = Place { proxy: 0, worker: 0 };
+pub(crate) const VICTIM: Place = Place { proxy: 0, worker: 0 };
 /// Longer than any run.
 const ENDLESS_MS: u64 = 10_000_000;
-/// Added to the number of a repeated record.
-const OTHER_SEQUENCE: u64 = 1 << 40;
+/// Added to the number of a repeated record or ask.
+const OTHER_NUMBER: u64 = 1 << 40;
+/// Newer than any revision of a run.
+const LATE_REVISION: u64 = 1 << 40;
 
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 24] = [
         Self::HalvedSpent,
         Self::DroppedVoid,
         Self::SwallowedReport,
@@ -51,43 +87,110 @@ impl Mutation {
         Self::ForgottenParked,
         Self::PrivateMemory,
         Self::EndlessSession,
+        Self::ReleasedParked,
+        Self::DroppedLateReport,
+        Self::AddedReport,
+        Self::CountedRefusal,
+        Self::SharedHolder,
+        Self::StoppedClock,
+        Self::StoppedWallClock,
+        Self::OldRevision,
+        Self::ForgottenLevel,
+        Self::DoubleGrant,
+        Self::ForgottenRecord,
+        Self::DroppedTombstone,
+        Self::ShortRetryAfter,
+        Self::HiddenOverdraft,
     ];
 
     /// An answer in the server's stead.
-    pub(crate) fn answers(self, path: &str) -> Option<Answer> {
-        let swallows = self == Self::SwallowedReport && path.ends_with("/reports");
+    pub(crate) fn answers(
+        self,
+        path: &str,
+        body: &[u8],
+        ledger: &Ledger,
+    ) -> anyhow::Result<Option<Answer>> {
+        if !path.ends_with("/reports") {
+            return Ok(None);
+        }
+        let swallows = match self {
+            Self::SwallowedReport => true,
+            Self::DroppedLateReport => {
+                let report: Value = serde_json::from_slice(body)?;
+                let holder = report.get("holder").and_then(Value::as_str).unwrap_or_default();
+                let lapsed = "SELECT count(*) FROM holders WHERE id = ? AND state = 'lapsed'";
+                ledger.number(lapsed, holder)? == Some(1)
+            }
+            _ => false,
+        };
         let nothing = json!({"epoch": 1, "revision": 1, "differing": []});
-        swallows.then(|| ok(&nothing))
+        Ok(swallows.then(|| ok(&nothing)))
     }
 
     /// A call as the server gets it.
-    pub(crate) fn call(self, path: &str, body: &[u8]) -> Option<Vec<u8>> {
-        if !path.ends_with("/reports") {
-            return None;
-        }
-        let mut report: Value = serde_json::from_slice(body).ok()?;
+    pub(crate) fn call(
+        self,
+        path: &str,
+        body: &[u8],
+        ledger: &Ledger,
+    ) -> anyhow::Result<Option<Vec<u8>>> {
+        let changed = if path.ends_with("/reports") {
+            let mut report: Value = serde_json::from_slice(body)?;
+            self.report(&mut report, ledger)?.then_some(report)
+        } else if path.ends_with("/holders") && self == Self::SharedHolder {
+            let mut registration: Value = serde_json::from_slice(body)?;
+            registration["nonce"] = json!("0".repeat(32));
+            Some(registration)
+        } else {
+            None
+        };
+        Ok(changed.map(|message| message.to_string().into_bytes()))
+    }
+
+    /// Whether the report was changed.
+    fn report(self, report: &mut Value, ledger: &Ledger) -> anyhow::Result<bool> {
+        let mut changed = false;
+        let array = |value: Option<&mut Value>| {
+            value.and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default()
+        };
         match self {
-            Self::HalvedSpent => {
-                for lease in report.get_mut("leases")?.as_array_mut()? {
-                    let spent = lease.get("spent")?.as_u64()?;
-                    lease["spent"] = json!(spent / 2);
+            Self::HalvedSpent | Self::AddedReport => {
+                let mut leases = array(report.get_mut("leases"));
+                for lease in &mut leases {
+                    let spent = lease.get("spent").and_then(Value::as_u64).unwrap_or(0);
+                    let id = lease.get("lease").and_then(Value::as_str).unwrap_or_default();
+                    let known = "SELECT spent FROM leases WHERE holder || '-' || n = ?";
+                    lease["spent"] = if self == Self::HalvedSpent {
+                        json!(spent / 2)
+                    } else {
+                        json!(spent + ledger.number(known, id)?.unwrap_or(0))
+                    };
+                    changed = true;
                 }
+                report["leases"] = Value::Array(leases);
             }
             Self::DroppedVoid => {
-                report.as_object_mut()?.remove("void");
+                let fields = report.as_object_mut();
+                changed = fields.and_then(|fields| fields.remove("void")).is_some();
             }
             Self::RepeatedRecord => {
-                let records = report.get_mut("records")?.as_array_mut()?;
-                let mut again = records.clone();
-                for record in &mut again {
-                    let sequence = record.get("sequence")?.as_u64()?;
-                    record["sequence"] = json!(sequence + OTHER_SEQUENCE);
+                let mut records = array(report.get_mut("records"));
+                for mut record in records.clone() {
+                    let sequence = record.get("sequence").and_then(Value::as_u64).unwrap_or(0);
+                    record["sequence"] = json!(sequence + OTHER_NUMBER);
+                    records.push(record);
+                    changed = true;
                 }
-                records.append(&mut again);
+                report["records"] = Value::Array(records);
             }
-            _ => return None,
+            Self::ForgottenRecord => {
+                let mut records = array(report.get_mut("records"));
+                changed = records.pop().is_some();
+                report["records"] = Value::Array(records);
+            }
+            _ => {}
         }
-        serde_json::to_vec(&report).ok()
+        Ok(changed)
     }
 
     /// An answer as the worker gets it.
@@ -98,26 +201,65 @@ impl Mutation {
                 reply.get_mut("changes")?.as_array_mut()?.clear();
             }
             Self::EndlessSession => *reply.get_mut("session_ttl_ms")? = json!(ENDLESS_MS),
+            Self::OldRevision if reply.get("key").is_some() => {
+                *reply.get_mut("revision")? = json!(LATE_REVISION);
+            }
             _ => return None,
         }
-        Some(ok(&reply))
+        Some(Answer { status: answer.status, ..ok(&reply) })
     }
 
-    /// A report that nobody sent, after a call was answered with a grant.
-    pub(crate) fn forged_report(self, call: &[u8], answer: &[u8]) -> Option<Vec<u8>> {
-        if self != Self::EarlyFinal {
-            return None;
-        }
-        let call: Value = serde_json::from_slice(call).ok()?;
+    /// A call that nobody made, after another was answered, and its path.
+    pub(crate) fn forged_call(
+        self,
+        path: &str,
+        call: &[u8],
+        answer: &[u8],
+    ) -> Option<(&'static str, Vec<u8>)> {
+        let mut call: Value = serde_json::from_slice(call).ok()?;
         let answer: Value = serde_json::from_slice(answer).ok()?;
         let lease = answer.get("lease").or_else(|| answer.get("answer"))?;
         let lease = lease.get("granted")?.get("lease")?;
-        let report = json!({
-            "holder": call.get("holder")?,
-            "epoch": call.get("epoch")?,
-            "leases": [{"lease": lease, "spent": 0, "final": true}],
-        });
-        serde_json::to_vec(&report).ok()
+        match self {
+            Self::EarlyFinal => {
+                let report = json!({
+                    "holder": call.get("holder")?,
+                    "epoch": call.get("epoch")?,
+                    "leases": [{"lease": lease, "spent": 0, "final": true}],
+                });
+                Some(("/proxy/v1/reports", report.to_string().into_bytes()))
+            }
+            Self::DoubleGrant => {
+                let n = call.get("n")?.as_u64()?;
+                call["n"] = json!(n + OTHER_NUMBER);
+                let paths = ["/proxy/v1/admit", "/proxy/v1/leases"];
+                let path = paths.into_iter().find(|known| *known == path)?;
+                Some((path, call.to_string().into_bytes()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What happens to a refusal by a window, and to the window.
+    pub(crate) fn after_refusal(
+        self,
+        retry_after_s: &mut Option<u64>,
+        key: &str,
+        now_ms: u64,
+        place: Place,
+        proxies: &mut [Proxy],
+    ) {
+        match self {
+            Self::ShortRetryAfter => {
+                *retry_after_s = retry_after_s.map(|seconds| seconds.saturating_sub(1));
+            }
+            Self::CountedRefusal => {
+                if let Some(proxy) = proxies.get_mut(place.proxy) {
+                    count(proxy, key, now_ms);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// What is done to the tables after each event.
@@ -128,7 +270,44 @@ impl Mutation {
                 "UPDATE leases SET held = spent WHERE standing = 'parked';
                  UPDATE accounts SET parked = 0;",
             ),
+            Self::ReleasedParked => Some(
+                "UPDATE leases SET held = spent, standing = 'closed' WHERE standing = 'parked';
+                 UPDATE accounts SET parked = 0;",
+            ),
+            Self::ForgottenLevel => Some(
+                "DELETE FROM lease_accounts WHERE level = 'org';
+                 UPDATE accounts SET settled = 0, parked = 0, outstanding = 0, overdraft = 0
+                    WHERE level = 'org';",
+            ),
+            Self::DroppedTombstone => {
+                Some("DELETE FROM leases WHERE voided = 1 AND key IS NULL AND granted = 0")
+            }
+            Self::HiddenOverdraft => Some("UPDATE accounts SET overdraft = 0"),
             _ => None,
+        }
+    }
+}
+
+/// Counts a request of a key that was never admitted.
+fn count(proxy: &mut Proxy, key: &str, now_ms: u64) {
+    let now_ms = proxy.clock_ms + now_ms;
+    let subject = Subject { level: Level::Key, id: key.to_owned(), model: None };
+    let id = SubjectId::of(&subject);
+    // The largest that is counted exactly: how many may be is not asked here.
+    let (unit, window, scope) = (Unit::Requests, Some(Window::Minute), Scope::Proxy);
+    let limit = Limit { subject, unit, window, max: 12, scope };
+    for memory in &mut proxy.memories {
+        let Ok(Some((bytes, version))) = gate::SharedMemory::read(memory, bucket_of(id)) else {
+            continue;
+        };
+        let Ok(mut bucket) = Bucket::from_bytes(&bytes) else { continue };
+        let Ok(counter) = bucket.counter(id, now_ms) else { continue };
+        let limits = std::slice::from_ref(&limit);
+        let call = Call { vm: 0, tokens: 0 };
+        if counter.admit(limits, call, now_ms).is_ok() {
+            counter.finish(limits, call, 0, now_ms);
+            let bytes = bucket.to_bytes();
+            let _ = gate::SharedMemory::swap(memory, bucket_of(id), &bytes, Some(version));
         }
     }
 }

@@ -1,20 +1,28 @@
 //! Requests on their way through a proxy: from the client to the gate, to the upstream, and back.
 
-use gate::Input;
+use std::rc::Rc;
+
+use gate::{Input, Reply, StreamId};
+use serde_json::Value;
 
 use crate::administration::Key;
-use crate::checker::{Invariant, Violation};
+use crate::checker::{Admission, Invariant, Violation};
+use crate::scenario::Clients;
 use crate::traffic::{
-    CONTEXT_TOKENS, INPUT_OVERHEAD_TOKENS, chat_body, chat_headers, list_headers,
+    CONTEXT_TOKENS, INPUT_OVERHEAD_TOKENS, chat_body, chat_headers, list_headers, steady_body,
 };
-use crate::upstream::{Part, UpstreamCall};
-use crate::worker::{Place, Stream, StreamAt};
+use crate::upstream::{Part, Terms, UpstreamCall};
+use crate::worker::{Place, Request, Stream, StreamAt};
 use crate::world::{Event, World};
 
 /// Requests with a credential that may have been withdrawn long ago, in a thousand.
 const STALE_PER_MILLE: u64 = 200;
 /// Clients that give up, in a thousand.
 const LEAVING_PER_MILLE: u64 = 80;
+/// Uploads that take very long, where any does, in a thousand.
+const SLOW_UPLOAD_PER_MILLE: u64 = 40;
+/// Clients that come back exactly when a refusal has said, in a thousand.
+const PUNCTUAL_PER_MILLE: u64 = 300;
 
 impl World {
     /// Some requests at about the same time.
@@ -24,11 +32,16 @@ impl World {
         let (one_place, one_credential) = (self.some_place(), self.some_credential());
         // Some bursts meet one worker, or use one key, at the same moment.
         let (scattered, mixed) = (self.dice.per_mille(500), self.dice.per_mille(500));
+        let steady = self.scenario.clients != Clients::Mixed;
         for _ in 0..self.dice.between(1, self.scenario.burst) {
             let place = if scattered { self.some_place() } else { one_place };
-            let credential = if mixed { self.some_credential() } else { one_credential };
-            let body = chat_body(&mut self.dice);
-            self.open(place, credential, body)?;
+            let (credential, body) = if steady {
+                (0, steady_body())
+            } else {
+                let other = if mixed { self.some_credential() } else { one_credential };
+                (other, chat_body(&mut self.dice))
+            };
+            self.after(0, Event::Opens { place, request: Rc::new(Request { credential, body }) });
         }
         Ok(())
     }
@@ -43,7 +56,8 @@ impl World {
         valid.get(self.dice.index(valid.len())).copied().unwrap_or(any)
     }
 
-    fn open(&mut self, place: Place, credential: usize, body: Vec<u8>) -> anyhow::Result<()> {
+    pub(crate) fn open(&mut self, place: Place, request: &Request) -> anyhow::Result<()> {
+        let Request { credential, body } = request.clone();
         let Some(secret) = self.credentials.get(credential).map(|it| it.secret.clone()) else {
             return Ok(());
         };
@@ -64,9 +78,15 @@ impl World {
             format!("{place:?} {stream:?}: {what} with credential {credential}")
         });
         if !lists {
-            let body_after = self.dice.between(0, 30);
+            let longest_ms = self.scenario.longest_call_ms;
+            let is_slow = longest_ms > 0 && self.dice.per_mille(SLOW_UPLOAD_PER_MILLE);
+            let body_after = self.dice.between(0, if is_slow { longest_ms } else { 30 });
             self.after(body_after, Event::BodyComes { at });
-            if self.dice.per_mille(LEAVING_PER_MILLE) {
+            let is_patient = self.scenario.clients != Clients::Mixed;
+            if !is_patient {
+                self.withdraw_in_passing(credential);
+            }
+            if !is_patient && self.dice.per_mille(LEAVING_PER_MILLE) {
                 let leaves_after = self.dice.between(1, 4_000);
                 self.after(leaves_after, Event::ClientLeaves { at });
             }
@@ -77,7 +97,7 @@ impl World {
 
     /// One more request for a worker, after the traffic.
     pub(crate) fn knock(&mut self, place: Place) -> anyhow::Result<()> {
-        self.open(place, 0, Vec::new())
+        self.open(place, &Request { credential: 0, body: Vec::new() })
     }
 
     pub(crate) fn body_comes(&mut self, at: StreamAt) -> anyhow::Result<()> {
@@ -102,8 +122,13 @@ impl World {
     }
 
     fn end(&mut self, at: StreamAt) -> anyhow::Result<()> {
-        if let Some(worker) = self.worker(at.place) {
-            worker.streams.remove(&at.stream);
+        let ended = self.worker(at.place).and_then(|worker| worker.streams.remove(&at.stream));
+        let upstream = ended.and_then(|stream| stream.upstream);
+        if let Some(call) = upstream.and_then(|index| self.calls.get(index)) {
+            // More than it was allowed is known only where usage told of it: at least so much.
+            let usage = call.within_limits();
+            let tokens = usage.input_tokens + usage.output_tokens;
+            self.checker.ended(self.now_ms, at.place.proxy, &call.key, tokens);
         }
         self.feed(at.place, Input::End { stream: at.stream })
     }
@@ -119,7 +144,20 @@ impl World {
         let credential = stream.credential;
         let body = stream.body.clone();
         let input_bound = (stream.sent_bytes + INPUT_OVERHEAD_TOKENS).min(CONTEXT_TOKENS);
-        let call = UpstreamCall::begin(at, names, &body, input_bound, &mut self.dice);
+        let owner = self.credentials.get(credential).and_then(|it| self.keys.get(it.key));
+        let Some(owner) = owner.filter(|it| it.id.as_str() == key) else {
+            let text = format!("credential {credential} is charged to key {key}");
+            return Err(Violation { invariant: Invariant::Charges, text }.into());
+        };
+        let (limits, expires_unix_ms) = (owner.limits, owner.expires_unix_ms);
+        let terms = Terms {
+            cut_calls: owner.cut_calls,
+            input_bound,
+            longest_ms: self.scenario.longest_call_ms,
+            overruns: self.scenario.overruns,
+            is_reliable: self.scenario.clients != Clients::Mixed,
+        };
+        let call = UpstreamCall::begin(at, names, &body, terms, &mut self.dice);
         self.log.note(self.now_ms, || {
             let (place, stream) = (at.place, at.stream);
             let (request, whole) = (&call.request, call.whole);
@@ -130,23 +168,90 @@ impl World {
         }
         self.calls.push(call);
         self.tally.forwarded += 1;
-        let owner = self.credentials.get(credential).and_then(|it| self.keys.get(it.key));
-        let Some(limits) = owner.filter(|it| it.id.as_str() == key).map(|it| it.limits) else {
-            let text = format!("credential {credential} is charged to key {key}");
-            return Err(Violation { invariant: Invariant::Charges, text }.into());
-        };
-        let running = self.running(at.place.proxy, &key);
+        self.count_hopeless(false)?;
+        self.crash_at_rate(at.place);
+        let (running, running_tokens) = self.running(at.place.proxy, &key);
         let proxy = at.place.proxy;
-        let verdict =
-            self.checker.forwarded(self.now_ms, credential, (proxy, &key), limits, running);
+        let verdict = self.checker.forwarded(&Admission {
+            now_ms: self.now_ms,
+            wall_ms: self.wall_ms(proxy),
+            life: at.life,
+            credential,
+            proxy,
+            key: &key,
+            expires_unix_ms,
+            limits,
+            running,
+            running_tokens,
+        });
         Ok(verdict?)
     }
 
-    /// Calls of a key that run in living VMs of a proxy.
-    fn running(&self, proxy: usize, key: &str) -> u64 {
+    /// Calls of a key that run in living VMs of a proxy, and the most tokens that they can come to.
+    fn running(&self, proxy: usize, key: &str) -> (u64, u64) {
         let is_here =
             |call: &&UpstreamCall| !call.over && call.at.place.proxy == proxy && call.key == key;
-        self.calls.iter().filter(is_here).count() as u64
+        let tokens = self.calls.iter().filter(is_here).map(UpstreamCall::most_tokens);
+        tokens.fold((0, 0), |(calls, sum), tokens| (calls + 1, sum + tokens))
+    }
+
+    /// Where VMs crash so many times in a thousand calls, one does now and then, with what it runs.
+    fn crash_at_rate(&mut self, place: Place) {
+        let Clients::Exhausting { crashes_per_mille } = self.scenario.clients else { return };
+        if self.dice.per_mille(crashes_per_mille) {
+            let after = self.dice.below(1_000);
+            self.after(after, Event::Crash { place });
+        }
+    }
+
+    /// A gate has answered itself.
+    pub(crate) fn answered_by_gate(
+        &mut self,
+        place: Place,
+        id: StreamId,
+        stream: &Stream,
+        reply: &Reply,
+    ) -> anyhow::Result<()> {
+        let (status, credential) = (reply.status, stream.credential);
+        *self.tally.replies.entry(status).or_default() += 1;
+        self.log.note(self.now_ms, || {
+            format!("{place:?} {id:?} credential {credential}: answered {status}")
+        });
+        // A call whose key has ended may be answered before the upstream is; it is charged as cut.
+        if stream.upstream.is_some() && status != 401 {
+            let text = format!("{place:?} {id:?} is answered {status} after it was forwarded");
+            return Err(Violation { invariant: Invariant::Refusal, text }.into());
+        }
+        self.count_hopeless(status == 402)?;
+        if status != 429 {
+            return Ok(());
+        }
+        let refusal: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        let Some(key) = self.credentials.get(credential).and_then(|it| self.keys.get(it.key))
+        else {
+            return Ok(());
+        };
+        if refusal.pointer("/error/code").and_then(Value::as_str) != Some("rpm_exceeded") {
+            return Ok(());
+        }
+        let mut seconds = reply
+            .headers
+            .iter()
+            .find(|(name, _)| *name == "retry-after")
+            .and_then(|(_, value)| value.parse().ok());
+        let (id, limits) = (key.id.as_str().to_owned(), key.limits);
+        if let Some(mutation) = self.mutation {
+            mutation.after_refusal(&mut seconds, &id, self.now_ms, place, &mut self.proxies);
+        }
+        self.checker.refused_by_window(self.now_ms, (place.proxy, &id), limits, seconds)?;
+        if self.dice.per_mille(PUNCTUAL_PER_MILLE) && !self.traffic_is_over() {
+            // Whether it is admitted then: a refusal with room is a violation of its own.
+            self.tally.retries += 1;
+            let body = chat_body(&mut self.dice);
+            let request = Rc::new(Request { credential, body });
+            self.after(seconds.unwrap_or(1) * 1_000, Event::Opens { place, request });
+        }
+        Ok(())
     }
 
     /// The next part of an answer.

@@ -5,9 +5,33 @@ use policy_server::live::SessionTimes;
 use crate::dice::Dice;
 use crate::network::Weather;
 
+/// 2026-11-20T12:00:00Z.
+const NOON_UNIX_MS: u64 = 1_795_176_000_000;
+/// 2026-11-21T00:00:00Z: budgets of a day start afresh.
+const MIDNIGHT_UNIX_MS: u64 = NOON_UNIX_MS + 43_200_000;
+
+/// Who sends requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// Many keys, all kinds of requests, answers that fail in all ways.
+    Mixed,
+    /// One key, one kind of request, again and again until the budget is spent; VMs crash at the
+    /// given rate and nothing else goes wrong.
+    Exhausting {
+        /// Crashes in a thousand forwarded calls.
+        crashes_per_mille: u64,
+    },
+}
+
 /// Everything that is fixed before the first event.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
+    /// Who sends requests.
+    pub clients: Clients,
+    /// Wall time at virtual time zero, in milliseconds since 1970 UTC.
+    pub start_unix_ms: u64,
+    /// Some budgets are for a day.
+    pub has_daily_budgets: bool,
     /// Proxy processes.
     pub proxies: usize,
     /// Workers, each with one VM, of every proxy.
@@ -28,6 +52,10 @@ pub struct Scenario {
     pub fault_gap_ms: u64,
     /// Mean time between two changes by the administrator, in milliseconds.
     pub admin_gap_ms: u64,
+    /// Some answers and some uploads take up to this long, in milliseconds; zero where none does.
+    pub longest_call_ms: u64,
+    /// The provider sometimes produces more than the limit in the request allows.
+    pub overruns: bool,
 }
 
 impl Scenario {
@@ -45,31 +73,46 @@ impl Scenario {
             },
         };
         // Half the runs live fast, so that sessions lapse often within few virtual seconds.
-        let times = if dice.per_mille(500) {
-            SessionTimes { ttl_ms: 8_000, grace_ms: 1_000 }
+        let times = if dice.per_mille(500) { SHORT_SESSIONS } else { SessionTimes::default() };
+        let mut scenario = if dice.per_mille(250) {
+            Self::storm(times, &mut dice)
         } else {
-            SessionTimes::default()
+            Self {
+                clients: Clients::Mixed,
+                start_unix_ms: NOON_UNIX_MS,
+                has_daily_budgets: false,
+                proxies: 1 + dice.index(2),
+                workers: 1 + dice.index(3),
+                traffic_ms: dice.between(60, 150) * 1_000,
+                gap_ms: dice.between(1_000, 6_000),
+                burst: dice.between(1, 6),
+                tick_ms: dice.between(2, 10) * 100,
+                times,
+                weather,
+                fault_gap_ms: dice.between(6, 50) * 1_000,
+                admin_gap_ms: dice.between(5, 40) * 1_000,
+                longest_call_ms: 0,
+                overruns: false,
+            }
         };
+        if dice.per_mille(300) {
+            scenario.has_daily_budgets = true;
+            scenario.start_unix_ms = MIDNIGHT_UNIX_MS - dice.between(1_000, scenario.traffic_ms);
+        }
         if dice.per_mille(250) {
-            return Self::storm(times, &mut dice);
+            // Longer than the server waits for a holder that it does not hear of.
+            scenario.longest_call_ms = 2 * (times.ttl_ms + times.grace_ms);
         }
-        Self {
-            proxies: 1 + dice.index(2),
-            workers: 1 + dice.index(3),
-            traffic_ms: dice.between(60, 150) * 1_000,
-            gap_ms: dice.between(1_000, 6_000),
-            burst: dice.between(1, 6),
-            tick_ms: dice.between(2, 10) * 100,
-            times,
-            weather,
-            fault_gap_ms: dice.between(8, 60) * 1_000,
-            admin_gap_ms: dice.between(5, 40) * 1_000,
-        }
+        scenario.overruns = dice.per_mille(150);
+        scenario
     }
 
     /// One small proxy in which everything happens at once: cold VMs, changes, slow messages.
     fn storm(times: SessionTimes, dice: &mut Dice) -> Self {
         Self {
+            clients: Clients::Mixed,
+            start_unix_ms: NOON_UNIX_MS,
+            has_daily_budgets: false,
             proxies: 1,
             workers: 1 + dice.index(2),
             traffic_ms: 60_000,
@@ -84,6 +127,34 @@ impl Scenario {
             },
             fault_gap_ms: dice.between(3, 12) * 1_000,
             admin_gap_ms: dice.between(300, 3_000),
+            longest_call_ms: 0,
+            overruns: false,
+        }
+    }
+
+    /// Two proxies whose clients keep trying until one budget is spent.
+    #[must_use]
+    pub fn exhausting(seed: u64, crashes_per_mille: u64) -> Self {
+        let mut dice = Dice::new(seed, 4);
+        Self {
+            clients: Clients::Exhausting { crashes_per_mille },
+            start_unix_ms: NOON_UNIX_MS,
+            has_daily_budgets: false,
+            proxies: 2,
+            workers: 2,
+            // It ends when the budget is spent, long before.
+            traffic_ms: 3_600_000,
+            gap_ms: dice.between(100, 400),
+            burst: dice.between(1, 4),
+            tick_ms: 500,
+            times: SHORT_SESSIONS,
+            weather: Weather::FAIR,
+            fault_gap_ms: 0,
+            admin_gap_ms: 0,
+            longest_call_ms: 0,
+            overruns: false,
         }
     }
 }
+
+const SHORT_SESSIONS: SessionTimes = SessionTimes { ttl_ms: 8_000, grace_ms: 1_000 };

@@ -11,16 +11,18 @@ use policy_server::live::SessionTimes;
 use policy_server::store::sqlite::Sqlite;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wire::v1::{AdmitRequest, ChangesReply, LeaseRequest, Problem, ProblemBody};
+use wire::v1::{
+    AdmitRequest, ChangesReply, LeaseAnswer, LeaseRequest, Problem, ProblemBody, Refusal,
+};
 use wire::{Epoch, HolderId, Revision};
 
 use crate::worker::Ticket;
 
-/// 2026-11-20T12:00:00Z: virtual time zero.
-pub const START_UNIX_MS: u64 = 1_795_176_000_000;
-
 /// The server holds a poll no longer than this, whatever the holder asks for.
 const WAIT_MOST_MS: u64 = 25_000;
+
+/// How long it keeps an ask for money that is only set aside for others.
+const MONEY_WAIT_MS: u64 = 250;
 
 /// An HTTP answer.
 #[derive(Debug, Clone)]
@@ -39,16 +41,32 @@ struct Poll {
     until_ms: u64,
 }
 
+/// An ask that waits for money to come back.
+#[derive(Debug)]
+struct WaitingAsk {
+    from: Ticket,
+    path: String,
+    body: Vec<u8>,
+    until_ms: u64,
+}
+
 /// One server and its file.
 pub struct Server {
     _folder: tempfile::TempDir,
     path: PathBuf,
     seed: u64,
     times: SessionTimes,
+    /// Wall time at virtual time zero; an operator's step of the clock moves it.
+    unix_ms_at_zero: u64,
     engine: Option<Engine>,
     starts: u64,
     started_ms: u64,
+    /// It is stopped by the operating system and answers nobody until then.
+    pub(crate) asleep_until_ms: u64,
     polls: Vec<Poll>,
+    asks: Vec<WaitingAsk>,
+    /// How often money had come back when asks were tried last.
+    returns_seen: u64,
 }
 
 impl Server {
@@ -56,7 +74,7 @@ impl Server {
     ///
     /// # Errors
     /// When the database cannot be made.
-    pub fn start(seed: u64, times: SessionTimes) -> anyhow::Result<Self> {
+    pub fn start(seed: u64, times: SessionTimes, start_unix_ms: u64) -> anyhow::Result<Self> {
         // A disk that survives only this process is enough: what crashes here is the engine.
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() {
@@ -70,10 +88,14 @@ impl Server {
             _folder: folder,
             seed,
             times,
+            unix_ms_at_zero: start_unix_ms,
             engine: None,
             starts: 0,
             started_ms: 0,
+            asleep_until_ms: 0,
             polls: Vec::new(),
+            asks: Vec::new(),
+            returns_seen: 0,
         };
         server.start_again(0)?;
         Ok(server)
@@ -103,6 +125,9 @@ impl Server {
     pub fn stop(&mut self) {
         self.engine = None;
         self.polls.clear();
+        self.asks.clear();
+        self.returns_seen = 0;
+        self.asleep_until_ms = 0;
     }
 
     /// Whether it runs.
@@ -111,11 +136,22 @@ impl Server {
         self.engine.is_some()
     }
 
+    /// Whether it runs and is not kept from running by the operating system.
+    #[must_use]
+    pub fn is_awake(&self, now_ms: u64) -> bool {
+        self.is_up() && now_ms >= self.asleep_until_ms
+    }
+
+    /// Somebody sets the wall clock, so that it showed this time at virtual time zero.
+    pub fn set_wall_clock(&mut self, unix_ms_at_zero: u64) {
+        self.unix_ms_at_zero = unix_ms_at_zero;
+    }
+
     /// The server's clocks.
     #[must_use]
     pub fn now(&self, now_ms: u64) -> Now {
         Now {
-            unix_ms: START_UNIX_MS + now_ms,
+            unix_ms: self.unix_ms_at_zero + now_ms,
             monotonic_ms: now_ms.saturating_sub(self.started_ms),
         }
     }
@@ -127,16 +163,18 @@ impl Server {
     }
 
     /// Whether every living holder has applied a revision, or has stopped by itself. False while
-    /// the server is down: nobody could say so.
+    /// the server is down or asleep: nobody could say so.
     #[must_use]
     pub fn is_applied(&self, revision: Revision, now_ms: u64) -> bool {
         let now = self.now(now_ms);
         self.engine
             .as_ref()
+            .filter(|_| self.is_awake(now_ms))
             .is_some_and(|engine| engine.shared().live().pending(revision, now).is_none())
     }
 
-    /// Carries out a call of the filter API. `None`: it is a poll that waits, or nobody is there.
+    /// Carries out a call of the filter API. `None`: it is a poll or an ask that waits, or nobody
+    /// is there.
     ///
     /// # Errors
     /// When the call is none that a gate makes.
@@ -147,7 +185,16 @@ impl Server {
         path: &str,
         body: &[u8],
     ) -> anyhow::Result<Option<Answer>> {
+        let until_ms = now_ms + MONEY_WAIT_MS;
+        let ask = WaitingAsk { from, path: path.to_owned(), body: body.to_vec(), until_ms };
+        self.attempt(now_ms, ask)
+    }
+
+    /// Carries out a call, or keeps it.
+    fn attempt(&mut self, now_ms: u64, call: WaitingAsk) -> anyhow::Result<Option<Answer>> {
         let now = self.now(now_ms);
+        let (from, path, body) = (call.from, call.path.as_str(), call.body.as_slice());
+        let may_wait = now_ms < call.until_ms;
         let Some(engine) = &mut self.engine else { return Ok(None) };
         let (route, query) = path.split_once('?').unwrap_or((path, ""));
         let answer = match route {
@@ -159,6 +206,10 @@ impl Server {
                 let request: AdmitRequest = read(body)?;
                 let reply = engine.run(now, |work| work.admit(&request));
                 if let Ok(reply) = &reply {
+                    if may_wait && is_contended(&reply.lease) {
+                        self.asks.push(call);
+                        return Ok(None);
+                    }
                     engine.shared().answered(&request.holder, request.n, &reply.lease);
                 }
                 answer(reply)
@@ -167,6 +218,10 @@ impl Server {
                 let request: LeaseRequest = read(body)?;
                 let reply = engine.run(now, |work| work.lease(&request));
                 if let Ok(reply) = &reply {
+                    if may_wait && is_contended(&reply.answer) {
+                        self.asks.push(call);
+                        return Ok(None);
+                    }
                     engine.shared().answered(&request.holder, request.n, &reply.answer);
                 }
                 answer(reply)
@@ -231,11 +286,37 @@ impl Server {
         ripe
     }
 
-    /// When the next waiting poll is over.
-    #[must_use]
-    pub fn next_poll_ends_ms(&self) -> Option<u64> {
-        self.polls.iter().map(|poll| poll.until_ms).min()
+    /// Tries the asks again that wait for money: all of them where some has come back, else those
+    /// whose time is over. Answers those that need not wait any longer.
+    ///
+    /// # Errors
+    /// As [`Server::call`].
+    pub fn ripe_asks(&mut self, now_ms: u64) -> anyhow::Result<Vec<(Ticket, Answer)>> {
+        let Some(engine) = &self.engine else { return Ok(Vec::new()) };
+        let returns = *engine.shared().money_returned().borrow();
+        let money_returned = std::mem::replace(&mut self.returns_seen, returns) != returns;
+        let is_ripe = |ask: &WaitingAsk| money_returned || now_ms >= ask.until_ms;
+        let waiting = std::mem::take(&mut self.asks);
+        let (ripe, still): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_ripe);
+        self.asks = still;
+        let mut answers = Vec::new();
+        for ask in ripe {
+            let from = ask.from;
+            answers.extend(self.attempt(now_ms, ask)?.map(|answer| (from, answer)));
+        }
+        Ok(answers)
     }
+
+    /// When the next waiting poll or ask is over.
+    #[must_use]
+    pub fn next_wait_ends_ms(&self) -> Option<u64> {
+        let polls = self.polls.iter().map(|poll| poll.until_ms);
+        polls.chain(self.asks.iter().map(|ask| ask.until_ms)).min()
+    }
+}
+
+fn is_contended(answer: &LeaseAnswer) -> bool {
+    matches!(answer, LeaseAnswer::Refused(Refusal::Contended { .. }))
 }
 
 /// A successful answer.

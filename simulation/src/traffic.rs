@@ -56,3 +56,19 @@ pub fn chat_body(dice: &mut Dice) -> Vec<u8> {
     }
     body.to_string().into_bytes()
 }
+
+/// The output limit of clients that only try to spend a budget.
+pub const STEADY_OUTPUT_TOKENS: u64 = 100;
+/// The budget that they spend, in calls that cost all that is reserved for them.
+pub const CALLS_IN_BUDGET: u64 = 1_000;
+
+/// The body that clients send which only try to spend a budget.
+#[must_use]
+pub fn steady_body() -> Vec<u8> {
+    let body = json!({
+        "model": MODEL,
+        "max_tokens": STEADY_OUTPUT_TOKENS,
+        "messages": [{"role": "user", "content": "word ".repeat(20)}],
+    });
+    body.to_string().into_bytes()
+}

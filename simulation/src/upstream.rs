@@ -3,7 +3,7 @@
 
 use gate::Headers;
 use serde_json::{Value, json};
-use wire::v1::Usage;
+use wire::v1::{CutCalls, Usage};
 
 use crate::dice::Dice;
 use crate::worker::{Life, StreamAt};
@@ -23,6 +23,23 @@ pub enum Fate {
     NoAnswer,
     /// Compressed: nobody between can read it.
     Unreadable,
+    /// Complete, and more was produced than the request allowed; usage says so at its end.
+    Overrun,
+}
+
+/// What is fixed when a call comes to the upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// What the key pays for a call without usage.
+    pub cut_calls: CutCalls,
+    /// The most tokens that the prompt may have.
+    pub input_bound: u64,
+    /// Streams may take up to this long, in milliseconds; zero where none does.
+    pub longest_ms: u64,
+    /// The provider may pass the limit in the request.
+    pub overruns: bool,
+    /// Every answer is complete.
+    pub is_reliable: bool,
 }
 
 /// Something that the upstream sends.
@@ -59,20 +76,25 @@ pub struct UpstreamCall {
     pub over: bool,
     /// All that it will come to.
     pub whole: Usage,
+    /// What the key pays for a call without usage.
+    pub cut_calls: CutCalls,
+    /// Prompt and answer at the limits of the request.
+    limits: Usage,
     steps: std::vec::IntoIter<Step>,
 }
 
+/// Streams that take very long, where any does, in a thousand.
+const LONG_PER_MILLE: u64 = 150;
 /// Output tokens where no limit is written into the request.
 const UNLIMITED_OUTPUT: u64 = 400;
 
 impl UpstreamCall {
-    /// Takes a call in and decides what becomes of it. `input_bound` are the most tokens that its
-    /// prompt may have.
+    /// Takes a call in and decides what becomes of it.
     pub fn begin(
         at: StreamAt,
         (request, key): (String, String),
         body: &[u8],
-        input_bound: u64,
+        terms: Terms,
         dice: &mut Dice,
     ) -> Self {
         let document: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -86,24 +108,49 @@ impl UpstreamCall {
             if dice.per_mille(300) { bound } else { dice.between(1, bound.max(1)) }
         };
         let whole = Usage {
-            input_tokens: at_most(dice, input_bound),
+            input_tokens: at_most(dice, terms.input_bound),
             output_tokens: at_most(dice, limit),
             ..Usage::default()
         };
         let fate = match dice.below(20) {
+            _ if terms.is_reliable => Fate::Whole,
             0 | 1 => Fate::NoUsage,
             2 | 3 => Fate::Cut,
             4 => Fate::Error(429),
             5 => Fate::Error(500),
             6 => Fate::NoAnswer,
             7 => Fate::Unreadable,
+            8 if terms.overruns => Fate::Overrun,
             _ => Fate::Whole,
         };
-        let steps = if streamed { streamed_steps(fate, whole, dice) } else { plain(fate, whole) };
+        let limits =
+            Usage { input_tokens: terms.input_bound, output_tokens: limit, ..Usage::default() };
+        let beyond = if fate == Fate::Overrun { dice.between(1, 200) } else { 0 };
+        let output_tokens = if beyond > 0 { limit + beyond } else { whole.output_tokens };
+        let whole = Usage { output_tokens, ..whole };
+        let steps = if streamed {
+            let is_long = terms.longest_ms > 0 && dice.per_mille(LONG_PER_MILLE);
+            let longest_ms = if is_long { terms.longest_ms } else { 0 };
+            streamed_steps(fate, (whole, limits), longest_ms, dice)
+        } else {
+            plain(fate, (whole, limits))
+        };
         let whole = if let Fate::Error(_) = fate { Usage::default() } else { whole };
-        let produced = Usage::default();
+        let (produced, cut_calls) = (Usage::default(), terms.cut_calls);
         let steps = steps.into_iter();
-        Self { at, request, key, produced, over: false, whole, steps }
+        Self { at, request, key, produced, over: false, whole, cut_calls, limits, steps }
+    }
+
+    /// The most tokens that it may come to.
+    #[must_use]
+    pub fn most_tokens(&self) -> u64 {
+        self.limits.input_tokens + self.limits.output_tokens
+    }
+
+    /// What was produced, as far as the request allowed it.
+    #[must_use]
+    pub fn within_limits(&self) -> Usage {
+        within(self.produced, self.limits)
     }
 
     /// In which life the answer is expected.
@@ -129,10 +176,17 @@ impl UpstreamCall {
     /// Nobody listens any more: the upstream stops, or produces the rest all the same.
     pub fn abandoned(&mut self, goes_on: bool) {
         if !self.over && goes_on {
-            self.produced = self.whole;
+            // Beyond the limits it is only ever seen together with the usage that tells of it.
+            let (rest, known) = (within(self.whole, self.limits), self.produced);
+            let output_tokens = rest.output_tokens.max(known.output_tokens);
+            self.produced = Usage { output_tokens, ..rest };
         }
         self.over = true;
     }
+}
+
+fn within(usage: Usage, limits: Usage) -> Usage {
+    Usage { output_tokens: usage.output_tokens.min(limits.output_tokens), ..usage }
 }
 
 fn head(status: u16, kind: &str, coding: Option<&str>) -> Part {
@@ -154,15 +208,16 @@ fn usage_block(usage: Usage) -> Value {
     })
 }
 
-fn plain(fate: Fate, whole: Usage) -> Vec<Step> {
+fn plain(fate: Fate, (all, limits): (Usage, Usage)) -> Vec<Step> {
     let step = |after_ms, part, produced| Step { after_ms, part, produced };
+    let whole = within(all, limits);
     let nothing = Usage::default();
     let mut document = json!({
         "object": "chat.completion",
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "word"}}],
     });
-    if fate == Fate::Whole {
-        document["usage"] = usage_block(whole);
+    if matches!(fate, Fate::Whole | Fate::Overrun) {
+        document["usage"] = usage_block(all);
     }
     let text = document.to_string().into_bytes();
     let kind = "application/json";
@@ -186,24 +241,30 @@ fn plain(fate: Fate, whole: Usage) -> Vec<Step> {
                 step(3, Part::End, whole),
             ]
         }
-        Fate::Whole | Fate::NoUsage => {
+        Fate::Whole | Fate::NoUsage | Fate::Overrun => {
             let (one, other) = text.split_at(text.len() * 2 / 3);
             vec![
                 step(700, head(200, kind, None), whole),
                 step(5, Part::Body(one.to_vec(), false), whole),
-                step(5, Part::Body(other.to_vec(), true), whole),
-                step(2, Part::End, whole),
+                step(5, Part::Body(other.to_vec(), true), all),
+                step(2, Part::End, all),
             ]
         }
     }
 }
 
-fn streamed_steps(fate: Fate, whole: Usage, dice: &mut Dice) -> Vec<Step> {
+fn streamed_steps(
+    fate: Fate,
+    (all, limits): (Usage, Usage),
+    longest_ms: u64,
+    dice: &mut Dice,
+) -> Vec<Step> {
     let early = match fate {
-        Fate::Error(_) | Fate::NoAnswer => return plain(fate, whole),
+        Fate::Error(_) | Fate::NoAnswer => return plain(fate, (all, limits)),
         Fate::Unreadable => Some("gzip"),
-        Fate::Whole | Fate::NoUsage | Fate::Cut => None,
+        Fate::Whole | Fate::NoUsage | Fate::Cut | Fate::Overrun => None,
     };
+    let whole = within(all, limits);
     let of_output = |output_tokens| Usage { output_tokens, ..whole };
     let mut steps = vec![Step {
         after_ms: dice.between(20, 800),
@@ -216,20 +277,22 @@ fn streamed_steps(fate: Fate, whole: Usage, dice: &mut Dice) -> Vec<Step> {
     for event in 1..=last {
         let text = r#"data: {"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"word"}}]}"#;
         steps.push(Step {
-            after_ms: dice.between(10, 1_500),
+            after_ms: dice.between(10, (longest_ms / events).max(1_500)),
             part: Part::Body(format!("{text}\n\n").into_bytes(), false),
             produced: of_output(whole.output_tokens * event / events),
         });
     }
-    if fate == Fate::Whole {
+    let mut produced = whole;
+    if matches!(fate, Fate::Whole | Fate::Overrun) {
         let usage = json!({"object": "chat.completion.chunk", "choices": [],
-            "usage": usage_block(whole)});
+            "usage": usage_block(all)});
         let text = format!("data: {usage}\n\n").into_bytes();
-        steps.push(Step { after_ms: 5, part: Part::Body(text, false), produced: whole });
+        produced = all;
+        steps.push(Step { after_ms: 5, part: Part::Body(text, false), produced });
     }
     if fate != Fate::Cut {
         let done = b"data: [DONE]\n\n".to_vec();
-        steps.push(Step { after_ms: 2, part: Part::Body(done, true), produced: whole });
+        steps.push(Step { after_ms: 2, part: Part::Body(done, true), produced });
     }
     let produced = steps.last().map_or(whole, |step| step.produced);
     steps.push(Step { after_ms: 2, part: Part::End, produced });

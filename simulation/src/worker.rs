@@ -1,6 +1,6 @@
 //! One worker of a proxy: a real gate, the streams that it decides on, and its open call-outs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use gate::{Call, CallId, Gate, Input, Now, Output, Reply, SharedMemory, StreamId, Token};
@@ -63,6 +63,15 @@ pub struct Stream {
     pub set_headers: BTreeMap<String, String>,
 }
 
+/// A request that a client makes.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Index of the credential that it carries.
+    pub credential: usize,
+    /// The body; empty for a request of the list of models.
+    pub body: Vec<u8>,
+}
+
 /// What came out of one input.
 #[derive(Debug, Default)]
 pub struct Reaction {
@@ -76,14 +85,25 @@ pub struct Reaction {
     pub closed: Vec<(StreamId, Stream)>,
 }
 
+/// A call-out that has no answer yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// When it was made, in virtual time.
+    pub at_ms: u64,
+    /// Its answer renews the session.
+    pub renews: bool,
+}
+
 /// The worker.
 pub struct Worker {
     gate: Gate,
     /// Which life of its VM this is.
     pub life: Life,
+    /// When its gate got its first event, in virtual time.
+    pub first_fed_ms: Option<u64>,
     /// Requests that are open.
     pub streams: BTreeMap<StreamId, Stream>,
-    open_calls: BTreeSet<CallId>,
+    open_calls: BTreeMap<CallId, Sent>,
     next_stream: u32,
 }
 
@@ -102,8 +122,9 @@ impl Worker {
         Ok(Self {
             gate: Gate::new(config, token, dice.bytes()),
             life,
+            first_fed_ms: None,
             streams: BTreeMap::new(),
-            open_calls: BTreeSet::new(),
+            open_calls: BTreeMap::new(),
             next_stream: 0,
         })
     }
@@ -116,8 +137,13 @@ impl Worker {
         id
     }
 
-    /// The host answers each call once: true for the first answer of an open call.
-    pub fn takes_answer(&mut self, call: CallId) -> bool {
+    /// A call-out leaves.
+    pub fn sends(&mut self, call: CallId, sent: Sent) {
+        self.open_calls.insert(call, sent);
+    }
+
+    /// The host answers each call once: none for any but the first answer of an open call.
+    pub fn takes_answer(&mut self, call: CallId) -> Option<Sent> {
         self.open_calls.remove(&call)
     }
 
@@ -140,10 +166,7 @@ impl Worker {
                         stream.body = gate::apply_edits(&stream.body, &edits);
                     }
                 }
-                Output::Call(call) => {
-                    self.open_calls.insert(call.id);
-                    reaction.calls.push(call);
-                }
+                Output::Call(call) => reaction.calls.push(call),
                 Output::RemoveRequestHeader { .. }
                 | Output::DropRequestBody { .. }
                 | Output::Resume { .. }

@@ -1,25 +1,27 @@
 //! The world: its clock, its queue of events, and what each event sets in motion.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::rc::Rc;
 
+use gate::Input;
 use gate::testing::ProcessMemory;
-use gate::{Input, Now};
+use metering::period::Period;
 use wire::NanoUsd;
 
 use crate::administration::{Credential, Key};
 use crate::call_outs::Message;
-use crate::checker::{Checker, Invariant, Violation};
+use crate::checker::{Checker, Invariant, Rest, Violation};
 use crate::dice::Dice;
 use crate::event_log::EventLog;
-use crate::ledger::Ledger;
+use crate::ledger::{AccountRow, Ledger};
 use crate::mutation::Mutation;
 use crate::network::{Network, Weather};
-use crate::scenario::Scenario;
-use crate::server::{Answer, START_UNIX_MS, Server};
+use crate::scenario::{Clients, Scenario};
+use crate::server::{Answer, Server};
+use crate::tally::Tally;
 use crate::upstream::UpstreamCall;
-use crate::worker::{Life, Place, StreamAt, Ticket, Worker};
+use crate::worker::{Life, Place, Request, StreamAt, Ticket, Worker};
 
 /// How often the server looks for lapsed sessions.
 const SWEEP_EVERY_MS: u64 = 1_000;
@@ -31,24 +33,32 @@ const KNOCKS_MS: [u64; 3] = [3_000, 20_000, 35_000];
 /// Most events of a run; a world that needs more goes in circles.
 const MOST_EVENTS: u64 = 1_000_000;
 
+/// Requests in a row that find no money, after which clients that only try to spend give up.
+const HOPELESS: u64 = 40;
+
 /// Something that happens at its time.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     Burst,
+    Opens { place: Place, request: Rc<Request> },
     BodyComes { at: StreamAt },
     ClientLeaves { at: StreamAt },
     Upstream { call: usize },
     CallArrives { ticket: Ticket, message: Rc<Message> },
     AnswerArrives { ticket: Ticket, answer: Rc<Answer> },
     CallTimesOut { ticket: Ticket },
-    PollEnds,
+    WaitEnds,
     Tick { place: Place },
     Sweep,
     Fault,
+    Crash { place: Place },
+    Wakes { place: Place },
     Heal { proxy: usize },
     ServerBack,
+    ServerWakes,
     Administer,
     Withdraw,
+    SetActive { key: usize, active: bool },
     TrafficEnds,
     Knock { place: Place },
 }
@@ -83,52 +93,21 @@ impl Ord for Queued {
 
 /// A proxy process: one shared memory, several workers.
 pub(crate) struct Proxy {
-    memories: Vec<ProcessMemory>,
-    workers: Vec<Worker>,
+    pub(crate) memories: Vec<ProcessMemory>,
+    pub(crate) workers: Vec<Worker>,
     /// Where its monotonic clock stood at virtual time zero.
-    clock_ms: u64,
+    pub(crate) clock_ms: u64,
+    /// What its wall clock, as it is set now, showed at virtual time zero.
+    pub(crate) unix_ms_at_zero: u64,
 }
 
 impl Proxy {
+    pub(crate) fn forget(&mut self) {
+        self.memories.iter_mut().for_each(|memory| *memory = ProcessMemory::default());
+    }
+
     pub(crate) fn lose_swaps(&mut self, swaps: u32) {
         self.memories.iter_mut().for_each(|memory| memory.lose_swaps = swaps);
-    }
-}
-
-/// What a run met; tests see from it that runs are of use.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Events that happened.
-    pub events: u64,
-    /// Calls that went to the upstream.
-    pub forwarded: u64,
-    /// Answers of gates, by status.
-    pub replies: BTreeMap<u16, u64>,
-    /// VMs that crashed.
-    pub crashes: u64,
-    /// Times that the server stopped.
-    pub restarts: u64,
-    /// Times that a proxy was cut off.
-    pub cuts: u64,
-    /// Withdrawals that the server said were in force everywhere.
-    pub withdrawals: u64,
-    /// Accounts that ended with parked money.
-    pub parked: u64,
-}
-
-impl Tally {
-    /// Adds another run's.
-    pub fn add(&mut self, other: &Self) {
-        self.events += other.events;
-        self.forwarded += other.forwarded;
-        for (status, count) in &other.replies {
-            *self.replies.entry(*status).or_default() += count;
-        }
-        self.crashes += other.crashes;
-        self.restarts += other.restarts;
-        self.cuts += other.cuts;
-        self.withdrawals += other.withdrawals;
-        self.parked += other.parked;
     }
 }
 
@@ -145,6 +124,7 @@ pub(crate) struct World {
     pub(crate) keys: Vec<Key>,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) org_cap: NanoUsd,
+    pub(crate) org_period: Option<Period>,
     /// An administrator has set a cap in this event.
     pub(crate) caps_changed: bool,
     /// The ledger may have changed in this event.
@@ -154,20 +134,31 @@ pub(crate) struct World {
     pub(crate) checker: Checker,
     pub(crate) log: EventLog,
     pub(crate) tally: Tally,
+    /// Sleeping workers, and what has come for them.
+    pub(crate) asleep: BTreeMap<Place, Vec<Event>>,
+    /// What was sent to the server while it sleeps.
+    pub(crate) waits_for_server: Vec<Event>,
+    /// The server dies after its next commit.
+    pub(crate) dies_before_answering: bool,
+    /// Answered reports, to be repeated at the end.
+    pub(crate) old_reports: Vec<Rc<Message>>,
+    /// Requests since the last forwarded one that found no money.
+    hopeless: u64,
+    end_ms: u64,
     traffic_is_over: bool,
     queue: BinaryHeap<Reverse<Queued>>,
     next_order: u64,
 }
 
 impl World {
-    /// The world of a seed, furnished and ready to run.
+    /// A seed's world of this kind, furnished and ready to run.
     pub(crate) fn new(
         seed: u64,
+        scenario: Scenario,
         mutation: Option<Mutation>,
         keeps_log: bool,
     ) -> anyhow::Result<Self> {
-        let scenario = Scenario::of(seed);
-        let server = Server::start(seed, scenario.times)?;
+        let server = Server::start(seed, scenario.times, scenario.start_unix_ms)?;
         let ledger = Ledger::open(server.path())?;
         let mut world = Self {
             now_ms: 0,
@@ -181,13 +172,20 @@ impl World {
             keys: Vec::new(),
             credentials: Vec::new(),
             org_cap: NanoUsd::ZERO,
+            org_period: None,
             caps_changed: false,
             server_acted: true,
             calls: Vec::new(),
             lives: 0,
-            checker: Checker::default(),
+            checker: Checker::new(scenario.times.ttl_ms),
             log: EventLog::new(keeps_log),
             tally: Tally::default(),
+            asleep: BTreeMap::new(),
+            waits_for_server: Vec::new(),
+            dies_before_answering: false,
+            old_reports: Vec::new(),
+            hopeless: 0,
+            end_ms: u64::MAX,
             traffic_is_over: false,
             queue: BinaryHeap::new(),
             next_order: 0,
@@ -213,7 +211,8 @@ impl World {
                 vec![ProcessMemory::default()]
             };
             let clock_ms = self.dice.below(1 << 40);
-            self.proxies.push(Proxy { memories, workers, clock_ms });
+            let unix_ms_at_zero = self.scenario.start_unix_ms;
+            self.proxies.push(Proxy { memories, workers, clock_ms, unix_ms_at_zero });
         }
         Ok(())
     }
@@ -225,19 +224,19 @@ impl World {
         }
         self.after(10, Event::Burst);
         self.after(SWEEP_EVERY_MS, Event::Sweep);
-        let fault = self.dice.between(1, 2 * self.scenario.fault_gap_ms);
-        self.after(fault, Event::Fault);
-        let change = self.dice.between(1, 2 * self.scenario.admin_gap_ms);
-        self.after(change, Event::Administer);
+        if self.scenario.clients == Clients::Mixed {
+            let fault = self.dice.between(1, 2 * self.scenario.fault_gap_ms);
+            self.after(fault, Event::Fault);
+            let change = self.dice.between(1, 2 * self.scenario.admin_gap_ms);
+            self.after(change, Event::Administer);
+        }
         self.after(self.scenario.traffic_ms, Event::TrafficEnds);
     }
 
     /// Runs to the end, checking after every event.
     pub(crate) fn run(&mut self) -> anyhow::Result<()> {
-        let times = self.scenario.times;
-        let end_ms = self.scenario.traffic_ms + times.ttl_ms + times.grace_ms + COMING_TO_REST_MS;
         while let Some(Reverse(queued)) = self.queue.pop() {
-            if queued.at_ms > end_ms {
+            if queued.at_ms > self.end_ms {
                 break;
             }
             self.now_ms = queued.at_ms;
@@ -275,7 +274,10 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) -> anyhow::Result<()> {
+        let Some(event) = self.unless_asleep(event) else { return Ok(()) };
         match event {
+            Event::Opens { .. } if self.traffic_is_over => Ok(()),
+            Event::Opens { place, request } => self.open(place, &request),
             Event::Burst if self.traffic_is_over => Ok(()),
             Event::Burst => self.burst(),
             Event::BodyComes { at } => self.body_comes(at),
@@ -289,7 +291,7 @@ impl World {
                 self.call_done(ticket, Some(answer.status), &answer.body)
             }
             Event::CallTimesOut { ticket } => self.call_done(ticket, None, &[]),
-            Event::PollEnds => Ok(()),
+            Event::WaitEnds => Ok(()),
             Event::Tick { place } => {
                 self.after(self.scenario.tick_ms, Event::Tick { place });
                 self.feed(place, Input::Tick)
@@ -304,6 +306,11 @@ impl World {
                 self.after(next, Event::Fault);
                 self.strike()
             }
+            Event::Crash { place } => self.crash(place),
+            Event::Wakes { place } => {
+                self.wake(place);
+                Ok(())
+            }
             Event::Heal { proxy } => {
                 self.network.heal(proxy);
                 Ok(())
@@ -311,6 +318,10 @@ impl World {
             Event::ServerBack => {
                 self.server_acted = true;
                 self.start_server()
+            }
+            Event::ServerWakes => {
+                self.wake_server();
+                Ok(())
             }
             Event::Administer if self.traffic_is_over => Ok(()),
             Event::Administer => {
@@ -324,38 +335,48 @@ impl World {
                 self.server_acted = true;
                 self.withdraw()
             }
+            Event::SetActive { .. } if self.traffic_is_over => Ok(()),
+            Event::SetActive { key, active } => {
+                self.server_acted = true;
+                self.set_active(key, active)
+            }
             Event::TrafficEnds => self.end_traffic(),
             Event::Knock { place } => self.knock(place),
         }
     }
 
     fn end_traffic(&mut self) -> anyhow::Result<()> {
+        if self.traffic_is_over {
+            return Ok(());
+        }
+        let times = self.scenario.times;
+        // The longest upload is followed by the longest answer.
+        let running_ms = 3 * self.scenario.longest_call_ms;
+        let rest_ms = times.ttl_ms + times.grace_ms + running_ms + COMING_TO_REST_MS;
+        self.end_ms = self.now_ms + rest_ms;
         self.log.note(self.now_ms, || "the traffic ends, the network is whole".to_owned());
         self.traffic_is_over = true;
         self.network.weather = Weather::FAIR;
         (0..self.proxies.len()).for_each(|proxy| self.network.heal(proxy));
         self.start_server()?;
+        self.server.asleep_until_ms = 0;
+        self.wake_server();
+        self.dies_before_answering = false;
         for place in self.places() {
-            KNOCKS_MS.iter().for_each(|ms| self.after(*ms, Event::Knock { place }));
+            self.wake(place);
+            KNOCKS_MS.iter().for_each(|ms| self.after(running_ms + ms, Event::Knock { place }));
         }
         Ok(())
     }
 
     fn sweep(&mut self) -> anyhow::Result<()> {
+        if !self.server.is_awake(self.now_ms) {
+            return Ok(());
+        }
         let Some((engine, now)) = self.server.engine(self.now_ms) else { return Ok(()) };
         self.server_acted = true;
         while engine.run(now, |work| work.sweep())? {}
         Ok(())
-    }
-
-    /// The clocks as a worker's gate reads them.
-    fn gate_now(&self, place: Place) -> Now {
-        let start = self.proxies.get(place.proxy).map_or(0, |proxy| proxy.clock_ms);
-        Now {
-            monotonic_ms: start + self.now_ms,
-            wall_ms: START_UNIX_MS + self.now_ms,
-            is_exact: true,
-        }
     }
 
     /// The gate has ended a call that may have been with the upstream.
@@ -377,13 +398,10 @@ impl World {
             return Ok(());
         };
         let life = worker.life;
+        worker.first_fed_ms.get_or_insert(self.now_ms);
         let reaction = worker.feed(now, memory, input);
         for (id, stream, reply) in reaction.replies {
-            *self.tally.replies.entry(reply.status).or_default() += 1;
-            self.log.note(self.now_ms, || {
-                let credential = stream.credential;
-                format!("{place:?} {id:?} credential {credential}: answered {}", reply.status)
-            });
+            self.answered_by_gate(place, id, &stream, &reply)?;
             self.cut_upstream(&stream);
         }
         for (id, stream) in reaction.closed {
@@ -401,15 +419,25 @@ impl World {
 
     /// Wakes polls and checks what must hold now.
     fn after_event(&mut self) -> anyhow::Result<()> {
-        for (ticket, reply) in self.server.ripe_polls(self.now_ms) {
-            self.reply_to(ticket, crate::server::ok(&reply));
+        if self.server.is_awake(self.now_ms) {
+            for (ticket, reply) in self.server.ripe_polls(self.now_ms) {
+                self.reply_to(ticket, crate::server::ok(&reply));
+            }
+            for (ticket, answer) in self.server.ripe_asks(self.now_ms)? {
+                self.server_acted = true;
+                self.reply_to(ticket, answer);
+            }
         }
         if std::mem::take(&mut self.server_acted) {
             if let Some(sql) = self.mutation.and_then(Mutation::sabotage) {
                 self.ledger.sabotage(sql)?;
             }
             let caps_changed = std::mem::take(&mut self.caps_changed);
-            self.checker.ledger(self.ledger.accounts()?, caps_changed)?;
+            // Sabotage comes from the checker's own connection, which does not count as a change.
+            let sabotaged = self.mutation.and_then(Mutation::sabotage).is_some();
+            if self.ledger.has_changed()? || sabotaged {
+                self.checker.ledger(self.ledger.accounts()?, caps_changed)?;
+            }
         }
         let (server, now_ms) = (&self.server, self.now_ms);
         let applied = self.checker.note_applied(|revision| server.is_applied(revision, now_ms));
@@ -422,8 +450,13 @@ impl World {
 
     fn at_rest(&mut self) -> anyhow::Result<()> {
         let accounts = self.ledger.accounts()?;
-        self.tally.parked +=
-            accounts.iter().filter(|account| account.parked > NanoUsd::ZERO).count() as u64;
+        let count = |is_it: &dyn Fn(&AccountRow) -> bool| {
+            accounts.iter().filter(|account| is_it(account)).count() as u64
+        };
+        self.tally.parked += count(&|account| account.parked > NanoUsd::ZERO);
+        self.tally.overdrawn += count(&|account| account.overdraft > NanoUsd::ZERO);
+        let budgets: BTreeSet<_> = accounts.iter().map(|account| account.id.budget()).collect();
+        self.tally.rollovers += (accounts.len() - budgets.len()) as u64;
         let waiting: usize =
             self.proxies.iter().flat_map(|proxy| &proxy.workers).map(|it| it.streams.len()).sum();
         if waiting > 0 {
@@ -435,8 +468,26 @@ impl World {
             let text = format!("money is held that no call can spend: {open:?}");
             return Err(Violation { invariant: Invariant::Rest, text }.into());
         }
-        let records = self.ledger.records()?;
-        self.checker.at_rest(&self.calls, &records, |key| self.org_of(key))?;
-        Ok(())
+        let (records, leases) = (self.ledger.records()?, self.ledger.leases()?);
+        let rest = Rest {
+            calls: &self.calls,
+            records: &records,
+            leases: &leases,
+            limits_are_kept: !self.scenario.overruns,
+        };
+        self.checker.at_rest(&rest, |key| self.budgets_above(key))?;
+        let place = Place { proxy: 0, worker: 0 };
+        self.repeat_old_reports(Ticket { place, life: Life(0), call: gate::CallId(0) })
+    }
+
+    pub(crate) fn traffic_is_over(&self) -> bool {
+        self.traffic_is_over
+    }
+
+    /// Clients that only try to spend a budget give up once it is gone.
+    pub(crate) fn count_hopeless(&mut self, found_no_money: bool) -> anyhow::Result<()> {
+        self.hopeless = if found_no_money { self.hopeless + 1 } else { 0 };
+        let gives_up = self.scenario.clients != Clients::Mixed && self.hopeless == HOPELESS;
+        if gives_up { self.end_traffic() } else { Ok(()) }
     }
 }

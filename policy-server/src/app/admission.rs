@@ -6,7 +6,7 @@ use metering::slice::slice;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Grant, KeyAnswer, LeaseAnswer, LeaseReply, LeaseRequest, Refusal,
 };
-use wire::{HolderId, LeaseId, NanoUsd};
+use wire::{HolderId, KeyId, LeaseId, NanoUsd};
 
 use super::{FilterError, Work};
 use crate::live::Effect;
@@ -61,11 +61,18 @@ impl Work<'_> {
             key: KeyAnswer::Unknown,
             lease: LeaseAnswer::NotNeeded,
         };
+        if request.ask.is_some()
+            && let Some(again) = self.again(&request.holder, request.n, found.as_ref())?
+        {
+            answer.lease = again;
+        }
         let Some(key) = found else {
             return Ok(answer);
         };
         let policy = self.policy(&key)?;
-        if let Some(ask) = &request.ask {
+        if let Some(ask) = &request.ask
+            && answer.lease == LeaseAnswer::NotNeeded
+        {
             // The filter refuses such a call by the policy; money granted for it would only have
             // to be handed back.
             if self.usable(&key) && policy.budgeted && policy.models.contains(&ask.model) {
@@ -86,9 +93,11 @@ impl Work<'_> {
         let server = self.check_in(&request.holder, request.epoch)?;
         self.void(&request.holder, &request.void)?;
         let key = self.rows.key(&request.key)?;
-        let answer = match key.filter(|key| self.usable(key)) {
-            None => LeaseAnswer::Refused(Refusal::KeyNotUsable),
-            Some(key) => {
+        let again = self.again(&request.holder, request.n, key.as_ref())?;
+        let answer = match (again, key.filter(|key| self.usable(key))) {
+            (Some(again), _) => again,
+            (None, None) => LeaseAnswer::Refused(Refusal::KeyNotUsable),
+            (None, Some(key)) => {
                 let policy = self.policy(&key)?;
                 if !policy.models.contains(&request.ask.model) {
                     LeaseAnswer::Refused(Refusal::KeyNotUsable)
@@ -165,6 +174,19 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// The answer to an ask whose number has a lease already. It does not depend on what became of
+    /// the key since: of two answers to one ask the filter takes the first that comes, and money
+    /// that one of them grants and the other denies would be held by nobody.
+    fn again(
+        &mut self,
+        holder: &HolderId,
+        n: u64,
+        key: Option<&KeyRow>,
+    ) -> Result<Option<LeaseAnswer>, FilterError> {
+        let lease = self.rows.lease(&lease_id(holder, n)?)?;
+        lease.map(|lease| same_again(lease, key)).transpose()
+    }
+
     /// Grants the lease number `n` of a holder, or says why not. Every account above the key is
     /// loaded, checked and saved in this one transaction, so none can pass its cap.
     fn grant(
@@ -175,9 +197,6 @@ impl Work<'_> {
     ) -> Result<LeaseAnswer, FilterError> {
         let Wanted { holder, n, ask, .. } = *wanted;
         let id = lease_id(holder, n)?;
-        if let Some(lease) = self.rows.lease(&id)? {
-            return same_again(lease, key);
-        }
         if self.shared.live().was_refused(holder, n) {
             return Ok(LeaseAnswer::Refused(contended()));
         }
@@ -253,8 +272,9 @@ impl Work<'_> {
 
 /// Answers a repeated request as the first time. One whose lease has ended was overtaken by its
 /// own end; nobody waits for the answer, and it must not look like money.
-fn same_again(lease: LeaseRow, key: &KeyRow) -> Result<LeaseAnswer, FilterError> {
-    if lease.key.as_ref().is_some_and(|owner| *owner != key.id) {
+fn same_again(lease: LeaseRow, key: Option<&KeyRow>) -> Result<LeaseAnswer, FilterError> {
+    let is_other = |owner: &KeyId| key.is_some_and(|key| *owner != key.id);
+    if lease.key.as_ref().is_some_and(is_other) {
         let message = format!("n: {} was used for another key", lease.n);
         return Err(FilterError::BadMessage(message));
     }

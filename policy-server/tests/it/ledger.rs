@@ -56,6 +56,57 @@ async fn repeating_a_request_answers_the_same_lease_and_charges_once() {
     assert_ne!(world.granted(&other, &key, 7, ask(1_000)).await.lease, first.lease);
 }
 
+/// Of two answers to one ask the filter takes the first that comes, so they must not differ in
+/// whether there is money.
+#[tokio::test]
+async fn a_repeated_request_answers_its_lease_whatever_became_of_the_key() {
+    let world = World::with_org(Some("1.00")).await;
+    let key = world.key(json!({})).await;
+    let holder = world.holder(1).await;
+    let first = world.granted(&holder, &key, 7, ask(1_000)).await;
+    let same = LeaseAnswer::Granted(first.clone());
+    for end in ["disable", "revoke", ""] {
+        let (method, path) = match end {
+            "" => ("DELETE", format!("keys/{}", key.id)),
+            end => ("POST", format!("keys/{}/{end}", key.id)),
+        };
+        world.admin_ok(method, &format!("{path}?wait=0"), Value::Null).await;
+        assert_eq!(world.granted(&holder, &key, 7, ask(1_000)).await, first, "{method} {path}");
+        let request = LeaseRequest {
+            holder: holder.id.clone(),
+            epoch: holder.epoch,
+            key: key.id.clone(),
+            n: 7,
+            ask: ask(1_000),
+            want: wire::NanoUsd::ZERO,
+            want_permits: 0,
+            void: Vec::new(),
+        };
+        let reply: LeaseReply = world.filter_ok("POST", "leases", &request).await;
+        assert_eq!(reply.answer, same, "{method} {path}");
+    }
+    world.check_ledger();
+}
+
+/// A registration may arrive a second time, long after it was answered.
+#[tokio::test]
+async fn a_repeated_registration_forgets_no_refusal() {
+    let world = World::with_org(Some("0.01")).await;
+    let key = world.key(json!({})).await;
+    let holder = world.holder(1).await;
+    assert!(matches!(
+        world.refused(&holder, &key, 1, ask(20_000)).await,
+        Refusal::BudgetExceeded { .. }
+    ));
+    world.holder(1).await;
+    let more = json!({"budget": {"usd": "1.00"}});
+    world.admin_ok("PATCH", &format!("keys/{}", key.id), more.clone()).await;
+    world.admin_ok("PUT", "orgs/acme", more).await;
+    // nobody waits for the answer to number 1 any more: nothing is granted for it
+    world.refused(&holder, &key, 1, ask(20_000)).await;
+    world.granted(&holder, &key, 2, ask(20_000)).await;
+}
+
 #[tokio::test]
 async fn a_number_is_never_used_for_two_keys() {
     let world = World::with_org(Some("1.00")).await;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use simulation::{Outcome, Tally};
 
-/// Some fifteen seconds on two cores without optimisation.
-const SEEDS: u64 = 300;
+/// Some fifty seconds on two cores.
+const SEEDS: u64 = 2_000;
 
 #[test]
 fn every_seed_keeps_the_invariants() {

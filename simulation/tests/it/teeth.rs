@@ -15,6 +15,7 @@ fn finds(mutation: Mutation, invariant: Invariant) {
     };
     let found = (0..SEEDS).find(breaks);
     assert!(found.is_some(), "{mutation:?} broke {invariant:?} in none of {SEEDS} seeds");
+    println!("{mutation:?}: broke {invariant:?} at seed {}", found.unwrap_or_default());
 }
 
 macro_rules! teeth {
@@ -44,4 +45,18 @@ teeth! {
     forgotten_parked_money_is_found: ForgottenParked breaks Charges;
     windows_counted_apart_are_found: PrivateMemory breaks Windows;
     an_endless_session_is_found: EndlessSession breaks Revocation;
+    released_instead_of_parked_is_found: ReleasedParked breaks Charges;
+    dropped_late_reports_are_found: DroppedLateReport breaks Charges;
+    added_reports_are_found: AddedReport breaks Charges;
+    counted_refusals_are_found: CountedRefusal breaks Windows;
+    a_shared_holder_id_is_found: SharedHolder breaks Charges;
+    an_ignored_session_is_found: StoppedClock breaks Revocation;
+    an_ignored_expiry_is_found: StoppedWallClock breaks Revocation;
+    an_accepted_old_revision_is_found: OldRevision breaks Revocation;
+    a_forgotten_budget_level_is_found: ForgottenLevel breaks Charges;
+    a_double_grant_is_found: DoubleGrant breaks Rest;
+    a_forgotten_record_is_found: ForgottenRecord breaks Charges;
+    a_forgotten_disclaimer_is_found: DroppedTombstone breaks Rest;
+    a_short_retry_after_is_found: ShortRetryAfter breaks Windows;
+    hidden_overdraft_is_found: HiddenOverdraft breaks Ledger;
 }

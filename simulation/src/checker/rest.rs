@@ -1,0 +1,218 @@
+//! The sums when nothing runs any more and nothing is on its way: every call against its record,
+//! every account against its calls.
+
+use std::collections::BTreeMap;
+
+use wire::v1::{Basis, CutCalls, Usage};
+use wire::{CatalogueVersion, NanoUsd};
+
+use super::{Checker, Invariant, Verdict, broken};
+use crate::ledger::{AccountId, AccountRow, Lease, StoredRecord};
+use crate::upstream::UpstreamCall;
+
+/// Everything that a run has come to.
+pub struct Rest<'a> {
+    /// What the upstream has made.
+    pub calls: &'a [UpstreamCall],
+    /// What the server has recorded.
+    pub records: &'a [StoredRecord],
+    /// What it has granted, by lease.
+    pub leases: &'a BTreeMap<String, Lease>,
+    /// The provider keeps to the limits in requests: then nothing may be overdrawn.
+    pub limits_are_kept: bool,
+}
+
+/// What one account or budget should have come to.
+#[derive(Debug, Default)]
+struct Sums {
+    /// Charges.
+    charged: NanoUsd,
+    /// Costs at the upstream, as far as anybody could know them.
+    cost: NanoUsd,
+    /// What calls cost beyond their reservations.
+    beyond_reservations: NanoUsd,
+}
+
+impl Sums {
+    fn add(&mut self, call: &UpstreamCall, cost: NanoUsd, record: Option<&StoredRecord>) {
+        self.cost = self.cost.saturating_add(cost);
+        let Some(record) = record else { return };
+        let charged = record.call.cost;
+        self.charged = self.charged.saturating_add(charged);
+        // Without usage nobody knows the cost: the estimate stands for it, if the key says so.
+        let is_estimate = record.call.basis == Basis::Estimated
+            && (call.cut_calls == CutCalls::Estimate || record.call.lease.is_none());
+        if is_estimate {
+            self.cost = self.cost.saturating_sub(cost).saturating_add(charged.min(cost));
+        }
+        if record.call.lease.is_some() {
+            let beyond = charged.saturating_sub(record.call.reserved);
+            self.beyond_reservations = self.beyond_reservations.saturating_add(beyond);
+        }
+    }
+}
+
+impl Checker {
+    /// The end. `owners` tells every budget above a key, as level and owner.
+    ///
+    /// # Errors
+    /// When charges, upstream costs and parked money do not fit together.
+    pub fn at_rest(
+        &self,
+        rest: &Rest<'_>,
+        budgets_above: impl Fn(&str) -> Vec<(String, String)>,
+    ) -> Verdict {
+        let mut by_request: BTreeMap<&str, Vec<&StoredRecord>> = BTreeMap::new();
+        for record in rest.records {
+            by_request.entry(record.call.request.as_str()).or_default().push(record);
+        }
+        let mut of_accounts: BTreeMap<AccountId, Sums> = BTreeMap::new();
+        let mut of_budgets: BTreeMap<(String, String), Sums> = BTreeMap::new();
+        for call in rest.calls {
+            let found = by_request.remove(call.request.as_str()).unwrap_or_default();
+            let expected = usize::from(!self.crashed.contains(&call.life()));
+            if found.len() > 1 || found.len() < expected {
+                let holders: Vec<_> = found.iter().map(|record| &record.holder).collect();
+                let text =
+                    format!("call {} has {} records, by {holders:?}", call.request, found.len());
+                return broken(Invariant::Charges, text);
+            }
+            let record = found.first().copied();
+            record.map_or(Ok(()), |record| self.charged_rightly(call, record))?;
+            let version = record.map(|record| record.call.catalogue_version);
+            let cost = self.least_cost(call, version);
+            for budget in budgets_above(&call.key) {
+                of_budgets.entry(budget).or_default().add(call, cost, record);
+            }
+            let lease = record.and_then(|record| record.call.lease.as_ref());
+            let accounts = lease.and_then(|lease| rest.leases.get(lease.as_str()));
+            for account in accounts.into_iter().flat_map(|lease| &lease.accounts) {
+                of_accounts.entry(account.clone()).or_default().add(call, cost, record);
+            }
+        }
+        if let Some((request, _)) = by_request.first_key_value() {
+            let text = format!("call {request} was recorded but never made");
+            return broken(Invariant::Charges, text);
+        }
+        for account in self.accounts.values() {
+            let sums = of_accounts.remove(&account.id).unwrap_or_default();
+            self.account_at_rest(account, &sums, rest)?;
+        }
+        for (budget, sums) in &of_budgets {
+            self.budget_at_rest(budget, sums)?;
+        }
+        Ok(())
+    }
+
+    /// One account against the calls that drew on its leases.
+    fn account_at_rest(&self, account: &AccountRow, sums: &Sums, rest: &Rest<'_>) -> Verdict {
+        let Some(largest_cap) = self.largest_caps.get(&account.id.budget()).copied() else {
+            return Ok(());
+        };
+        // Under a cap every call has a lease.
+        if account.settled != sums.charged {
+            let text = format!("records come to {:?}: {account:?}", sums.charged);
+            return broken(Invariant::Charges, text);
+        }
+        let overdraft_is_right = if rest.limits_are_kept {
+            account.overdraft == NanoUsd::ZERO
+        } else {
+            let least = overdrawn_leases(&account.id, rest);
+            (least..=sums.beyond_reservations).contains(&account.overdraft)
+        };
+        if !overdraft_is_right {
+            let beyond = sums.beyond_reservations;
+            let text = format!("calls cost {beyond:?} beyond their reservations: {account:?}");
+            return broken(Invariant::Charges, text);
+        }
+        if sums.cost > largest_cap.saturating_add(account.overdraft) {
+            let text = format!("upstream cost {:?} beyond the cap: {account:?}", sums.cost);
+            return broken(Invariant::TrueCost, text);
+        }
+        Ok(())
+    }
+
+    /// One budget, over all its periods, against the calls of every key below it. Of a call that
+    /// was lost with its VM nobody can tell the period.
+    fn budget_at_rest(&self, budget: &(String, String), sums: &Sums) -> Verdict {
+        let accounts = || self.accounts.values().filter(|account| account.id.budget() == *budget);
+        let settled = sum(accounts().map(|account| account.settled));
+        if settled != sums.charged && accounts().next().is_some() {
+            let text = format!("{budget:?}: records come to {:?} of {settled:?}", sums.charged);
+            return broken(Invariant::Charges, text);
+        }
+        let Some(largest_cap) = self.largest_caps.get(budget).copied() else { return Ok(()) };
+        let parked = sum(accounts().map(|account| account.parked));
+        if sums.cost > settled.saturating_add(parked) {
+            let cost = sums.cost;
+            let text = format!("{budget:?}: {cost:?} is not covered by {settled:?} + {parked:?}");
+            return broken(Invariant::Charges, text);
+        }
+        let caps = accounts().fold(NanoUsd::ZERO, |sum, account| {
+            sum.saturating_add(largest_cap).saturating_add(account.overdraft)
+        });
+        if sums.cost > caps {
+            let text = format!("{budget:?}: upstream cost {:?} beyond all caps", sums.cost);
+            return broken(Invariant::TrueCost, text);
+        }
+        Ok(())
+    }
+
+    /// One record against what the upstream produced.
+    fn charged_rightly(&self, call: &UpstreamCall, record: &StoredRecord) -> Verdict {
+        let charged = &record.call;
+        let true_cost = self.cost(call.produced, charged.catalogue_version);
+        let right = match charged.basis {
+            Basis::Measured => charged.cost == true_cost,
+            Basis::Refunded => charged.cost == NanoUsd::ZERO && call.produced == Usage::default(),
+            // Without a lease nothing bounds the call, and its charge is an estimate only.
+            Basis::Estimated if charged.lease.is_none() => true,
+            Basis::Estimated => {
+                let covers = call.cut_calls == CutCalls::Estimate || true_cost <= charged.cost;
+                covers && charged.cost <= charged.reserved
+            }
+        };
+        if !right || record.differs || charged.key.as_str() != call.key {
+            let text = format!("the upstream produced {:?}, recorded: {record:?}", call.produced);
+            return broken(Invariant::Charges, text);
+        }
+        Ok(())
+    }
+
+    /// What a call cost; where no record tells under which price, the lowest that it can have had,
+    /// and no more than was reserved for it.
+    fn least_cost(&self, call: &UpstreamCall, version: Option<CatalogueVersion>) -> NanoUsd {
+        match version {
+            Some(version) => self.cost(call.produced, version),
+            None => {
+                let usage = call.within_limits();
+                let costs = self.prices.values().map(|price| metering::price::cost(&usage, price));
+                costs.min().unwrap_or(NanoUsd::ZERO)
+            }
+        }
+    }
+
+    fn cost(&self, usage: Usage, version: CatalogueVersion) -> NanoUsd {
+        let price = self.prices.range(..=version).next_back();
+        price.map_or(NanoUsd::ZERO, |(_, price)| metering::price::cost(&usage, price))
+    }
+}
+
+/// What must have been overdrawn: charges of whole leases beyond what was granted for them.
+fn overdrawn_leases(account: &AccountId, rest: &Rest<'_>) -> NanoUsd {
+    let mut charged: BTreeMap<&str, NanoUsd> = BTreeMap::new();
+    for record in rest.records {
+        if let Some(lease) = &record.call.lease {
+            let sum = charged.entry(lease.as_str()).or_default();
+            *sum = sum.saturating_add(record.call.cost);
+        }
+    }
+    sum(charged.into_iter().filter_map(|(id, charged)| {
+        let lease = rest.leases.get(id)?;
+        lease.accounts.contains(account).then(|| charged.saturating_sub(lease.granted))
+    }))
+}
+
+fn sum(amounts: impl Iterator<Item = NanoUsd>) -> NanoUsd {
+    amounts.fold(NanoUsd::ZERO, NanoUsd::saturating_add)
+}

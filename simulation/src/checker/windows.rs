@@ -1,0 +1,111 @@
+//! Rate windows: what each proxy admitted when, counted naively.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Admission, Invariant, Verdict, broken};
+
+/// Limits of a key, counted by each proxy on its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProxyLimits {
+    /// Requests in a minute.
+    pub per_minute: Option<u64>,
+    /// Tokens in a minute.
+    pub tokens_per_minute: Option<u64>,
+    /// Calls at the same time.
+    pub at_once: Option<u64>,
+}
+
+const MINUTE_MS: u64 = 60_000;
+
+/// What one proxy has counted of one key.
+#[derive(Debug, Default)]
+struct Counted {
+    /// When calls were admitted.
+    admissions: VecDeque<u64>,
+    /// When calls ended, and how many tokens they used.
+    ended: VecDeque<(u64, u64)>,
+}
+
+impl Counted {
+    fn expire(&mut self, now_ms: u64) {
+        while self.admissions.front().is_some_and(|at| at + MINUTE_MS <= now_ms) {
+            self.admissions.pop_front();
+        }
+        while self.ended.front().is_some_and(|(at, _)| at + MINUTE_MS <= now_ms) {
+            self.ended.pop_front();
+        }
+    }
+}
+
+/// Everything counted, by proxy and key.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    counted: BTreeMap<(usize, String), Counted>,
+}
+
+impl Windows {
+    fn counted(&mut self, now_ms: u64, proxy: usize, key: &str) -> &mut Counted {
+        let counted = self.counted.entry((proxy, key.to_owned())).or_default();
+        counted.expire(now_ms);
+        counted
+    }
+
+    pub(super) fn forget(&mut self, proxy: usize) {
+        self.counted.retain(|(at, _), _| *at != proxy);
+    }
+
+    pub(super) fn ended(&mut self, now_ms: u64, proxy: usize, key: &str, tokens: u64) {
+        self.counted(now_ms, proxy, key).ended.push_back((now_ms, tokens));
+    }
+
+    pub(super) fn admitted(&mut self, admission: &Admission<'_>) -> Verdict {
+        let Admission { now_ms, proxy, key, limits, running, running_tokens, .. } = *admission;
+        let counted = self.counted(now_ms, proxy, key);
+        counted.admissions.push_back(now_ms);
+        let in_a_minute = counted.admissions.len() as u64;
+        let used: u64 = counted.ended.iter().map(|(_, tokens)| tokens).sum();
+        let over = |limit: Option<u64>, count| limit.is_some_and(|limit| count > limit);
+        if over(limits.per_minute, in_a_minute)
+            || over(limits.tokens_per_minute, used + running_tokens)
+            || over(limits.at_once, running)
+        {
+            return broken(
+                Invariant::Windows,
+                format!(
+                    "proxy {proxy} has admitted {in_a_minute} calls of key {key} in a minute; \
+                     those that ended used {used} tokens; it runs {running} of up to \
+                     {running_tokens} tokens; limits: {limits:?}"
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn refused(
+        &mut self,
+        now_ms: u64,
+        (proxy, key): (usize, &str),
+        limits: ProxyLimits,
+        retry_after_s: Option<u64>,
+    ) -> Verdict {
+        let Some(limit) = limits.per_minute else {
+            let text = format!("proxy {proxy} refuses key {key} for a limit that it has not");
+            return broken(Invariant::Windows, text);
+        };
+        let admissions = &self.counted(now_ms, proxy, key).admissions;
+        let first = admissions.front().copied().filter(|_| admissions.len() as u64 >= limit);
+        // In whole seconds, rounded up: a client that waits them is admitted.
+        let right = first.map(|at| (at + MINUTE_MS - now_ms).div_ceil(1_000).max(1));
+        if right.is_none() || retry_after_s != right {
+            return broken(
+                Invariant::Windows,
+                format!(
+                    "proxy {proxy} refuses key {key} for {retry_after_s:?} s with {} of {limit} \
+                     calls in a minute; right is {right:?}",
+                    admissions.len()
+                ),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! What runs met: figures that tell whether they were of use.
+
+use std::collections::BTreeMap;
+
+/// What a run met; tests see from it that runs are of use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Events that happened.
+    pub events: u64,
+    /// Calls that went to the upstream.
+    pub forwarded: u64,
+    /// Answers of gates, by status.
+    pub replies: BTreeMap<u16, u64>,
+    /// VMs that crashed.
+    pub crashes: u64,
+    /// Times that the server stopped.
+    pub restarts: u64,
+    /// Times that a proxy was cut off.
+    pub cuts: u64,
+    /// Withdrawals that the server said were in force everywhere.
+    pub withdrawals: u64,
+    /// Accounts that ended with parked money.
+    pub parked: u64,
+    /// Proxies that started anew as a whole.
+    pub proxy_restarts: u64,
+    /// Times that a worker, a proxy or the server was kept from running.
+    pub pauses: u64,
+    /// Times that a wall clock was set.
+    pub clock_steps: u64,
+    /// Accounts that ended overdrawn.
+    pub overdrawn: u64,
+    /// Budgets that came to another period while they were spent.
+    pub rollovers: u64,
+    /// Requests made exactly when a refusal had said.
+    pub retries: u64,
+}
+
+impl Tally {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.forwarded += other.forwarded;
+        for (status, count) in &other.replies {
+            *self.replies.entry(*status).or_default() += count;
+        }
+        self.crashes += other.crashes;
+        self.restarts += other.restarts;
+        self.cuts += other.cuts;
+        self.withdrawals += other.withdrawals;
+        self.parked += other.parked;
+        self.proxy_restarts += other.proxy_restarts;
+        self.pauses += other.pauses;
+        self.clock_steps += other.clock_steps;
+        self.overdrawn += other.overdrawn;
+        self.rollovers += other.rollovers;
+        self.retries += other.retries;
+    }
+}
