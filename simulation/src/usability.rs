@@ -10,9 +10,11 @@ use crate::world::World;
 pub struct Usability {
     /// The cap.
     pub cap: NanoUsd,
-    /// What was spent.
+    /// What was spent and recorded.
     pub settled: NanoUsd,
-    /// What lost holders could have spent: stranded until somebody releases it.
+    /// What was spent by calls whose records died with their VMs; parked money covers it.
+    pub lost: NanoUsd,
+    /// What lost holders could have spent: beyond `lost` it is stranded until it is released.
     pub parked: NanoUsd,
     /// Calls that went to the upstream.
     pub calls: u64,
@@ -23,10 +25,10 @@ pub struct Usability {
 }
 
 impl Usability {
-    /// Spent money, in a thousandth of the cap.
+    /// Money that bought answers, in a thousandth of the cap.
     #[must_use]
     pub fn used_per_mille(&self) -> u64 {
-        (self.settled.0 * 1_000).checked_div(self.cap.0).unwrap_or(0)
+        ((self.settled.0 + self.lost.0) * 1_000).checked_div(self.cap.0).unwrap_or(0)
     }
 }
 
@@ -41,9 +43,11 @@ pub fn measure(seed: u64, crashes_per_mille: u64) -> anyhow::Result<Usability> {
     let accounts = world.ledger.accounts()?;
     let account = accounts.iter().find(|account| account.cap.is_some());
     let account = account.ok_or_else(|| anyhow::anyhow!("there is no budget"))?;
+    let lost = world.checker.lost_cost(&world.calls, &world.ledger.records()?);
     Ok(Usability {
         cap: account.cap.unwrap_or_default(),
         settled: account.settled,
+        lost,
         parked: account.parked,
         calls: world.tally.forwarded,
         crashes: world.tally.crashes,

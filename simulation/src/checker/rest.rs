@@ -104,6 +104,14 @@ impl Checker {
         Ok(())
     }
 
+    /// What calls came to whose records died with their VMs.
+    pub(crate) fn lost_cost(&self, calls: &[UpstreamCall], records: &[StoredRecord]) -> NanoUsd {
+        let known: std::collections::BTreeSet<_> =
+            records.iter().map(|record| record.call.request.as_str()).collect();
+        let lost = calls.iter().filter(|call| !known.contains(call.request.as_str()));
+        sum(lost.map(|call| self.least_cost(call, None)))
+    }
+
     /// One account against the calls that drew on its leases.
     fn account_at_rest(&self, account: &AccountRow, sums: &Sums, rest: &Rest<'_>) -> Verdict {
         let Some(largest_cap) = self.largest_caps.get(&account.id.budget()).copied() else {

@@ -11,11 +11,12 @@ fn least_used(crashes_per_mille: u64) -> (u64, u64) {
     let mut shares: Vec<_> = all.iter().map(Usability::used_per_mille).collect();
     shares.sort_unstable();
     let of = |part: fn(&Usability) -> u64| all.iter().map(part).sum::<u64>();
-    let parked = of(|one| one.parked.0) * 1_000 / of(|one| one.cap.0);
+    let share = |amount: u64| amount * 1_000 / of(|one| one.cap.0);
+    let stranded = share(of(|one| one.parked.0 - one.lost.0));
     let (calls, crashes) = (of(|one| one.calls), of(|one| one.crashes));
     println!(
         "{crashes_per_mille} crashes per 1,000 calls: used, in 1/1000 of the cap: {shares:?}; \
-         parked on average: {parked}; {calls} calls, {crashes} crashes, {} refused as contended",
+         stranded on average: {stranded}; {calls} calls, {crashes} crashes, {} refused as contended",
         of(|one| one.contended)
     );
     (shares.first().copied().unwrap_or(0), crashes)
