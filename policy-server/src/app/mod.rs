@@ -10,6 +10,7 @@ mod holders;
 mod keys;
 mod listings;
 mod orgs;
+mod permits;
 mod policy;
 mod recall;
 mod reports;
@@ -170,12 +171,14 @@ impl<'a> Work<'a> {
         Ok(server)
     }
 
-    /// Prepares an empty database: its epoch, and an administrator's token. The token is returned
-    /// once and stored as a digest only; later starts return none.
+    /// Begins a life of the server's monotonic clock, and prepares an empty database: its epoch, and
+    /// an administrator's token. The token is returned once and stored as a digest only; later
+    /// starts return none.
     ///
     /// # Errors
     /// When the store fails or no random bytes can be had.
     pub fn first_start(&mut self) -> Result<Option<SecretText>, AdminError> {
+        self.rows.begin_life()?;
         let server = self.rows.server()?;
         if server.epoch == Epoch(0) {
             self.rows.save_server(&ServerRow {
@@ -213,6 +216,14 @@ impl<'a> Work<'a> {
     pub fn check_store(&mut self) -> Result<(), AdminError> {
         self.rows.server()?;
         Ok(())
+    }
+
+    /// How many leases are open, and how many windows over all proxies there are.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn counts(&mut self) -> Result<(u64, u64), AdminError> {
+        Ok((self.rows.open_lease_count()?, self.rows.window_count()?))
     }
 
     /// Whether the text is an admin token.

@@ -46,13 +46,14 @@ impl Work<'_> {
             );
             return Ok(());
         };
-        let before = lease.money;
+        let before = (lease.money, lease.permits);
+        self.state_permits(&mut lease, report)?;
         let movement = lease.money.state(&Statement {
             spent: report.spent,
             floor: report.floor,
             is_final: report.is_final,
         });
-        if lease.money != before {
+        if (lease.money, lease.permits) != before {
             self.move_money(&lease.id, &movement)?;
             self.rows.save_lease(&lease)?;
         }
@@ -81,8 +82,8 @@ impl Work<'_> {
             );
         }
         let key = self.rows.key(&call.key)?;
-        if call.lease.is_none()
-            && let Some(key) = &key
+        if let Some(key) = &key
+            && !self.is_paid_by_lease(call)?
         {
             self.settle_without_lease(key, call.cost)?;
         }
@@ -94,6 +95,18 @@ impl Work<'_> {
             recorded_unix_ms: self.now.unix_ms,
         })?;
         Ok(recomputed.is_some())
+    }
+
+    /// Whether the cost of a call reaches the ledger by its lease. A lease that carries permits
+    /// only was granted from no account.
+    fn is_paid_by_lease(&mut self, call: &CallRecord) -> StoreResult<bool> {
+        let Some(id) = &call.lease else { return Ok(false) };
+        match self.rows.lease(id)? {
+            Some(lease) if lease.granted == NanoUsd::ZERO && !lease.windows.is_empty() => {
+                Ok(!self.rows.charged(id)?.is_empty())
+            }
+            _ => Ok(true),
+        }
     }
 
     /// The cost that the server computes, where it is not the one charged.

@@ -13,6 +13,8 @@ mod keys;
 mod ledger;
 mod levels;
 mod lost_sessions;
+mod permit_runs;
+mod permits;
 mod recall;
 mod restart;
 mod slices;

@@ -312,7 +312,31 @@ pub fn check_ledger(tables: &Connection) {
             assert!(taken <= cap + account.overdraft, "beyond the cap: {account:?}");
         }
     }
+    check_windows(tables);
     tables.execute_batch("COMMIT").unwrap();
+}
+
+/// Every window holds what the leases say that took permits of it.
+fn check_windows(tables: &Connection) {
+    let mut windows = tables.prepare("SELECT * FROM cluster_windows").unwrap();
+    let mut rows = windows.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let names = ["level", "owner", "length"];
+        let [level, owner, length] = names.map(|name| row.get::<_, String>(name).unwrap());
+        let permits: Vec<u8> = row.get("permits").unwrap();
+        let permits = metering::permits::Permits::decode(1, &permits).unwrap();
+        let held: i64 = tables
+            .query_row(
+                "SELECT coalesce(sum(max(permits - permits_used, 0)), 0)
+                 FROM leases, json_each(leases.windows) AS one
+                 WHERE permits_closed = 0 AND one.value ->> 'level' = ?1
+                   AND one.value ->> 'owner' = ?2 AND one.value ->> 'window' = ?3",
+                (&level, &owner, &length),
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(i64::try_from(permits.held()).unwrap(), held, "{level} {owner} {length}");
+    }
 }
 
 #[derive(Debug)]

@@ -57,6 +57,7 @@ async fn budgets(State(edge): State<Edge>, pairs: Pairs) -> Answer {
 /// Counts that an operator should watch; those that should be zero are named first.
 async fn status(State(edge): State<Edge>, pairs: Pairs) -> Answer {
     parameters(pairs)?.finish()?;
+    let (leases, windows) = edge.read(|work| work.counts()).await?;
     let now = edge.now();
     let (epoch, revision, holders) = {
         let live = edge.shared.live();
@@ -72,6 +73,8 @@ async fn status(State(edge): State<Edge>, pairs: Pairs) -> Answer {
         "epoch": epoch,
         "revision": revision,
         "live_holders": holders,
+        "outstanding_leases": leases,
+        "cluster_windows": windows,
         "commits": read(&counters.commits),
         "jobs": read(&counters.jobs),
     })))

@@ -9,6 +9,7 @@ mod schema;
 mod sessions;
 mod tenants;
 mod wallets;
+mod windows;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
