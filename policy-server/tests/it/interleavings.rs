@@ -186,7 +186,7 @@ impl Run {
     /// No transaction that grants leaves more than the cap behind, overdraft or not.
     fn check_strictly_below_caps(&self) {
         let rows = accounts(&self.tables);
-        let taken = |row: &crate::world::AccountRow| row.settled + row.parked + row.outstanding;
+        let taken = |row: &crate::tables::AccountRow| row.settled + row.parked + row.outstanding;
         let org = rows.iter().find(|row| row.level == "org").unwrap();
         assert!(taken(org) <= org.cap.unwrap(), "{org:?}");
     }

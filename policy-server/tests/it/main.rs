@@ -18,5 +18,6 @@ mod permits;
 mod recall;
 mod restart;
 mod slices;
+mod tables;
 mod wallets;
 mod world;
