@@ -234,6 +234,7 @@ async fn after_a_restart_used_permits_return_a_window_later_and_held_ones_stay_o
     world.clock.advance_ms(50_000);
     world.report(&holder, vec![], vec![]).await;
     let world = world.restart();
+    assert_eq!(taken(&world, &holder, &key, 7, 0).await, held, "answered the same again");
     // wall time decides nothing
     world.clock.set_unix_ms(world.clock.now().unix_ms + 10 * MINUTE);
     let last = taken(&world, &holder, &key, 8, 0).await;
