@@ -1,7 +1,7 @@
 //! `tollgate keys …`
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
@@ -240,6 +240,7 @@ fn limit(text: &str) -> Result<Value, ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn limits_are_written_as_unit_window_scope_and_number() {
