@@ -144,6 +144,18 @@ pub fn extra_permits(max: u64, free: u64, want: u64, live_holders: usize) -> u64
     want.min(free.saturating_sub(1) / holders.saturating_mul(HALVES))
 }
 
+/// Whether so little of a limit is left that holders should keep none of it: it is granted call by
+/// call, or has fewer permits left than two for each living holder.
+#[must_use]
+pub fn is_scarce(max: u64, permits: &Permits, now_ms: u64, live_holders: usize) -> bool {
+    let holders = u64::try_from(live_holders).unwrap_or(u64::MAX).max(1);
+    let free = match permits.room(max, now_ms) {
+        Room::Free(free) => free,
+        Room::Held { .. } | Room::Cooling { .. } => 0,
+    };
+    max < holders.saturating_mul(PERMITS_PER_HOLDER) || free < holders.saturating_mul(HALVES)
+}
+
 impl Permits {
     /// A limit that was never used.
     #[must_use]

@@ -114,6 +114,7 @@ pub struct Live {
     recalls: Recalls,
     /// Calls wait until every holder has applied this.
     awaited: Option<Revision>,
+    started_ms: u64,
 }
 
 impl Live {
@@ -140,6 +141,7 @@ impl Live {
             sessions: holders.into_iter().map(|id| (id, session.clone())).collect(),
             recalls: Recalls::default(),
             awaited: None,
+            started_ms: now.monotonic_ms,
         }
     }
 
@@ -159,6 +161,12 @@ impl Live {
     #[must_use]
     pub fn times(&self) -> SessionTimes {
         self.times
+    }
+
+    /// When this memory began, on the monotonic clock.
+    #[must_use]
+    pub fn started_ms(&self) -> u64 {
+        self.started_ms
     }
 
     /// Accounts that were recalled.

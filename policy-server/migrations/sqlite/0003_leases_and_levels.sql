@@ -25,3 +25,25 @@ CREATE TRIGGER wallet_entries_are_not_changed BEFORE UPDATE ON wallet_entries
 BEGIN SELECT RAISE(ABORT, 'entries of a wallet are never changed'); END;
 CREATE TRIGGER wallet_entries_are_not_removed BEFORE DELETE ON wallet_entries
 BEGIN SELECT RAISE(ABORT, 'entries of a wallet are never removed'); END;
+
+-- Permits of windows over all proxies. Their times are those of the server's monotonic clock, which
+-- starts over with every start of the server: a life. Times of another life mean nothing in this.
+CREATE TABLE server_life (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    life INTEGER NOT NULL
+) STRICT;
+CREATE TABLE cluster_windows (
+    level TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    length TEXT NOT NULL,
+    life INTEGER NOT NULL,
+    permits BLOB NOT NULL,
+    PRIMARY KEY (level, owner, length)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE leases ADD COLUMN permits INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN permits_used INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN permits_closed INTEGER NOT NULL DEFAULT 1
+    CHECK (permits_closed IN (0, 1));
+ALTER TABLE leases ADD COLUMN windows TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE leases ADD COLUMN granted_life INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN granted_monotonic_ms INTEGER NOT NULL DEFAULT 0;

@@ -1,13 +1,17 @@
 //! Key look-ups and leases: where money is granted.
 
 use metering::budget::{BrokenLedger, Denial, LeaseMoney, Movement, reserve};
-use metering::reservation::Bounds;
+use metering::permits::LeasePermits;
+use metering::reservation::{Bounds, Reservation};
 use metering::slice::slice;
 use wire::v1::{
-    AdmitReply, AdmitRequest, Ask, Grant, KeyAnswer, LeaseAnswer, LeaseReply, LeaseRequest, Refusal,
+    AdmitReply, AdmitRequest, Ask, Grant, KeyAnswer, LeaseAnswer, LeaseReply, LeaseRequest, Price,
+    Refusal,
 };
 use wire::{HolderId, KeyId, LeaseId, NanoUsd};
 
+use super::permits::{OpenWindow, needs_permits, no_permits};
+use super::policy::OpenAccount;
 use super::{FilterError, Work};
 use crate::live::Effect;
 use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError};
@@ -16,7 +20,7 @@ use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError};
 const VOIDS_MOST: usize = 1024;
 
 /// When to ask again where others hold the money: about the time of a short call.
-const CONTENDED_RETRY_MS: u64 = 1_000;
+pub(super) const CONTENDED_RETRY_MS: u64 = 1_000;
 
 /// When to ask again where a budget is frozen: an operator must release it, which takes minutes.
 pub const FROZEN_RETRY_MS: u64 = 60_000;
@@ -33,15 +37,21 @@ struct Wanted<'a> {
     ask: &'a Ask,
     /// Money for the calls that follow.
     want: NanoUsd,
+    /// Permits for them.
+    want_permits: u64,
 }
 
 impl<'a> Wanted<'a> {
     fn for_one_call(holder: &'a HolderId, n: u64, ask: &'a Ask) -> Self {
-        Self { holder, n, ask, want: NanoUsd::ZERO }
+        Self { holder, n, ask, want: NanoUsd::ZERO, want_permits: 0 }
     }
 
     fn of(request: &'a LeaseRequest) -> Self {
-        Self { want: request.want, ..Self::for_one_call(&request.holder, request.n, &request.ask) }
+        Self {
+            want: request.want,
+            want_permits: request.want_permits,
+            ..Self::for_one_call(&request.holder, request.n, &request.ask)
+        }
     }
 }
 
@@ -75,7 +85,8 @@ impl Work<'_> {
         {
             // The filter refuses such a call by the policy; money granted for it would only have
             // to be handed back.
-            if self.usable(&key) && policy.budgeted && policy.models.contains(&ask.model) {
+            let needs_lease = policy.budgeted || needs_permits(&key);
+            if needs_lease && self.usable(&key) && policy.models.contains(&ask.model) {
                 let wanted = Wanted::for_one_call(&request.holder, request.n, ask);
                 answer.lease = self.grant(&server, &key, &wanted)?;
             }
@@ -101,7 +112,7 @@ impl Work<'_> {
                 let policy = self.policy(&key)?;
                 if !policy.models.contains(&request.ask.model) {
                     LeaseAnswer::Refused(Refusal::KeyNotUsable)
-                } else if policy.budgeted {
+                } else if policy.budgeted || needs_permits(&key) {
                     self.grant(&server, &key, &Wanted::of(request))?
                 } else {
                     LeaseAnswer::NotNeeded
@@ -126,6 +137,7 @@ impl Work<'_> {
                     let movement = lease.money.void();
                     lease.voided = true;
                     self.move_money(&id, &movement)?;
+                    self.void_permits(&mut lease)?;
                     self.rows.save_lease(&lease)?;
                 }
                 None => {
@@ -140,6 +152,10 @@ impl Work<'_> {
                         money,
                         output_tokens: 0,
                         scarce: false,
+                        permits: no_permits(),
+                        windows: Vec::new(),
+                        granted_life: 0,
+                        granted_monotonic_ms: 0,
                         voided: true,
                         granted_unix_ms: self.now.unix_ms,
                     };
@@ -212,29 +228,37 @@ impl Work<'_> {
         if self.must_wait_for_recalls(key, &accounts) {
             return Ok(LeaseAnswer::Refused(contended()));
         }
-        let levels: Vec<_> = accounts.iter().map(|account| account.at).collect();
-        let reservation = match reserve(&levels, &bounds, &price) {
-            Ok(reservation) => reservation,
-            Err(denial) => {
-                if denial == Denial::Contended {
-                    self.recall_contended(&accounts, bounds.least(&price).amount)?;
-                }
-                return Ok(LeaseAnswer::Refused(refusal(denial)));
-            }
-        };
-        let lowered = reservation.output_tokens < bounds.output_tokens();
         let live_holders = self.shared.live().alive(self.now);
-        let slice = slice(&levels, reservation.amount, lowered, wanted.want, live_holders);
-        let amount = reservation.amount.checked_add(slice.extra).ok_or(BrokenLedger)?;
-        let mut charged: Vec<AccountId> = Vec::with_capacity(accounts.len());
-        for mut account in accounts {
+        let mut windows = self.windows_above(key)?;
+        let allowed = match self.allowed(&windows, wanted.want_permits, live_holders)? {
+            Ok(allowed) => allowed,
+            Err(refusal) => return Ok(LeaseAnswer::Refused(refusal)),
+        };
+        let (money, mut accounts) = match self.money(accounts, &bounds, &price)? {
+            Ok(granted) => granted,
+            Err(refusal) => return Ok(LeaseAnswer::Refused(refusal)),
+        };
+        let levels: Vec<_> = accounts.iter().map(|account| account.at).collect();
+        let lowered = money.output_tokens < bounds.output_tokens();
+        let want = allowed.money(wanted.want, money.amount);
+        let slice = slice(&levels, money.amount, lowered, want, live_holders);
+        let amount = money.amount.checked_add(slice.extra).ok_or(BrokenLedger)?;
+        for account in &mut accounts {
             account.at.account.grant(amount)?;
             self.rows.save_account(&account.id, &account.at.account)?;
-            charged.push(account.id);
         }
-        if !slice.scarce {
-            self.note_plenty(charged.iter().map(|account| &account.budget));
+        let permits = if accounts.is_empty() {
+            allowed.permits
+        } else {
+            allowed.paid(slice.extra, money.amount)
+        };
+        let few = self.take_permits(&mut windows, permits, live_holders)?;
+        let scarce = slice.scarce || few;
+        if !scarce {
+            let budgets = accounts.iter().map(|account| account.id.budget.clone());
+            self.note_plenty(budgets.chain(windows.iter().map(OpenWindow::subject)));
         }
+        let charged: Vec<AccountId> = accounts.into_iter().map(|account| account.id).collect();
         let lease = LeaseRow {
             id,
             holder: holder.clone(),
@@ -242,8 +266,12 @@ impl Work<'_> {
             key: Some(key.id.clone()),
             granted: amount,
             money: LeaseMoney::granted(amount),
-            output_tokens: reservation.output_tokens,
-            scarce: slice.scarce,
+            output_tokens: money.output_tokens,
+            scarce,
+            permits: LeasePermits::granted(permits),
+            windows: windows.into_iter().map(|window| window.id).collect(),
+            granted_life: self.rows.life()?,
+            granted_monotonic_ms: self.now.monotonic_ms,
             voided: false,
             granted_unix_ms: self.now.unix_ms,
         };
@@ -251,13 +279,34 @@ impl Work<'_> {
         Ok(granted(lease))
     }
 
+    /// What the call itself takes, and the accounts that it is to be granted from: none where no
+    /// level has a cap, since nothing has to be set aside then.
+    fn money(
+        &mut self,
+        accounts: Vec<OpenAccount>,
+        bounds: &Bounds,
+        price: &Price,
+    ) -> Result<Result<(Reservation, Vec<OpenAccount>), Refusal>, FilterError> {
+        if accounts.iter().all(|account| account.at.account.cap.is_none()) {
+            let output_tokens = bounds.output_tokens();
+            let nothing = Reservation { amount: NanoUsd::ZERO, output_tokens };
+            return Ok(Ok((nothing, Vec::new())));
+        }
+        let levels: Vec<_> = accounts.iter().map(|account| account.at).collect();
+        Ok(match reserve(&levels, bounds, price) {
+            Ok(reservation) => Ok((reservation, accounts)),
+            Err(denial) => {
+                if denial == Denial::Contended {
+                    self.recall_contended(&accounts, bounds.least(price).amount)?;
+                }
+                Err(refusal(denial))
+            }
+        })
+    }
+
     /// The price under which the call is to be made; none when the filter's catalogue is unknown,
     /// or the model is not for sale (any more).
-    fn price_for(
-        &mut self,
-        server: &ServerRow,
-        ask: &Ask,
-    ) -> Result<Option<wire::v1::Price>, StoreError> {
+    fn price_for(&mut self, server: &ServerRow, ask: &Ask) -> Result<Option<Price>, StoreError> {
         if ask.catalogue_version > server.catalogue_version {
             return Ok(None);
         }
@@ -296,7 +345,7 @@ fn granted(lease: LeaseRow) -> LeaseAnswer {
         amount: lease.granted,
         output_tokens: lease.output_tokens,
         scarce: lease.scarce,
-        permits: 0,
+        permits: lease.permits.granted,
     })
 }
 

@@ -75,6 +75,7 @@ impl Work<'_> {
             for mut lease in leases {
                 let movement = self.park(&lease.id, &mut lease.money)?;
                 self.move_money(&lease.id, &movement)?;
+                self.lapse_permits(&mut lease)?;
                 self.rows.save_lease(&lease)?;
                 Counters::add(&self.counters.parked_leases, 1);
             }

@@ -184,8 +184,11 @@ impl Work<'_> {
         key.name = form.name.or_current(Some(key.name)).unwrap_or_default();
         key.expires_at_unix_ms = form.expires_at_unix_ms.or_current(key.expires_at_unix_ms);
         key.models = models.or_current(key.models);
-        let limits = form.limits.or_current(Some(key.limits));
-        key.limits = limits.unwrap_or_default();
+        if form.limits.is_given() {
+            let before = std::mem::take(&mut key.limits);
+            key.limits = form.limits.value().unwrap_or_default();
+            self.limits_changed(&before, &mut key)?;
+        }
         key.default_max_output_tokens =
             form.default_max_output_tokens.or_current(key.default_max_output_tokens);
         let cut_calls = form.cut_calls.or_current(Some(key.cut_calls));

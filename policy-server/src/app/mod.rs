@@ -11,6 +11,7 @@ mod keys;
 mod listings;
 mod orgs;
 mod parked;
+mod permits;
 mod policy;
 mod recall;
 mod recovery;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::v1::Change;
 use wire::{Epoch, HolderId, KeyDigest, Revision};
 
-pub use admission::FROZEN_RETRY_MS;
+use admission::FROZEN_RETRY_MS;
 pub use budgets::{BudgetForm, Member};
 pub use catalogue::ModelForm;
 pub use error::{AdminError, FieldProblem, FilterError};
@@ -175,12 +176,14 @@ impl<'a> Work<'a> {
         Ok(server)
     }
 
-    /// Prepares an empty database: its epoch, and an administrator's token. The token is returned
-    /// once and stored as a digest only; later starts return none.
+    /// Begins a life of the server's monotonic clock, and prepares an empty database: its epoch, and
+    /// an administrator's token. The token is returned once and stored as a digest only; later
+    /// starts return none.
     ///
     /// # Errors
     /// When the store fails or no random bytes can be had.
     pub fn first_start(&mut self) -> Result<Option<SecretText>, AdminError> {
+        self.rows.begin_life()?;
         let server = self.rows.server()?;
         if server.epoch == Epoch(0) {
             self.rows.save_server(&ServerRow {
@@ -218,6 +221,14 @@ impl<'a> Work<'a> {
     pub fn check_store(&mut self) -> Result<(), AdminError> {
         self.rows.server()?;
         Ok(())
+    }
+
+    /// How many leases are open, and how many windows over all proxies there are.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn counts(&mut self) -> Result<(u64, u64), AdminError> {
+        Ok((self.rows.open_lease_count()?, self.rows.window_count()?))
     }
 
     /// Whether the text is an admin token.

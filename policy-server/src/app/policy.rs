@@ -107,7 +107,7 @@ fn both(one: &ModelSet, other: &ModelSet) -> ModelSet {
     }
 }
 
-fn key_limit(key: &KeyRow, limit: &crate::store::StoredLimit) -> Limit {
+pub(super) fn key_limit(key: &KeyRow, limit: &crate::store::StoredLimit) -> Limit {
     Limit {
         unit: limit.unit,
         window: limit.window,

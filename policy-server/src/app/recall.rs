@@ -49,10 +49,10 @@ impl Work<'_> {
     }
 
     /// Money of these accounts was granted that its holder may keep.
-    pub(super) fn note_plenty<'a>(&mut self, accounts: impl Iterator<Item = &'a BudgetId>) {
+    pub(super) fn note_plenty(&mut self, accounts: impl Iterator<Item = BudgetId>) {
         let mut live = self.shared.live();
         for account in accounts.filter(|account| live.recalls().stands(account)) {
-            self.effects.push(Effect::RecallEnded(account.clone()));
+            self.effects.push(Effect::RecallEnded(account));
         }
     }
 

@@ -47,13 +47,14 @@ impl Work<'_> {
             );
             return Ok(());
         };
-        let before = lease.money;
+        let before = (lease.money, lease.permits);
+        self.state_permits(&mut lease, report)?;
         let movement = lease.money.state(&Statement {
             spent: report.spent,
             floor: report.floor,
             is_final: report.is_final,
         });
-        if lease.money != before {
+        if (lease.money, lease.permits) != before {
             self.move_money(&lease.id, &movement)?;
             self.rows.save_lease(&lease)?;
         }
@@ -82,12 +83,9 @@ impl Work<'_> {
             );
         }
         let key = self.rows.key(&call.key)?;
-        // A lease that a restored database does not know: nothing else would settle its calls.
-        let has_lease = match &call.lease {
-            Some(lease) => self.rows.lease(lease)?.is_some(),
-            None => false,
-        };
-        if !has_lease && let Some(key) = &key {
+        if let Some(key) = &key
+            && !self.is_paid_by_lease(call)?
+        {
             self.settle_without_lease(key, call.cost)?;
         }
         self.rows.add_record(&RecordRow {
@@ -98,6 +96,20 @@ impl Work<'_> {
             recorded_unix_ms: self.now.unix_ms,
         })?;
         Ok(recomputed.is_some())
+    }
+
+    /// Whether the cost of a call reaches the ledger by its lease. A lease that carries permits
+    /// only was granted from no account.
+    fn is_paid_by_lease(&mut self, call: &CallRecord) -> StoreResult<bool> {
+        let Some(id) = &call.lease else { return Ok(false) };
+        match self.rows.lease(id)? {
+            Some(lease) if lease.granted == NanoUsd::ZERO && !lease.windows.is_empty() => {
+                Ok(!self.rows.shares(id)?.is_empty())
+            }
+            Some(_) => Ok(true),
+            // A restored database does not know it: nothing else would settle its calls.
+            None => Ok(false),
+        }
     }
 
     /// The cost that the server computes, where it is not the one charged.

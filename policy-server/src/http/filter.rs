@@ -16,14 +16,14 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 use wire::v1::{
-    AdmitReply, AdmitRequest, Catalogue, ChangesReply, LeaseAnswer, LeaseReply, LeaseRequest,
-    Refusal, RegisterReply, RegisterRequest, ReportReply, ReportRequest,
+    AdmitReply, AdmitRequest, Catalogue, ChangesReply, LeaseReply, LeaseRequest, RegisterReply,
+    RegisterRequest, ReportReply, ReportRequest,
 };
 use wire::{Epoch, HolderId, Revision};
 
 use super::answer::FilterProblem;
 use super::edge::{Edge, bearer};
-use crate::app::{FROZEN_RETRY_MS, FilterError};
+use crate::app::FilterError;
 
 /// A report of a thousand leases and a thousand ended calls, every text as long as it may be.
 const BODY_BYTES: usize = 2 * 1024 * 1024;
@@ -73,9 +73,13 @@ async fn admit(State(edge): State<Edge>, body: Body) -> Answer<AdmitReply> {
     let request: Arc<AdmitRequest> = Arc::new(message(body)?);
     let attempt = || {
         let request = Arc::clone(&request);
-        edge.write(move |work| work.admit(&request))
+        edge.write(move |work| {
+            let reply = work.admit(&request)?;
+            let waits = work.may_come_back(&reply.lease)?;
+            Ok((reply, waits))
+        })
     };
-    let reply = until_money_returns(&edge, attempt, |reply| is_contended(&reply.lease)).await?;
+    let reply = until_money_returns(&edge, attempt).await?;
     edge.shared.answered(&request.holder, request.n, &reply.lease);
     Ok(Json(reply))
 }
@@ -84,40 +88,31 @@ async fn lease(State(edge): State<Edge>, body: Body) -> Answer<LeaseReply> {
     let request: Arc<LeaseRequest> = Arc::new(message(body)?);
     let attempt = || {
         let request = Arc::clone(&request);
-        edge.write(move |work| work.lease(&request))
+        edge.write(move |work| {
+            let reply = work.lease(&request)?;
+            let waits = work.may_come_back(&reply.answer)?;
+            Ok((reply, waits))
+        })
     };
-    let reply = until_money_returns(&edge, attempt, |reply| is_contended(&reply.answer)).await?;
+    let reply = until_money_returns(&edge, attempt).await?;
     edge.shared.answered(&request.holder, request.n, &reply.answer);
     Ok(Json(reply))
 }
 
-/// Whether money may come back any moment. Not so where a budget is frozen.
-fn is_contended(answer: &LeaseAnswer) -> bool {
-    matches!(
-        answer,
-        LeaseAnswer::Refused(Refusal::Contended { retry_after_ms })
-            if *retry_after_ms < FROZEN_RETRY_MS
-    )
-}
-
-/// Tries again whenever money comes back, until it is enough, something else is in the way, or
+/// Tries again whenever money or permits come back, until it is enough, something else is in the way, or
 /// [`MONEY_WAIT`] is over. Then it looks once more: the waiting itself has let changes pass, and a
 /// filter does not trust an answer that is older than the changes it has applied.
-async fn until_money_returns<T, F>(
-    edge: &Edge,
-    attempt: impl Fn() -> F,
-    is_contended: impl Fn(&T) -> bool,
-) -> Result<T, FilterError>
+async fn until_money_returns<T, F>(edge: &Edge, attempt: impl Fn() -> F) -> Result<T, FilterError>
 where
-    F: Future<Output = Result<T, FilterError>>,
+    F: Future<Output = Result<(T, bool), FilterError>>,
 {
     let deadline = Instant::now() + MONEY_WAIT;
     let mut stopping = edge.shared.stopping();
     // Subscribed before the first look, so that no return falls between look and wait.
     let mut returned = edge.shared.money_returned();
     loop {
-        let reply = attempt().await?;
-        if !is_contended(&reply) {
+        let (reply, waits) = attempt().await?;
+        if !waits {
             return Ok(reply);
         }
         let is_over = tokio::select! {
@@ -126,7 +121,7 @@ where
             () = tokio::time::sleep_until(deadline) => true,
         };
         if is_over {
-            return attempt().await;
+            return Ok(attempt().await?.0);
         }
     }
 }

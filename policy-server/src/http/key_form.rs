@@ -85,8 +85,8 @@ fn limit(form: &mut Form) -> Option<StoredLimit> {
         (Some(Unit::Requests | Unit::Tokens), None) => form.wrong("window", "is required"),
         _ => {}
     }
-    if scope == Some(Scope::Cluster) {
-        let message = "limits over all proxies together are not available yet; use proxy";
+    if scope == Some(Scope::Cluster) && matches!(unit, Some(Unit::Tokens | Unit::Concurrent)) {
+        let message = "only requests can be limited over all proxies together; use proxy";
         form.refuse("scope", "unsupported_scope", message);
     }
     Some(StoredLimit { unit: unit?, window, max: max?, scope: scope.unwrap_or_default() })

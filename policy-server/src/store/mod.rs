@@ -8,10 +8,11 @@ use wire::{CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Non
 
 use metering::budget::Account;
 use metering::period::Period;
+use metering::permits::Permits;
 pub use rows::{
     AccountId, AuditRow, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, KeyFormat,
     KeyLife, KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, Share,
-    StoredLimit, WalletAccount, WalletEntry,
+    StoredLimit, WalletAccount, WalletEntry, WindowId,
 };
 use wire::v1::Price;
 
@@ -49,6 +50,7 @@ pub trait Transaction:
     + ModelRows
     + BudgetRows
     + WalletRows
+    + WindowRows
     + LeaseRows
     + HolderRows
     + RecordRows
@@ -148,13 +150,27 @@ pub trait WalletRows {
     ) -> StoreResult<Vec<(i64, WalletEntry)>>;
 }
 
+/// Windows over all proxies.
+pub trait WindowRows {
+    /// The life that the server's monotonic clock is in.
+    fn life(&mut self) -> StoreResult<u64>;
+    /// The server starts: a new life begins.
+    fn begin_life(&mut self) -> StoreResult<u64>;
+    /// The permits of a window, in times of the life that is named with them.
+    fn permits(&mut self, id: &WindowId) -> StoreResult<Option<(u64, Permits)>>;
+    /// Inserts or replaces.
+    fn save_permits(&mut self, id: &WindowId, life: u64, permits: &Permits) -> StoreResult<()>;
+    /// How many windows there are.
+    fn window_count(&mut self) -> StoreResult<u64>;
+}
+
 /// Leases and the accounts that they were granted from.
 pub trait LeaseRows {
     /// One lease.
     fn lease(&mut self, id: &LeaseId) -> StoreResult<Option<LeaseRow>>;
     /// Inserts a new lease with the accounts that it was granted from.
     fn add_lease(&mut self, lease: &LeaseRow, charged: &[AccountId]) -> StoreResult<()>;
-    /// Saves the money of a lease.
+    /// Saves the money and the permits of a lease.
     fn save_lease(&mut self, lease: &LeaseRow) -> StoreResult<()>;
     /// The accounts that a lease was granted from.
     fn shares(&mut self, id: &LeaseId) -> StoreResult<Vec<Share>>;
@@ -171,6 +187,8 @@ pub trait LeaseRows {
     fn parked_shares(&mut self, key: &KeyId, limit: u32) -> StoreResult<Vec<Share>>;
     /// Marks a share as released.
     fn save_released(&mut self, share: &Share) -> StoreResult<()>;
+    /// How many leases are open.
+    fn open_lease_count(&mut self) -> StoreResult<u64>;
     /// Open leases of a holder, at most `limit`.
     fn open_leases(&mut self, holder: &HolderId, limit: u32) -> StoreResult<Vec<LeaseRow>>;
 }

@@ -2,6 +2,7 @@
 
 use metering::budget::LeaseMoney;
 use metering::period::Period;
+use metering::permits::LeasePermits;
 use serde::{Deserialize, Serialize};
 use wire::v1::{CallRecord, CutCalls, Level, ModelSet, Scope, Unit, Window};
 use wire::v1::{KeyState, Model};
@@ -324,10 +325,29 @@ pub struct LeaseRow {
     pub output_tokens: u64,
     /// Its holder was told that little is left.
     pub scarce: bool,
+    /// Its permits, the same number of every one of `windows`.
+    pub permits: LeasePermits,
+    /// The windows that it took permits of.
+    pub windows: Vec<WindowId>,
+    /// The life of the server in which it was granted.
+    pub granted_life: u64,
+    /// Time of the grant on the server's monotonic clock of that life, in milliseconds.
+    pub granted_monotonic_ms: u64,
     /// The holder disclaimed it.
     pub voided: bool,
     /// Time of the grant in milliseconds since 1970 UTC.
     pub granted_unix_ms: u64,
+}
+
+/// A window over all proxies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WindowId {
+    /// The level at which it stands.
+    pub level: Level,
+    /// Its owner, as [`wire::v1::KeyPolicy::owner`] names it.
+    pub owner: String,
+    /// Its length.
+    pub window: Window,
 }
 
 /// Where a holder stands.

@@ -37,7 +37,7 @@ async fn every_problem_of_a_body_is_named_by_its_path() {
             {"unit": "requests", "window": "1m", "max": 0, "extra": true},
             {"unit": "tokens", "max": 5},
             {"unit": "concurrent", "window": "1d", "max": 5},
-            {"unit": "requests", "window": "1d", "max": 5, "scope": "cluster"},
+            {"unit": "tokens", "window": "1d", "max": 5, "scope": "cluster"},
             7,
         ],
         "budget": {"usd": "-1", "period": "fortnight", "other": 1},

@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 
 use metering::api_key;
-use policy_server::app::{BudgetForm, Given, KeyForm, ModelForm, OrgForm};
+use policy_server::app::{BudgetForm, Given, KeyForm, Member, ModelForm, OrgForm, TopUpForm};
 use policy_server::clock::{Entropy as _, Now, SeededEntropy};
 use policy_server::engine::Engine;
 use policy_server::live::SessionTimes;
 use policy_server::store::sqlite::Sqlite;
 use rusqlite::Connection;
-use wire::v1::{AdmitRequest, LeaseAnswer, LeaseReport, Price, RegisterRequest, ReportRequest};
+use wire::v1::{
+    AdmitRequest, LeaseAnswer, LeaseReport, LeaseRequest, Price, RegisterRequest, ReportRequest,
+};
 use wire::{Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId};
-use wire::{PROTOCOL_VERSION, PicoUsdPerToken};
+use wire::{PROTOCOL_VERSION, PicoUsdPerToken, TeamId, UserId};
 
 use crate::world::{MODEL, accounts, ask, ask_up_to, check_ledger, micro};
 
@@ -120,10 +122,22 @@ impl Run {
         let org = OrgForm { budget: cap("0.030"), ..OrgForm::default() };
         let id = OrgId::new("acme").unwrap();
         self.engine.run(self.now, |work| work.put_org(id, org)).unwrap();
-        for usd in ["0.010", "0.020"] {
+        let id = OrgId::new("acme").unwrap();
+        let (team, user) = (TeamId::new("t").unwrap(), UserId::new("u").unwrap());
+        for (member, usd) in
+            [(Member::Team(team.clone()), "0.025"), (Member::User(user.clone()), "0.018")]
+        {
+            let form = cap(usd).value();
+            self.engine.run(self.now, |work| work.cap_member(&id, &member, form)).unwrap();
+        }
+        let money = TopUpForm { amount: micro(28_000), note: String::new(), id: None };
+        self.engine.run(self.now, |work| work.top_up(&id, money)).unwrap();
+        for (usd, user) in [("0.010", None), ("0.020", Some(user))] {
             let form = KeyForm {
                 org: Some(OrgId::new("acme").unwrap()),
                 budget: cap(usd),
+                team: Given::Value(team.clone()),
+                user: user.map_or(Given::Absent, Given::Value),
                 ..KeyForm::default()
             };
             let made = self.engine.run(self.now, |work| work.create_key(form)).unwrap().value;
@@ -157,38 +171,59 @@ impl Run {
         let at = self.pick(self.alive.len());
         let holder = self.alive[at];
         let at = self.pick(self.keys.len());
-        let (_, digest) = self.keys[at];
+        let (key, digest) = self.keys[at].clone();
         let tokens = 50 + self.roll(1_500);
         let n = self.next_number;
         self.next_number += 1;
-        let request = AdmitRequest {
-            holder: self.holders[holder].clone(),
-            epoch: self.epoch,
-            digest,
-            n,
-            ask: Some(if self.roll(2) == 0 { ask(tokens) } else { ask_up_to(tokens) }),
-            void: Vec::new(),
-        };
+        let ask = if self.roll(2) == 0 { ask(tokens) } else { ask_up_to(tokens) };
+        let (holder_id, epoch, void) = (self.holders[holder].clone(), self.epoch, Vec::new());
+        let repeats = 1 + self.roll(2);
         let mut answers = Vec::new();
-        for _ in 0..1 + self.roll(2) {
-            let answer = self.engine.run(self.now, |work| work.admit(&request));
-            answers.push(answer.unwrap().lease);
+        if self.roll(2) == 0 {
+            let ask = Some(ask);
+            let request = AdmitRequest { holder: holder_id, epoch, digest, n, ask, void };
+            for _ in 0..repeats {
+                let answer = self.engine.run(self.now, |work| work.admit(&request));
+                answers.push(answer.unwrap().lease);
+            }
+        } else {
+            let want = micro(self.roll(4_000));
+            let want_permits = 0;
+            let holder = holder_id;
+            let request = LeaseRequest { holder, epoch, key, n, ask, want, want_permits, void };
+            for _ in 0..repeats {
+                let answer = self.engine.run(self.now, |work| work.lease(&request));
+                answers.push(answer.unwrap().answer);
+            }
         }
         let LeaseAnswer::Granted(grant) = answers.remove(0) else {
             return Some(false);
         };
         assert!(answers.iter().all(|answer| *answer == LeaseAnswer::Granted(grant.clone())));
-        self.check_strictly_below_caps();
+        self.check_strictly_below_caps(&grant.lease);
         self.running.push((grant.lease, holder, grant.amount));
         Some(true)
     }
 
     /// No transaction that grants leaves more than the cap behind, overdraft or not.
-    fn check_strictly_below_caps(&self) {
-        let rows = accounts(&self.tables);
-        let taken = |row: &crate::world::AccountRow| row.settled + row.parked + row.outstanding;
-        let org = rows.iter().find(|row| row.level == "org").unwrap();
-        assert!(taken(org) <= org.cap.unwrap(), "{org:?}");
+    fn check_strictly_below_caps(&self, lease: &LeaseId) {
+        let (holder, n) = lease.as_str().rsplit_once('-').unwrap();
+        let mut charged = self
+            .tables
+            .prepare("SELECT level, owner FROM lease_accounts WHERE holder = ? AND n = ?")
+            .unwrap();
+        let charged = charged.query_map([holder, n], |row| Ok((row.get(0)?, row.get(1)?)));
+        let charged: Vec<(String, String)> = charged.unwrap().map(Result::unwrap).collect();
+        let mut checked = 0;
+        for row in accounts(&self.tables) {
+            if charged.contains(&(row.level.clone(), row.owner.clone())) {
+                let taken = row.settled + row.parked + row.outstanding;
+                assert!(taken <= row.cap.unwrap(), "{row:?}");
+                checked += 1;
+            }
+        }
+        // key, team, organisation and wallet, and the user where the key has one
+        assert!(checked == charged.len() && checked >= 4, "{charged:?}");
     }
 
     fn end_a_call(&mut self) {

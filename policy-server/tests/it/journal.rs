@@ -33,7 +33,20 @@ fn rows(database: &Path) -> Vec<(String, Vec<Vec<Cell>>)> {
 }
 
 fn assert_same(one: &Path, other: &Path) {
-    let (one, other) = (rows(one), rows(other));
+    assert_same_rows(rows(one), rows(other));
+}
+
+/// As [`assert_same`], where the other has been started since: a start notes that it is another
+/// life of the server, and with that moves the journal on.
+fn assert_same_but_started(one: &Path, other: &Path) {
+    let moved = |(name, _): &(String, Vec<Vec<Cell>>)| {
+        !["server_life", "journal_position"].contains(&name.as_str())
+    };
+    let of = |path| rows(path).into_iter().filter(moved).collect();
+    assert_same_rows(of(one), of(other));
+}
+
+fn assert_same_rows(one: Vec<(String, Vec<Vec<Cell>>)>, other: Vec<(String, Vec<Vec<Cell>>)>) {
     assert_eq!(one.len(), other.len());
     for (one, other) in one.into_iter().zip(other) {
         assert_eq!(one.0, other.0);
@@ -178,7 +191,7 @@ async fn an_entry_whose_commit_did_not_happen_is_carried_out_at_the_start() {
     std::fs::copy(stopped.database(), &original).unwrap();
     put_back(&stopped, &copies[0]);
     let world = stopped.start();
-    assert_same(&original, &world.database());
+    assert_same_but_started(&original, &world.database());
     // and the journal goes on
     world.granted(&holder, &key, 7, ask(1_000)).await;
     world.restart().check_ledger();

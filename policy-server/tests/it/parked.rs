@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 use wire::v1::{LeaseReport, Refusal};
 
-use crate::world::{
-    AccountRow, GRACE_MS, Holder, Key, TTL_MS, World, accounts, ask, final_report, micro,
-};
+use crate::tables::AccountRow;
+use crate::world::{GRACE_MS, Holder, Key, TTL_MS, World, accounts, ask, final_report, micro};
 
 const GONE_MS: u64 = TTL_MS + GRACE_MS + 1;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;

@@ -1,7 +1,7 @@
 //! `tollgate keys …`
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
@@ -22,9 +22,10 @@ pub struct KeyFields {
     /// When it expires, as 2027-06-01T00:00:00Z; "none" removes the date.
     #[arg(long, value_name = "INSTANT")]
     expires_at: Option<String>,
-    /// A rate limit such as requests/1m=60, tokens/1d=100000 or concurrent=4; repeatable. On a
-    /// change, the given limits replace all; "none" removes them.
-    #[arg(long = "limit-rate", value_name = "UNIT/WINDOW=MAX")]
+    /// A rate limit such as requests/1m=60, tokens/1d=100000, concurrent=4, or over all proxies
+    /// together requests/1m/cluster=600; repeatable. On a change, the given limits replace all;
+    /// "none" removes them.
+    #[arg(long = "limit-rate", value_name = "UNIT/WINDOW[/SCOPE]=MAX")]
     limits: Vec<String>,
     #[command(flatten)]
     budget: BudgetArgs,
@@ -224,28 +225,40 @@ fn or_null(text: String) -> Value {
 /// `requests/1m=60` as JSON; the server checks the words.
 fn limit(text: &str) -> Result<Value, ClientError> {
     let wrong = || {
-        let message = format!("--limit-rate {text}: expected UNIT/WINDOW=MAX or concurrent=MAX");
+        let message =
+            format!("--limit-rate {text}: expected UNIT/WINDOW[/SCOPE]=MAX or concurrent=MAX");
         ClientError::Input(message)
     };
     let (what, max) = text.split_once('=').ok_or_else(wrong)?;
     let max: u64 = max.parse().map_err(|_| wrong())?;
-    Ok(match what.split_once('/') {
-        Some((unit, window)) => json!({"unit": unit, "window": window, "max": max}),
-        None => json!({"unit": what, "max": max}),
-    })
+    let mut words = what.split('/');
+    let (unit, window, scope) = (words.next(), words.next(), words.next());
+    if words.next().is_some() {
+        return Err(wrong());
+    }
+    let mut limit = Map::new();
+    insert(&mut limit, "unit", unit);
+    insert(&mut limit, "window", window);
+    insert(&mut limit, "scope", scope);
+    insert(&mut limit, "max", Some(max));
+    Ok(limit.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
-    fn limits_are_written_as_unit_window_and_number() {
+    fn limits_are_written_as_unit_window_scope_and_number() {
         let json = limit("requests/1m=60").unwrap();
         assert_eq!(json, json!({"unit": "requests", "window": "1m", "max": 60}));
+        let json = limit("requests/1m/cluster=600").unwrap();
+        let scope = "cluster";
+        assert_eq!(json, json!({"unit": "requests", "window": "1m", "max": 600, "scope": scope}));
         let json = limit("concurrent=4").unwrap();
         assert_eq!(json, json!({"unit": "concurrent", "max": 4}));
-        for wrong in ["requests", "requests/1m", "requests/1m=many", "=", ""] {
+        for wrong in ["requests", "requests/1m", "requests/1m=many", "a/b/c/d=1", "=", ""] {
             assert!(limit(wrong).is_err(), "{wrong}");
         }
     }

@@ -84,6 +84,7 @@ async fn release(State(edge): State<Edge>, pairs: Pairs, body: Body) -> Answer {
 /// Counts that an operator should watch; those that should be zero are named first.
 async fn status(State(edge): State<Edge>, pairs: Pairs) -> Answer {
     parameters(pairs)?.finish()?;
+    let (leases, windows) = edge.read(|work| work.counts()).await?;
     let now = edge.now();
     let (epoch, revision, holders) = {
         let live = edge.shared.live();
@@ -99,6 +100,8 @@ async fn status(State(edge): State<Edge>, pairs: Pairs) -> Answer {
         "epoch": epoch,
         "revision": revision,
         "live_holders": holders,
+        "outstanding_leases": leases,
+        "cluster_windows": windows,
         "commits": read(&counters.commits),
         "jobs": read(&counters.jobs),
     })))

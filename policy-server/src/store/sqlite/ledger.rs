@@ -2,11 +2,12 @@
 
 use metering::budget::{Account, LeaseMoney};
 use metering::period::Period;
+use metering::permits::LeasePermits;
 use rusqlite::{Row, params};
 use wire::{HolderId, KeyId, LeaseId, Revision};
 
 use super::Rows;
-use super::encoding::{Columns, integer, money, standing, word};
+use super::encoding::{Columns, integer, json, money, standing, word};
 use crate::store::{
     AccountId, Budget, BudgetId, BudgetRows, LeaseRow, LeaseRows, Share, StoreError, StoreResult,
 };
@@ -117,7 +118,9 @@ impl LeaseRows for Rows<'_> {
     fn add_lease(&mut self, lease: &LeaseRow, charged: &[AccountId]) -> StoreResult<()> {
         self.execute(
             "INSERT INTO leases (holder, n, key, granted, held, spent, standing, output_tokens,
-                 scarce, voided, granted_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 scarce, permits, permits_used, permits_closed, windows, granted_life,
+                 granted_monotonic_ms, voided, granted_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 lease.holder.as_str(),
                 integer(lease.n),
@@ -128,6 +131,12 @@ impl LeaseRows for Rows<'_> {
                 standing(lease.money.standing),
                 integer(lease.output_tokens),
                 lease.scarce,
+                integer(lease.permits.granted),
+                integer(lease.permits.used),
+                lease.permits.closed,
+                json(&lease.windows)?,
+                integer(lease.granted_life),
+                integer(lease.granted_monotonic_ms),
                 lease.voided,
                 integer(lease.granted_unix_ms)
             ],
@@ -150,12 +159,15 @@ impl LeaseRows for Rows<'_> {
 
     fn save_lease(&mut self, lease: &LeaseRow) -> StoreResult<()> {
         self.execute(
-            "UPDATE leases SET held = ?, spent = ?, standing = ?, voided = ?
+            "UPDATE leases SET held = ?, spent = ?, standing = ?, permits_used = ?,
+                 permits_closed = ?, voided = ?
              WHERE holder = ? AND n = ?",
             params![
                 money(lease.money.held),
                 money(lease.money.spent),
                 standing(lease.money.standing),
+                integer(lease.permits.used),
+                lease.permits.closed,
                 lease.voided,
                 lease.holder.as_str(),
                 integer(lease.n)
@@ -222,6 +234,12 @@ impl LeaseRows for Rows<'_> {
         )
     }
 
+    fn open_lease_count(&mut self) -> StoreResult<u64> {
+        let sql = "SELECT count(*) AS count FROM leases WHERE standing = 'open'";
+        let count = self.one(sql, [], |row| Columns(row).number("count"))?;
+        Ok(count.unwrap_or(0))
+    }
+
     fn open_leases(&mut self, holder: &HolderId, limit: u32) -> StoreResult<Vec<LeaseRow>> {
         self.all(
             "SELECT * FROM leases WHERE holder = ? AND standing = 'open' ORDER BY n LIMIT ?",
@@ -276,6 +294,14 @@ fn lease(row: &Row<'_>) -> rusqlite::Result<LeaseRow> {
         },
         output_tokens: columns.number("output_tokens")?,
         scarce: columns.flag("scarce")?,
+        permits: LeasePermits {
+            granted: columns.number("permits")?,
+            used: columns.number("permits_used")?,
+            closed: columns.flag("permits_closed")?,
+        },
+        windows: columns.json("windows")?,
+        granted_life: columns.number("granted_life")?,
+        granted_monotonic_ms: columns.number("granted_monotonic_ms")?,
         voided: columns.flag("voided")?,
         granted_unix_ms: columns.number("granted_ms")?,
     })

@@ -13,6 +13,7 @@ mod sessions;
 mod statements;
 mod tenants;
 mod wallets;
+mod windows;
 
 use std::cell::RefCell;
 use std::fs::TryLockError;
