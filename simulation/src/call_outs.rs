@@ -14,6 +14,9 @@ use crate::world::{Event, World};
 pub(crate) struct Message {
     path: String,
     body: Vec<u8>,
+    /// Which life of the server it was sent to: a server that ends takes its connections along,
+    /// with all that is in them. None for one that somebody kept, and sends again on another.
+    sent_to: Option<u64>,
 }
 
 /// Reports that arrive once more, long after they were answered, in a thousand.
@@ -39,13 +42,16 @@ impl World {
             format!("{:?} calls {:?} {path} {body}", ticket.place, ticket.call)
         });
         let is_report = path.ends_with("/reports");
-        let message = Rc::new(Message { path, body: call.body });
+        let sent_to = Some(self.server.starts());
+        let message = Rc::new(Message { path, body: call.body, sent_to });
         for delay in self.network.deliveries(ticket.place.proxy, &mut self.dice) {
             self.after(delay, Event::CallArrives { ticket, message: Rc::clone(&message) });
         }
         if is_report && self.dice.per_mille(REPEATED_PER_MILLE) {
             let later = self.dice.between(REPEATED_FIRST_MS, self.scenario.traffic_ms);
             if self.now_ms + later < self.scenario.traffic_ms {
+                let (path, body) = (message.path.clone(), message.body.clone());
+                let message = Rc::new(Message { path, body, sent_to: None });
                 self.after(later, Event::CallArrives { ticket, message });
             }
         }
@@ -62,6 +68,9 @@ impl World {
         if !self.server.is_up() {
             // The proxy finds nobody and says so itself.
             self.reply_to(ticket, Answer { status: 503, body: b"no healthy upstream".to_vec() });
+            return Ok(());
+        }
+        if message.sent_to.is_some_and(|start| start != self.server.starts()) {
             return Ok(());
         }
         if !self.server.is_awake(self.now_ms) {

@@ -136,6 +136,12 @@ impl Server {
         self.engine.is_some()
     }
 
+    /// How often it has been started.
+    #[must_use]
+    pub fn starts(&self) -> u64 {
+        self.starts
+    }
+
     /// Whether it runs and is not kept from running by the operating system.
     #[must_use]
     pub fn is_awake(&self, now_ms: u64) -> bool {
