@@ -17,11 +17,11 @@ async fn a_lease_gets_what_is_wanted_as_far_as_every_cap_allows() {
     let wide = world.key(json!({})).await;
     let narrow = world.key_with_cap("2.56", "day").await;
     let one = world.holder(1).await;
-    // a 256th of the cap beyond the call, in whole calls of 30 micro-USD
+    // a 384th of the cap beyond the call, in whole calls of 30 micro-USD
     let grant = world.granted_ahead(&one, &wide, 1, ask(15), ALL).await;
-    assert_eq!((grant.amount, grant.scarce), (micro(30 + 39_990), false));
+    assert_eq!((grant.amount, grant.scarce), (micro(30 + 26_640), false));
     let grant = world.granted_ahead(&one, &narrow, 2, ask(15), ALL).await;
-    assert_eq!((grant.amount, grant.scarce), (micro(30 + 9_990), false));
+    assert_eq!((grant.amount, grant.scarce), (micro(30 + 6_660), false));
     let grant = world.granted_ahead(&one, &narrow, 3, ask(15), micro(100)).await;
     assert_eq!(grant.amount, micro(30 + 90), "no more than is wanted");
     // a look-up pays for its call only
