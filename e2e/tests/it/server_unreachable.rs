@@ -42,7 +42,7 @@ fn answers_that_are_lost_or_late_are_charged_once() {
     let client = fixture.stack.gateway(&secret);
     chat(&client, json!({"max_tokens": 64})).unwrap().success().unwrap();
     let call = |client: &Client, number: u64| {
-        chat(client, json!({"max_tokens": 64, "stream": number % 2 == 0}))
+        chat(client, json!({"max_tokens": 64, "stream": number.is_multiple_of(2)}))
     };
     let load = Load::start(vec![client.clone(); 8], Duration::from_secs(60), call);
     proxy.set(Mode::LoseEvery(3));
