@@ -222,7 +222,7 @@ impl Line {
             Mode::LoseEvery(every) => {
                 if is_request && piece.starts_with(b"POST ") {
                     let number = self.shared.posts.fetch_add(1, Ordering::Relaxed);
-                    if number % every.max(1) == 0 {
+                    if number.is_multiple_of(every.max(1)) {
                         self.loses.store(true, Ordering::Release);
                     }
                 }

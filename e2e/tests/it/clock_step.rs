@@ -48,7 +48,7 @@ fn a_step_of_the_wall_clock_moves_dates_and_nothing_else() {
     }
     let filled = Instant::now();
     let call = |client: &Client, number: u64| {
-        chat(client, json!({"max_tokens": 64, "stream": number % 2 == 0}))
+        chat(client, json!({"max_tokens": 64, "stream": number.is_multiple_of(2)}))
     };
     let clients = (0..4).map(|_| fixture.stack.gateway(&secret)).collect();
     let load = Load::start(clients, Duration::from_secs(60), call);

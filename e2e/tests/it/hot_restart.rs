@@ -34,7 +34,7 @@ fn two_generations_of_envoy_spend_no_money_twice() {
         .flat_map(|secret| std::iter::repeat_n(fixture.stack.gateway(secret), 4))
         .collect();
     let call = |client: &Client, number: u64| {
-        chat(client, json!({"max_tokens": 64, "stream": number % 2 == 0}))
+        chat(client, json!({"max_tokens": 64, "stream": number.is_multiple_of(2)}))
     };
     let load = Load::start(clients, Duration::from_secs(90), call);
     std::thread::sleep(Duration::from_secs(1));

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clock_step;
+mod cluster_windows;
 mod configuration;
 mod disconnects;
 mod documents;
@@ -9,6 +10,7 @@ mod endings;
 mod envoy_held_up;
 mod envoy_killed;
 mod exact_budget;
+mod hot_key;
 mod hot_restart;
 mod ledger;
 mod passing;

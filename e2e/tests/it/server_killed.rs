@@ -11,14 +11,16 @@ use xtask::http_client::{Answer, Client};
 
 const ROUNDS: usize = 12;
 
-/// All ways in which a call ends: plain, streamed, cut off, refused by the provider.
+/// All ways in which a call ends: plain, streamed, slowly, cut off, refused by the provider. Few are
+/// cut off, since Envoy keeps such a client waiting for its delayed close.
 fn call(client: &Client, number: u64) -> anyhow::Result<Answer> {
-    match number % 8 {
-        0..=3 => chat(client, json!({"max_tokens": 64})),
-        4 => chat(client, json!({"max_tokens": 64, "stream": true})),
-        5 => faulty_chat(client, "chunk_delay=3", json!({"max_tokens": 64, "stream": true})),
-        6 => faulty_chat(client, "cut=3", json!({"max_tokens": 64, "stream": true})),
-        _ => faulty_chat(client, "status=500", json!({"max_tokens": 64})),
+    let streamed = || json!({"max_tokens": 64, "stream": true});
+    match number % 40 {
+        6 => faulty_chat(client, "cut=3", streamed()),
+        7 | 27 => faulty_chat(client, "status=500", json!({"max_tokens": 64})),
+        number if number % 8 == 5 => faulty_chat(client, "chunk_delay=3", streamed()),
+        number if number % 2 == 0 => chat(client, json!({"max_tokens": 64})),
+        _ => chat(client, streamed()),
     }
 }
 
@@ -67,7 +69,7 @@ fn a_server_that_is_killed_loses_nothing_and_charges_nothing_twice() {
     std::thread::sleep(Duration::from_millis(500));
     let tally = load.stop();
     fixture.upstream_at_rest().unwrap();
-    assert!(tally.count("200") > 100, "{tally}");
+    assert!(tally.count("200") > 300, "{tally}");
     let expected =
         ["200", "402 budget_exceeded", "429 budget_contended", "500 mock_fault", "broken"];
     let others = tally.others(&expected);

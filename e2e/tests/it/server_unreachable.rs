@@ -42,7 +42,7 @@ fn answers_that_are_lost_or_late_are_charged_once() {
     let client = fixture.stack.gateway(&secret);
     chat(&client, json!({"max_tokens": 64})).unwrap().success().unwrap();
     let call = |client: &Client, number: u64| {
-        chat(client, json!({"max_tokens": 64, "stream": number % 2 == 0}))
+        chat(client, json!({"max_tokens": 64, "stream": number.is_multiple_of(2)}))
     };
     let load = Load::start(vec![client.clone(); 8], Duration::from_secs(60), call);
     proxy.set(Mode::LoseEvery(3));
@@ -95,6 +95,15 @@ struct Seen {
     answer: Answer,
 }
 
+/// Does something at the end of a scope, however it ends.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 /// Calls with both keys from several clients while `act` runs.
 fn calls_during(fixture: &Fixture, keys: [&str; 2], act: impl FnOnce()) -> [Vec<Seen>; 2] {
     let stop = AtomicBool::new(false);
@@ -113,10 +122,24 @@ fn calls_during(fixture: &Fixture, keys: [&str; 2], act: impl FnOnce()) -> [Vec<
                 });
             }
         }
+        // Also where `act` fails: the clients must end.
+        let _stop = OnDrop(|| stop.store(true, Ordering::Release));
         act();
-        stop.store(true, Ordering::Release);
     });
     seen.map(|seen| seen.into_inner().unwrap())
+}
+
+/// Lets some time pass, and then two changes: the second one answers polls that were sent at the
+/// first, so every session has just been renewed. After an outage a filter polls again within
+/// seconds.
+fn renew_sessions(fixture: &Fixture) {
+    std::thread::sleep(Duration::from_secs(2));
+    for _ in 0..2 {
+        let (spare, _) = fixture.key(json!({})).unwrap();
+        let path = format!("/admin/v1/keys/{spare}/revoke?wait=15000");
+        let answer = fixture.stack.admin().post(&path, &json!({})).unwrap();
+        assert_eq!(answer.json()["applied"], true, "{}", answer.body);
+    }
 }
 
 /// What must hold of calls while the server was away from `gone` on.
@@ -141,6 +164,7 @@ fn assert_stops(what: &str, seen: &[Seen], gone: Instant) {
     println!("{what}: {served} served, the last after {last_served:?}; {refused} refused");
     assert!(last_served < SESSION_TTL, "{what}: served after the session: {last_served:?}");
     assert!(refused > 0, "{what}: nobody was refused");
+    assert!(served > 0, "{what}: nothing went on");
 }
 
 #[test]
@@ -161,6 +185,8 @@ fn without_the_server_calls_end_with_the_session_and_come_back() {
         println!("{what}: served again after {:?}", begun.elapsed());
     };
     back(&fixture, "at first");
+    // Calls make the filter hold money for the next ones.
+    calls_during(&fixture, [&free, &paying_secret], || renew_sessions(&fixture));
     // Killed.
     fixture.stack.kill_server();
     let gone = Instant::now();
@@ -174,6 +200,7 @@ fn without_the_server_calls_end_with_the_session_and_come_back() {
     fixture.stack.restart_server().unwrap();
     back(&fixture, "killed");
     // Cut off without a word.
+    calls_during(&fixture, [&free, &paying_secret], || renew_sessions(&fixture));
     proxy.set(Mode::Blackhole);
     let gone = Instant::now();
     let seen = calls_during(&fixture, [&free, &paying_secret], || {
