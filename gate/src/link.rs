@@ -12,6 +12,10 @@ pub(crate) const POLL_WAIT_MS: u64 = 25_000;
 /// How much longer the host waits for its answer.
 pub(crate) const POLL_MARGIN_MS: u64 = 5_000;
 
+/// Pause after a failed poll while other calls are answered, in milliseconds: should polls alone
+/// fail, there are two a second.
+const SOON_MS: u64 = 500;
+
 /// One registration and what follows from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Session {
@@ -81,9 +85,11 @@ impl Link {
         }
     }
 
-    /// How long the next poll may wait: at least two must fit into a session.
+    /// How long the next poll may wait: two must fit into a session, with time for their answers.
     pub(crate) fn poll_wait_ms(&self) -> u64 {
-        self.session.as_ref().map_or(0, |session| POLL_WAIT_MS.min(session.ttl_ms / 2))
+        self.session
+            .as_ref()
+            .map_or(0, |session| POLL_WAIT_MS.min(session.ttl_ms.saturating_mul(5) / 12))
     }
 
     /// Whether the VM's own poll is to be sent now.
@@ -115,6 +121,13 @@ impl Link {
         self.poll_not_before_ms = 0;
     }
 
+    /// The server has answered another call, so it is there again: a poll that waits after
+    /// failures goes out soon.
+    pub(crate) fn server_answers(&mut self, now_ms: u64) {
+        let soon = now_ms.saturating_add(SOON_MS);
+        self.poll_not_before_ms = self.poll_not_before_ms.min(soon);
+    }
+
     pub(crate) fn poll_failed(&mut self, now_ms: u64, jitter: u64) {
         self.poll_deadline_ms = None;
         self.poll_not_before_ms = now_ms.saturating_add(pause_ms(self.poll_failures, jitter));
@@ -124,5 +137,45 @@ impl Link {
     /// The server does not know this holder (any more): the next registration is a new one.
     pub(crate) fn lost(&mut self, nonce: Nonce) {
         *self = Self::new(nonce);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::CatalogueVersion;
+
+    fn link(ttl_ms: u64) -> Link {
+        let mut link = Link::new(Nonce([1; 16]));
+        link.registered(
+            RegisterReply {
+                holder: HolderId::new("h1").unwrap(),
+                epoch: Epoch(1),
+                revision: Revision(1),
+                session_ttl_ms: ttl_ms,
+                catalogue_version: CatalogueVersion(1),
+            },
+            0,
+        );
+        link
+    }
+
+    #[test]
+    fn polls_are_answered_well_before_the_session_ends() {
+        for ttl_ms in [1_000, 8_000, 50_000, 60_000, 600_000] {
+            let link = link(ttl_ms);
+            assert!(2 * link.poll_wait_ms() < ttl_ms, "{ttl_ms}");
+        }
+        assert_eq!(link(60_000).poll_wait_ms(), POLL_WAIT_MS);
+    }
+
+    #[test]
+    fn a_poll_goes_out_soon_once_the_server_answers_again() {
+        let mut link = link(60_000);
+        (0..10).for_each(|_| link.poll_failed(1_000, u64::MAX));
+        assert!(!link.poll_is_due(2_000));
+        link.server_answers(2_000);
+        assert!(!link.poll_is_due(2_000 + SOON_MS - 1));
+        assert!(link.poll_is_due(2_000 + SOON_MS));
     }
 }

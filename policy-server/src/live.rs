@@ -250,6 +250,26 @@ impl Live {
             })
     }
 
+    /// Those of [`Live::pending`] with the monotonic time by which each has stopped, the last one
+    /// first, at most `most`.
+    #[must_use]
+    pub fn pending_holders(
+        &self,
+        revision: Revision,
+        now: Now,
+        most: usize,
+    ) -> Vec<(HolderId, u64)> {
+        let mut pending: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.acknowledged < revision && self.is_alive(session, now))
+            .map(|(id, session)| (id.clone(), self.times.deadline_ms(session.last_exchange_ms)))
+            .collect();
+        pending.sort_by(|(one, first), (other, second)| (second, one).cmp(&(first, other)));
+        pending.truncate(most);
+        pending
+    }
+
     /// Whether some holder still has to apply a revision. If so, whoever waits for money is woken
     /// once the last one has.
     pub fn await_everywhere(&mut self, revision: Revision, now: Now) -> bool {

@@ -185,10 +185,13 @@ impl Gate {
             open.granted = None;
             self.ask_is_over(&mut open);
         }
-        if let Effect::Failed = effect {
-            open.failures += 1;
-            // It may be on its way all the same, and be granted after all.
-            open.ask_is_open |= pending.purpose.asks();
+        match effect {
+            Effect::GoOn => self.link.server_answers(now.monotonic_ms),
+            Effect::Failed => {
+                open.failures += 1;
+                // It may be on its way all the same, and be granted after all.
+                open.ask_is_open |= pending.purpose.asks();
+            }
         }
         let hopeless = open.failures > 1;
         if hopeless {

@@ -8,12 +8,16 @@ use wire::Revision;
 
 use super::edge::Edge;
 use super::show::instant;
+use crate::store::{HolderRow, StoreError};
 
 /// The longest an administrator may wait: below the idle timeouts of common proxies.
 pub const WAIT_MOST_MS: u64 = 30_000;
 
 /// How long changes that take something away wait where nothing is said.
 pub const WAIT_DEFAULT: Duration = Duration::from_millis(2_000);
+
+/// Holders that are named: enough to see which proxies they belong to.
+const NAMED_MOST: usize = 16;
 
 /// How often to look whether a silent holder's time has passed; acknowledgements wake at once.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -47,6 +51,29 @@ pub async fn applied(edge: &Edge, revision: Revision, wait: Duration) -> Map<Str
         fields.insert("pending".to_owned(), json!(pending.holders));
         let until = instant(now.unix_ms.saturating_add(left_ms));
         fields.insert("pending_until".to_owned(), until);
+        fields.insert("pending_holders".to_owned(), named(edge, revision).await);
     }
     fields
+}
+
+/// Who is still pending, and by when each has stopped by itself.
+async fn named(edge: &Edge, revision: Revision) -> Value {
+    let now = edge.now();
+    let pending = edge.shared.live().pending_holders(revision, now, NAMED_MOST);
+    let ids: Vec<_> = pending.iter().map(|(id, _)| id.clone()).collect();
+    let rows: Result<Vec<Option<HolderRow>>, StoreError> =
+        edge.read(move |work| ids.iter().map(|id| work.rows.holder(id)).collect()).await;
+    // Names are for people; without the store the ids still tell the holders apart.
+    let rows = rows.unwrap_or_default();
+    let shown = pending.into_iter().enumerate().map(|(index, (id, deadline_ms))| {
+        let row = rows.get(index).and_then(Option::as_ref);
+        let left_ms = deadline_ms.saturating_sub(now.monotonic_ms);
+        json!({
+            "holder": id,
+            "plugin": row.map(|row| &row.plugin),
+            "registered_at": row.map(|row| instant(row.registered_unix_ms)),
+            "until": instant(now.unix_ms.saturating_add(left_ms)),
+        })
+    });
+    shown.collect()
 }

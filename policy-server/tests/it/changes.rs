@@ -72,13 +72,17 @@ async fn a_holder_that_does_not_answer_is_pending_until_its_time_has_passed() {
     assert_eq!((&revoked["applied"], &revoked["pending"]), (&json!(false), &json!(1)));
     // last heard of at 12:00:00, usable for 60 s, and 5 s of grace
     assert_eq!(revoked["pending_until"], "2026-11-20T12:01:05Z");
+    let named = &revoked["pending_holders"];
+    assert_eq!(named.as_array().unwrap().len(), 1, "{named}");
+    assert_eq!(named[0]["holder"], silent.id.as_str());
+    assert_eq!(named[0]["until"], "2026-11-20T12:01:05Z");
+    assert!(named[0]["plugin"].is_string(), "{named}");
     world.clock.advance_ms(TTL_MS + GRACE_MS - 10_000);
     let revoked = world.admin_ok("POST", &path, Value::Null).await;
     assert_eq!(revoked["applied"], false, "the last instant still counts");
     world.clock.advance_ms(1);
     let revoked = world.admin_ok("POST", &path, Value::Null).await;
     assert_eq!(revoked["applied"], true);
-    let _ = silent;
 }
 
 #[tokio::test]
