@@ -14,8 +14,7 @@ fn account(cap: u64, settled: u64, parked: u64, outstanding: u64) -> Account {
 }
 
 /// One nano-USD per output token, input free: amounts below read as tokens.
-const PRICE: Price =
-    Price { input: PicoUsdPerToken(0), output: PicoUsdPerToken(1_000), cached_input: None };
+const PRICE: Price = Price::text(PicoUsdPerToken(0), PicoUsdPerToken(1_000), None);
 
 fn bounds(output: u64, is_clients: bool) -> Bounds {
     let ask = Ask {
@@ -25,6 +24,7 @@ fn bounds(output: u64, is_clients: bool) -> Bounds {
         output_tokens: output,
         output_is_clients: is_clients,
         choices: 1,
+        server_tool_calls: 0,
     };
     Bounds::new(&ask, None)
 }

@@ -93,11 +93,7 @@ mod tests {
     use wire::PicoUsdPerToken;
 
     const ADMITTED: Admitted = Admitted {
-        price: Price {
-            input: PicoUsdPerToken(1_000_000),
-            output: PicoUsdPerToken(2_000_000),
-            cached_input: None,
-        },
+        price: Price::text(PicoUsdPerToken(1_000_000), PicoUsdPerToken(2_000_000), None),
         body_bytes: 300,
         input_bound: 364,
         output_bound: Some(1000),

@@ -26,6 +26,7 @@ pub struct Bounds {
     output_tokens: u64,
     least_output_tokens: u64,
     choices: u64,
+    server_tool_calls: u64,
 }
 
 impl Bounds {
@@ -45,6 +46,7 @@ impl Bounds {
             output_tokens,
             least_output_tokens,
             choices: ask.choices.max(1),
+            server_tool_calls: ask.server_tool_calls,
         }
     }
 
@@ -63,7 +65,9 @@ impl Bounds {
     /// The largest reservation that `money` pays, or `None` when not even the least one fits.
     #[must_use]
     pub fn within(&self, price: &Price, money: NanoUsd) -> Option<Reservation> {
-        let affordable = price::affordable_output(self.input_tokens, price, money)? / self.choices;
+        let affordable =
+            price::affordable_output(self.input_tokens, self.server_tool_calls, price, money)?
+                / self.choices;
         let output_tokens = affordable.min(self.output_tokens);
         (output_tokens >= self.least_output_tokens).then(|| self.at(output_tokens, price))
     }
@@ -108,7 +112,10 @@ impl Bounds {
 
     fn at(&self, output_tokens: u64, price: &Price) -> Reservation {
         let all_output = output_tokens.saturating_mul(self.choices);
-        Reservation { amount: price::bound(self.input_tokens, all_output, price), output_tokens }
+        Reservation {
+            amount: price::bound(self.input_tokens, all_output, self.server_tool_calls, price),
+            output_tokens,
+        }
     }
 }
 
@@ -118,11 +125,8 @@ mod tests {
     use proptest::prelude::*;
     use wire::{CatalogueVersion, ModelName, PicoUsdPerToken};
 
-    const PRICE: Price = Price {
-        input: PicoUsdPerToken(1_000_000),  // 1 micro-USD per token
-        output: PicoUsdPerToken(2_000_000), // 2 micro-USD per token
-        cached_input: None,
-    };
+    /// 1 and 2 micro-USD per token.
+    const PRICE: Price = Price::text(PicoUsdPerToken(1_000_000), PicoUsdPerToken(2_000_000), None);
 
     fn ask(input: u64, output: u64, clients: bool, choices: u64) -> Ask {
         Ask {
@@ -132,6 +136,7 @@ mod tests {
             output_tokens: output,
             output_is_clients: clients,
             choices,
+            server_tool_calls: 0,
         }
     }
 

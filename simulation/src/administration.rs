@@ -110,7 +110,7 @@ impl World {
         self.put_org(FREE, None)?;
         let price = self.checker.price();
         let input = steady_body().len() as u64 + INPUT_OVERHEAD_TOKENS;
-        let one = metering::price::bound(input, STEADY_OUTPUT_TOKENS, &price);
+        let one = metering::price::bound(input, STEADY_OUTPUT_TOKENS, 0, &price);
         let cap = Some(NanoUsd(one.0 * CALLS_IN_BUDGET));
         let limits = ProxyLimits::default();
         self.make_key(Kind { org: FREE, cap, limits, cut_calls: CutCalls::Reservation })
@@ -189,11 +189,7 @@ impl World {
     fn put_model(&mut self) -> anyhow::Result<()> {
         let input = self.dice.between(1, 3) * 1_000_000;
         let output = self.dice.between(1, 4) * 1_000_000;
-        let price = Price {
-            input: PicoUsdPerToken(input),
-            output: PicoUsdPerToken(output),
-            cached_input: None,
-        };
+        let price = Price::text(PicoUsdPerToken(input), PicoUsdPerToken(output), None);
         let form = ModelForm {
             aliases: vec![ModelName::new("fast")?],
             price: Some(price),

@@ -74,6 +74,7 @@ fn ask() -> Ask {
         output_tokens: 16_384,
         output_is_clients: false,
         choices: 1,
+        server_tool_calls: 0,
     }
 }
 
@@ -242,6 +243,7 @@ fn record() -> CallRecord {
             cached_input_tokens: 1_920,
             output_tokens: 300,
             reasoning_tokens: 64,
+            ..Usage::default()
         },
         cost: NanoUsd(336_900),
         basis: Basis::Measured,
@@ -332,11 +334,11 @@ fn catalogue() {
     let full = Model {
         name: model(),
         aliases: vec![ModelName::new("fast").unwrap()],
-        price: Some(Price {
-            input: PicoUsdPerToken(150_000),
-            output: PicoUsdPerToken(600_000),
-            cached_input: Some(PicoUsdPerToken(75_000)),
-        }),
+        price: Some(Price::text(
+            PicoUsdPerToken(150_000),
+            PicoUsdPerToken(600_000),
+            Some(PicoUsdPerToken(75_000)),
+        )),
         context_length: 128_000,
         max_output_tokens: 16_384,
         input_overhead_tokens: 64,

@@ -83,6 +83,7 @@ fn ask_of(request: &ChatRequest, model: &Model, catalogue_version: CatalogueVers
         output_tokens,
         output_is_clients,
         choices: request.choices,
+        server_tool_calls: 0,
     }
 }
 

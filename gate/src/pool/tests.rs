@@ -28,6 +28,7 @@ fn ask() -> Ask {
         output_tokens: 10,
         output_is_clients: true,
         choices: 1,
+        server_tool_calls: 0,
     }
 }
 

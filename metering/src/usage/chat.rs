@@ -186,6 +186,7 @@ impl ChatReader {
                 cached_input_tokens: report.cached.min(input_tokens),
                 output_tokens,
                 reasoning_tokens: report.reasoning.min(output_tokens),
+                ..Usage::default()
             });
         }
     }

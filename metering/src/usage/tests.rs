@@ -15,6 +15,7 @@ fn usage(input: u64, cached: u64, output: u64, reasoning: u64) -> Usage {
         cached_input_tokens: cached,
         output_tokens: output,
         reasoning_tokens: reasoning,
+        ..Usage::default()
     }
 }
 

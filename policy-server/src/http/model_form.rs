@@ -71,7 +71,9 @@ fn price(form: &mut Form) -> Option<Price> {
             None
         }
         _ if free => Some(Price::default()),
-        (Given::Value(input), Given::Value(output)) => Some(Price { input, output, cached_input }),
+        (Given::Value(input), Given::Value(output)) => {
+            Some(Price::text(input, output, cached_input))
+        }
         (Given::Null, Given::Null) if cached_input.is_none() => None,
         (input, output) => {
             let missing = "is required: a price, or \"free\": true, or null for both prices to \

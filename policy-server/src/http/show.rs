@@ -64,10 +64,10 @@ pub fn model(stored: &CatalogueModel) -> Map<String, Value> {
     object(json!({
         "id": model.name,
         "aliases": model.aliases,
-        "input_usd_per_mtok": price.map(|price| price.input.to_usd_per_mtok()),
-        "output_usd_per_mtok": price.map(|price| price.output.to_usd_per_mtok()),
+        "input_usd_per_mtok": price.map(|price| price.rates.input.to_usd_per_mtok()),
+        "output_usd_per_mtok": price.map(|price| price.rates.output.to_usd_per_mtok()),
         "cached_input_usd_per_mtok":
-            price.and_then(|price| price.cached_input).map(|cached| cached.to_usd_per_mtok()),
+            price.and_then(|price| price.rates.cached_input).map(|cached| cached.to_usd_per_mtok()),
         "free": price == Some(Price::default()),
         "context_length": model.context_length,
         "max_output_tokens": model.max_output_tokens,

@@ -102,11 +102,7 @@ impl Run {
     }
 
     fn furnish(&mut self) {
-        let price = Price {
-            input: PicoUsdPerToken(1_000_000),
-            output: PicoUsdPerToken(2_000_000),
-            cached_input: None,
-        };
+        let price = Price::text(PicoUsdPerToken(1_000_000), PicoUsdPerToken(2_000_000), None);
         let model = ModelForm {
             aliases: Vec::new(),
             price: Some(price),

@@ -422,6 +422,7 @@ pub fn ask(output_tokens: u64) -> Ask {
         output_tokens,
         output_is_clients: true,
         choices: 1,
+        server_tool_calls: 0,
     }
 }
 

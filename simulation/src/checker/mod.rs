@@ -133,7 +133,7 @@ impl Checker {
     #[must_use]
     pub fn price(&self) -> Price {
         let nothing = wire::PicoUsdPerToken(0);
-        let free = Price { input: nothing, output: nothing, cached_input: None };
+        let free = Price::text(nothing, nothing, None);
         self.prices.values().next_back().copied().unwrap_or(free)
     }
 

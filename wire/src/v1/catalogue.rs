@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CatalogueVersion, Epoch, ModelName, PicoUsdPerToken, Revision};
+use super::lease::is_no_money;
+use crate::{CatalogueVersion, Epoch, ModelName, NanoUsd, PicoUsdPerToken, Revision};
 
 /// One snapshot of all models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,14 +47,150 @@ pub struct Model {
     pub created_unix_s: u64,
 }
 
+/// Most tiers of a price: providers publish one or two (above 128k, 200k or 272k input tokens).
+pub const MOST_TIERS: usize = 2;
+
 /// Prices of one model. A free model has zero prices, said explicitly by an operator.
+///
+/// A kind of token without a price of its own costs as much as the dearest kind of its direction:
+/// nothing is cheaper for want of a price.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
-    /// Input that was not read from a cache.
+    /// Prices of tokens.
+    #[serde(flatten)]
+    pub rates: Rates,
+    /// Prices that replace those for the whole call where it has more input, the lowest first.
+    #[serde(default, skip_serializing_if = "Tiers::is_empty")]
+    pub tiers: Tiers,
+    /// Added for each call.
+    #[serde(default, skip_serializing_if = "is_no_money")]
+    pub per_call: NanoUsd,
+    /// Added for each use of a tool that the provider runs (a web search, say); absent: calls that
+    /// allow such tools are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_server_tool_call: Option<NanoUsd>,
+}
+
+impl Price {
+    /// Prices of text alone, the same for any amount of input.
+    #[must_use]
+    pub const fn text(
+        input: PicoUsdPerToken,
+        output: PicoUsdPerToken,
+        cached_input: Option<PicoUsdPerToken>,
+    ) -> Self {
+        let rates = Rates {
+            input,
+            output,
+            cached_input,
+            cache_write: None,
+            cache_write_1h: None,
+            audio_input: None,
+            image_input: None,
+            audio_output: None,
+            image_output: None,
+        };
+        Self {
+            rates,
+            tiers: Tiers([None; MOST_TIERS]),
+            per_call: NanoUsd::ZERO,
+            per_server_tool_call: None,
+        }
+    }
+}
+
+/// Prices of tokens by kind. Only input and output must be known; the other kinds are subsets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Text input that no cache had a part in.
     pub input: PicoUsdPerToken,
-    /// Output, reasoning included.
+    /// Text output, reasoning included.
     pub output: PicoUsdPerToken,
-    /// Input read from the provider's cache; absent: as other input.
+    /// Input read from the provider's cache; absent: as `input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_input: Option<PicoUsdPerToken>,
+    /// Input written to the provider's cache for minutes; absent: as `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<PicoUsdPerToken>,
+    /// Input written to the provider's cache for an hour; absent: as `cache_write`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h: Option<PicoUsdPerToken>,
+    /// Audio input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_input: Option<PicoUsdPerToken>,
+    /// Image input; absent: as `input`, since most providers count images as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_input: Option<PicoUsdPerToken>,
+    /// Audio output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_output: Option<PicoUsdPerToken>,
+    /// Image output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_output: Option<PicoUsdPerToken>,
+}
+
+/// Prices for calls with much input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier {
+    /// They apply where a call has more input tokens than this, to all of its tokens.
+    pub above_input_tokens: u64,
+    /// The prices.
+    #[serde(flatten)]
+    pub rates: Rates,
+}
+
+/// At most [`MOST_TIERS`] tiers, each above the one before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Tier>", into = "Vec<Tier>")]
+pub struct Tiers([Option<Tier>; MOST_TIERS]);
+
+/// The tiers are too many, or not in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidTiers;
+
+impl std::fmt::Display for InvalidTiers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "must be at most {MOST_TIERS} tiers, each above the one before")
+    }
+}
+
+impl std::error::Error for InvalidTiers {}
+
+impl Tiers {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// The tiers, the lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Tier> {
+        self.0.iter().flatten()
+    }
+}
+
+impl TryFrom<Vec<Tier>> for Tiers {
+    type Error = InvalidTiers;
+
+    fn try_from(tiers: Vec<Tier>) -> Result<Self, InvalidTiers> {
+        let mut places = [None; MOST_TIERS];
+        let mut below = 0;
+        if tiers.len() > MOST_TIERS {
+            return Err(InvalidTiers);
+        }
+        for (place, tier) in places.iter_mut().zip(tiers) {
+            if tier.above_input_tokens <= below {
+                return Err(InvalidTiers);
+            }
+            below = tier.above_input_tokens;
+            *place = Some(tier);
+        }
+        Ok(Self(places))
+    }
+}
+
+impl From<Tiers> for Vec<Tier> {
+    fn from(tiers: Tiers) -> Self {
+        tiers.iter().copied().collect()
+    }
 }

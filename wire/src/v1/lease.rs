@@ -21,6 +21,9 @@ pub struct Ask {
     pub output_is_clients: bool,
     /// Answers that may be produced (`n` times prompts), at least 1.
     pub choices: u64,
+    /// Bound on uses of tools that the provider runs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub server_tool_calls: u64,
 }
 
 /// Asks for the lease number `n` of this holder. Repeating (holder, n) answers the same lease.
@@ -112,7 +115,8 @@ pub enum Refusal {
     UnknownPrice,
 }
 
-fn is_no_money(amount: &NanoUsd) -> bool {
+/// Amounts that say nothing are not written.
+pub(super) fn is_no_money(amount: &NanoUsd) -> bool {
     *amount == NanoUsd::ZERO
 }
 

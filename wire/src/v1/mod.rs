@@ -11,7 +11,7 @@ mod problem;
 mod report;
 
 pub use admit::{AdmitReply, AdmitRequest, KeyAnswer, LeaseAnswer};
-pub use catalogue::{Catalogue, Model, Price};
+pub use catalogue::{Catalogue, InvalidTiers, MOST_TIERS, Model, Price, Rates, Tier, Tiers};
 pub use changes::{Change, ChangesReply};
 pub use holder::{RegisterReply, RegisterRequest};
 pub use key::{

@@ -87,8 +87,8 @@ pub struct CallRecord {
     pub duration_ms: u64,
 }
 
-/// Tokens of one call in the semantics of OpenAI's chat completions: cached input is part of input,
-/// reasoning is part of output.
+/// Tokens of one call in the semantics of OpenAI's chat completions, whatever the dialect: every
+/// other kind of input is part of `input_tokens`, every other kind of output of `output_tokens`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// All input tokens.
@@ -96,11 +96,32 @@ pub struct Usage {
     /// Those of them that the provider read from its cache.
     #[serde(default)]
     pub cached_input_tokens: u64,
+    /// Those that it wrote to its cache for minutes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_tokens: u64,
+    /// Those that it wrote to its cache for an hour.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_1h_tokens: u64,
+    /// Those that were audio.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub audio_input_tokens: u64,
+    /// Those that were images.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub image_input_tokens: u64,
     /// All output tokens.
     pub output_tokens: u64,
     /// Those of them that were reasoning.
     #[serde(default)]
     pub reasoning_tokens: u64,
+    /// Those that were audio.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub audio_output_tokens: u64,
+    /// Those that were images.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub image_output_tokens: u64,
+    /// Uses of tools that the provider runs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub server_tool_calls: u64,
 }
 
 /// How a charge was found.

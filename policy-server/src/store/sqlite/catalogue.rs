@@ -32,9 +32,9 @@ impl ModelRows for Rows<'_> {
             params![
                 name,
                 integer(version.0),
-                price.map(|price| integer(price.input.0)),
-                price.map(|price| integer(price.output.0)),
-                price.and_then(|price| price.cached_input.map(|cached| integer(cached.0)))
+                price.map(|price| integer(price.rates.input.0)),
+                price.map(|price| integer(price.rates.output.0)),
+                price.and_then(|price| price.rates.cached_input.map(|cached| integer(cached.0)))
             ],
         )
     }
@@ -55,7 +55,7 @@ impl ModelRows for Rows<'_> {
                 };
                 let cached_input = price("cached_input")?;
                 Ok(match (price("input")?, price("output")?) {
-                    (Some(input), Some(output)) => Some(Price { input, output, cached_input }),
+                    (Some(input), Some(output)) => Some(Price::text(input, output, cached_input)),
                     _ => None,
                 })
             },
