@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use metering::charge::Admitted;
 use metering::held_lease::Draw;
-use metering::request::{ChatRequest, OutputLimit};
+use metering::request::{FeatureKind, InputLimits, OutputLimit, Problem, Request, input_bound};
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
 use wire::v1::{Ask, KeyPolicy, KeyState, Model, Price, Refusal as LeaseRefusal};
@@ -65,26 +65,45 @@ pub(crate) fn ask(body: &Body, models: &Models) -> Option<Ask> {
     Some(ask_of(request, model, models.version))
 }
 
-fn ask_of(request: &ChatRequest, model: &Model, catalogue_version: CatalogueVersion) -> Ask {
-    let by_bytes = request.body_bytes.saturating_add(model.input_overhead_tokens);
+fn ask_of(request: &Request, model: &Model, catalogue_version: CatalogueVersion) -> Ask {
     let (output_tokens, output_is_clients) = match request.output_limit {
         OutputLimit::Tokens(tokens) => (tokens, true),
         OutputLimit::Absent => (model.max_output_tokens, false),
+        OutputLimit::NoOutput => (0, true),
     };
     Ask {
         model: model.name.clone(),
         catalogue_version,
-        // No model reads more than its context holds, and bytes do not bound images.
-        input_tokens: if request.has_media {
-            model.context_length
-        } else {
-            by_bytes.min(model.context_length)
-        },
+        // Requests that ask for tools of the provider are refused, so none is used.
+        input_tokens: input_bound(request, &input_limits(model), 0),
         output_tokens,
         output_is_clients,
-        choices: request.choices,
+        choices: request.answers(),
         server_tool_calls: 0,
     }
+}
+
+/// The catalogue does not say how many tokens an image or a recording can have.
+fn input_limits(model: &Model) -> InputLimits {
+    InputLimits {
+        context_length: model.context_length,
+        overhead_tokens: model.input_overhead_tokens,
+        image_tokens: None,
+        audio_tokens: None,
+        document_tokens: None,
+    }
+}
+
+/// Nobody has permission yet for what a reservation does not cover. Members that we do not know go
+/// through: servers behind chat have many of their own.
+fn check_parameters(request: &Request) -> Result<(), Refusal> {
+    let unsupported = |param| Err(Refusal::Body(Problem::Unsupported(param)));
+    if !request.server_tools.kinds.is_empty() {
+        return unsupported(request.server_tools.param.into());
+    }
+    let mut restricted =
+        request.features.iter().filter(|feature| feature.kind != FeatureKind::UnknownParameter);
+    restricted.next().map_or(Ok(()), |feature| unsupported(feature.param.clone()))
 }
 
 /// What the VM knows when it decides.
@@ -115,7 +134,7 @@ pub(crate) fn decide(
     }
 }
 
-type Checked<'a> = (&'a ChatRequest, &'a Model, Price);
+type Checked<'a> = (&'a Request, &'a Model, Price);
 
 /// Body, model, entitlement, context: everything that costs nothing to check.
 fn check_request<'a>(
@@ -142,6 +161,7 @@ fn check_request<'a>(
     if !known.policy.models.contains(&model.name) {
         return Err(Refusal::ModelNotAllowed(name()));
     }
+    check_parameters(request)?;
     if let OutputLimit::Tokens(tokens) = request.output_limit
         && tokens >= model.context_length
     {

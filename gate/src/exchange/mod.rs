@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use metering::charge::Admitted;
 use metering::held_lease::Draw;
-use metering::request::ChatRequest;
+use metering::request::Request;
 use metering::window::Call as WindowCall;
 use wire::v1::{Ask, KeyPolicy, Refusal as LeaseRefusal};
 use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, ModelName, RequestId};
@@ -88,7 +88,7 @@ pub(crate) enum Body {
     /// Above the limit: it is thrown away and answered 413 if nothing else is wrong first.
     TooLarge,
     /// All there and read.
-    Read(Result<Box<ChatRequest>, metering::request::Problem>),
+    Read(Result<Box<Request>, metering::request::Problem>),
     /// The route has none.
     None,
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use metering::request::{Edits, OutputField, edited_length};
+use metering::request::{Edits, WrittenLimit, edited_length};
 use wire::RequestId;
 use wire::v1::{Ask, Refusal as LeaseRefusal};
 
@@ -198,14 +198,10 @@ impl Gate {
         set("x-tollgate-org", policy.org.as_str());
         set("x-tollgate-request-id", request.as_str());
         if let Body::Read(Ok(chat)) = &open.body {
-            let field = if writes_max_completion_tokens {
-                OutputField::MaxCompletionTokens
-            } else {
-                OutputField::MaxTokens
-            };
             let edits = chat.edits(Edits {
                 model: model_is_alias.then_some(running.model.as_str()),
-                output_limit: output_limit.map(|tokens| (field, tokens)),
+                output_limit: output_limit
+                    .map(|tokens| WrittenLimit { tokens, reasoning: writes_max_completion_tokens }),
             });
             if !edits.is_empty() {
                 let length = usize::try_from(chat.body_bytes).unwrap_or(usize::MAX);

@@ -1,86 +1,224 @@
 //! What a request body asks for, read in one pass over its bytes, and the few edits that Tollgate
 //! makes to it. Everything that is not edited goes to the upstream byte for byte.
+//!
+//! A table for each operation ([`Operation`]) names the members that are read and those that are
+//! harmless. Whatever stands in neither is listed as a [`Feature`] that needs permission, or raises
+//! the bound on input to the whole context where it is part of a message: nothing that might cost
+//! money is ignored for being new.
 
-mod chat;
+mod anthropic;
+mod bound;
+mod content;
+mod feature;
+mod found;
+mod gemini;
+mod openai;
+mod operation;
+mod problem;
+mod reader;
 mod rewrite;
+mod shape;
+mod values;
 
-pub use chat::{ChatRequest, OutputLimit, read_chat};
-pub use rewrite::{BodyEdit, Edits, OutputField, apply_edits, edited_length};
+pub use bound::{InputLimits, input_bound};
+pub use content::Media;
+pub use feature::{
+    Feature, FeatureKind, LONGEST_UNKNOWN_NAME, MOST_FEATURES, ServerTool, ServerTools,
+};
+pub use operation::{Operation, Source};
+pub use problem::Problem;
+pub use rewrite::{BodyEdit, Edits, WrittenLimit, apply_edits, edited_length};
 
-use std::fmt;
+use crate::json::Scanner;
+use found::{Found, Limit, Limits, PathSpan, Slot};
+use reader::Reader;
+use shape::Shape;
+use std::ops::Range;
 
-use crate::json::SyntaxError;
-
-/// Why a body is refused before anything is reserved.
+/// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
-    /// Not JSON.
-    Syntax(SyntaxError),
-    /// Not UTF-8.
-    NotUtf8,
-    /// JSON, but no object.
-    NotAnObject,
-    /// A member that we read stands there twice, or in a spelling that some parsers read as it.
-    Duplicate(&'static str),
-    /// A member that we need is not there.
-    Missing(&'static str),
-    /// A member has a value of another kind.
-    Invalid {
-        /// The member.
-        field: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// A member that could make cost which nobody reserved.
-    Unsupported(&'static str),
+pub struct Request {
+    /// The operation, as the route said.
+    pub operation: Operation,
+    /// The model as the client wrote it, in the body or in the path.
+    pub model: String,
+    /// Where the model stands. One in the path is for the caller to rewrite; its repetitions in the
+    /// body are among the edits.
+    pub model_place: ModelPlace,
+    /// It wants a stream.
+    pub stream: bool,
+    /// It wants the usage of a stream, or the operation reports it to everybody.
+    pub wants_stream_usage: bool,
+    /// Its bound on output tokens.
+    pub output_limit: OutputLimit,
+    /// Answers per prompt that are charged.
+    pub choices: u64,
+    /// Prompts, at least 1: each has a context of its own and gets all the choices.
+    pub prompts: u64,
+    /// Media in the body.
+    pub media: Media,
+    /// Something is drawn in whose tokens nothing in the body bounds.
+    pub by_reference: bool,
+    /// Tools that the provider runs.
+    pub server_tools: ServerTools,
+    /// What needs permission, each once.
+    pub features: Vec<Feature>,
+    /// Length of the body in bytes.
+    pub body_bytes: u64,
+    spans: Spans,
 }
 
-impl Problem {
-    /// The stable code of the error.
+/// Where the model stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelPlace {
+    /// In the body.
+    Body,
+    /// In the path.
+    Path,
+}
+
+/// The bound on output tokens in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputLimit {
+    /// The operation has no output that is charged.
+    NoOutput,
+    /// None, or `null`: one may be written.
+    Absent,
+    /// This many tokens for each answer (of several given limits the largest one, to be safe).
+    Tokens(u64),
+}
+
+/// Where the members stand that may be edited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Spans {
+    root: Slot,
+    model: Range<usize>,
+    path_models: Vec<PathSpan>,
+    limits: Limits,
+    stream_options: Slot,
+    include_usage: Option<Range<usize>>,
+    config: Slot,
+}
+
+impl Request {
+    /// Answers that may be produced in all: choices times prompts.
     #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Syntax(_) | Self::NotUtf8 | Self::NotAnObject => "invalid_json",
-            Self::Duplicate(_) => "duplicate_field",
-            Self::Missing(_) | Self::Invalid { .. } => "invalid_value",
-            Self::Unsupported(_) => "unsupported_parameter",
-        }
-    }
-
-    /// The member at fault.
-    #[must_use]
-    pub fn field(&self) -> Option<&'static str> {
-        match self {
-            Self::Syntax(_) | Self::NotUtf8 | Self::NotAnObject => None,
-            Self::Duplicate(field)
-            | Self::Missing(field)
-            | Self::Invalid { field, .. }
-            | Self::Unsupported(field) => Some(field),
-        }
+    pub fn answers(&self) -> u64 {
+        self.choices.saturating_mul(self.prompts)
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Syntax(error) => write!(f, "The request body is not valid JSON: {error}."),
-            Self::NotUtf8 => f.write_str("The request body is not valid UTF-8."),
-            Self::NotAnObject => f.write_str("The request body must be a JSON object."),
-            Self::Duplicate(field) => {
-                write!(f, "The member `{field}` must stand in the request exactly once.")
-            }
-            Self::Missing(field) => write!(f, "The member `{field}` is required."),
-            Self::Invalid { field, expected } => {
-                write!(f, "The member `{field}` must be {expected}.")
-            }
-            Self::Unsupported(field) => {
-                write!(f, "The parameter `{field}` is not supported with this value.")
-            }
+/// Reads a chat request that names its model itself.
+///
+/// # Errors
+/// The first problem of the body.
+pub fn read_chat(body: &[u8]) -> Result<Request, Problem> {
+    read(body, Source::body(Operation::Chat))
+}
+
+/// Reads a request.
+///
+/// # Errors
+/// The first problem of the body: no JSON object, a member that we read twice or of another kind
+/// than it must be, no model, or no output limit where the API demands one.
+pub fn read(body: &[u8], source: Source<'_>) -> Result<Request, Problem> {
+    if std::str::from_utf8(body).is_err() {
+        return Err(Problem::NotUtf8);
+    }
+    let mut reader = Reader::new(table(source.operation), source.path_model);
+    let mut scanner = Scanner::default();
+    let end = body.len() as u64;
+    scanner
+        .feed(body, 0, &mut reader)
+        .and_then(|()| scanner.finish(end, &mut reader))
+        .map_err(Problem::Syntax)?;
+    if source.operation == Operation::Messages {
+        for beta in feature::restricted_betas(source.betas) {
+            reader.add_feature(beta);
         }
+    }
+    if matches!(reader.found.root, Slot::Absent) {
+        return Err(Problem::NotAnObject);
+    }
+    match reader.problem {
+        Some(problem) => Err(problem),
+        None => normalise(reader.found, source, end),
     }
 }
 
-impl std::error::Error for Problem {}
+fn table(operation: Operation) -> &'static Shape {
+    match operation {
+        Operation::Chat => &openai::CHAT,
+        Operation::Completions => &openai::COMPLETIONS,
+        Operation::Responses => &openai::RESPONSES,
+        Operation::Embeddings => &openai::EMBEDDINGS,
+        Operation::Messages => &anthropic::MESSAGES,
+        Operation::CountMessageTokens => &anthropic::COUNT,
+        Operation::GenerateContent | Operation::StreamGenerateContent => &gemini::GENERATE,
+        Operation::EmbedContent => &gemini::EMBED,
+        Operation::BatchEmbedContents => &gemini::BATCH_EMBED,
+        Operation::CountTokens => &gemini::COUNT,
+    }
+}
+
+fn normalise(found: Found, source: Source<'_>, body_bytes: u64) -> Result<Request, Problem> {
+    let operation = source.operation;
+    let (model, model_place) = match source.path_model {
+        Some(model) => (model.to_owned(), ModelPlace::Path),
+        None => (found.model.ok_or(Problem::Missing("model"))?, ModelPlace::Body),
+    };
+    let output_limit = output_limit(operation, &found.limits, found.thinking_budget)?;
+    let mut server_tools = found.server_tools;
+    if let Some(calls) = found.max_tool_calls {
+        server_tools.most_calls =
+            Some(server_tools.most_calls.map_or(calls, |most| most.min(calls)));
+    }
+    let include_usage = found.include_usage.as_ref().is_some_and(|(on, _)| *on);
+    Ok(Request {
+        operation,
+        model,
+        model_place,
+        stream: found.stream || operation == Operation::StreamGenerateContent,
+        wants_stream_usage: include_usage || !operation.reports_usage_when_asked(),
+        output_limit,
+        choices: found.choices.unwrap_or(1).max(found.best_of.unwrap_or(1)),
+        prompts: found.prompts.max(1),
+        media: found.media,
+        by_reference: found.by_reference,
+        server_tools,
+        features: found.features,
+        body_bytes,
+        spans: Spans {
+            root: found.root,
+            model: found.model_span,
+            path_models: found.path_spans,
+            limits: found.limits,
+            stream_options: found.stream_options,
+            include_usage: found.include_usage.map(|(_, span)| span),
+            config: found.config,
+        },
+    })
+}
+
+/// Thinking is inside the limit; a budget above it is taken at its word.
+fn output_limit(
+    operation: Operation,
+    limits: &Limits,
+    thinking_budget: Option<u64>,
+) -> Result<OutputLimit, Problem> {
+    if !operation.has_output() {
+        return Ok(OutputLimit::NoOutput);
+    }
+    let given = limits.iter().filter_map(|limit| match limit {
+        Limit::Tokens(tokens) => Some(*tokens),
+        Limit::Absent | Limit::Void(_) => None,
+    });
+    match given.max() {
+        Some(tokens) => Ok(OutputLimit::Tokens(tokens.max(thinking_budget.unwrap_or(0)))),
+        None if operation == Operation::Messages => Err(Problem::Missing("max_tokens")),
+        None => Ok(OutputLimit::Absent),
+    }
+}
 
 #[cfg(test)]
 mod tests;

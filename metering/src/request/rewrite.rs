@@ -1,18 +1,10 @@
-//! The edits that a chat request may get. They are insertions and replacements by offset, so the
-//! rest of the body, white space included, reaches the upstream unchanged.
+//! The edits that a request may get. They are insertions and replacements by offset, so the rest of
+//! the body, white space included, reaches the upstream unchanged.
 
 use std::ops::Range;
 
-use super::chat::{ChatRequest, StreamOptions};
-
-/// Which member carries the output limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputField {
-    /// Understood everywhere but by reasoning models.
-    MaxTokens,
-    /// What reasoning models insist on.
-    MaxCompletionTokens,
-}
+use super::found::{Limit, Slot};
+use super::{ModelPlace, Operation, Request};
 
 /// One edit of a body: the bytes of `span` give way to `text`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,64 +20,135 @@ pub struct BodyEdit {
 pub struct Edits<'a> {
     /// Put this model in place of the alias that the client wrote.
     pub model: Option<&'a str>,
-    /// Write this output limit; only where the client gave none.
-    pub output_limit: Option<(OutputField, u64)>,
+    /// Write this output limit. Only a limit that is [`super::OutputLimit::Absent`] is written.
+    pub output_limit: Option<WrittenLimit>,
 }
 
-impl ChatRequest {
+/// An output limit to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrittenLimit {
+    /// Tokens of each answer.
+    pub tokens: u64,
+    /// The model reasons: in chat it insists on `max_completion_tokens`, while `max_tokens` is what
+    /// every other server understands.
+    pub reasoning: bool,
+}
+
+/// Where an output limit goes: which of the limits it is, and its name.
+fn limit_field(operation: Operation, reasoning: bool) -> Option<(usize, &'static str)> {
+    match operation {
+        Operation::Chat if reasoning => Some((1, "max_completion_tokens")),
+        Operation::Chat | Operation::Completions => Some((0, "max_tokens")),
+        Operation::Responses => Some((0, "max_output_tokens")),
+        Operation::GenerateContent | Operation::StreamGenerateContent => {
+            Some((0, "maxOutputTokens"))
+        }
+        // A message cannot lack its limit; the others have no output.
+        Operation::Messages
+        | Operation::CountMessageTokens
+        | Operation::Embeddings
+        | Operation::EmbedContent
+        | Operation::BatchEmbedContents
+        | Operation::CountTokens => None,
+    }
+}
+
+impl Request {
     /// The edits, sorted and apart from each other; empty when the body stays as it is. Streams
     /// are always made to report their usage.
     #[must_use]
     pub fn edits(&self, wanted: Edits<'_>) -> Vec<BodyEdit> {
         let mut edits = Vec::new();
+        // Everything that goes right behind the first brace, as one insertion.
+        let mut members = Vec::new();
         if let Some(model) = wanted.model {
-            let text = serde_json::Value::from(model).to_string();
-            edits.push(BodyEdit { span: self.spans.model.clone(), text });
+            self.model_edits(model, &mut edits);
         }
-        if let Some((field, tokens)) = wanted.output_limit {
-            edits.push(self.limit_edit(field, tokens));
+        if let Some(limit) = wanted.output_limit
+            && self.output_limit == super::OutputLimit::Absent
+        {
+            self.limit_edit(limit, &mut edits, &mut members);
         }
         if self.stream && !self.wants_stream_usage {
-            edits.push(self.usage_edit());
+            self.usage_edit(&mut edits, &mut members);
+        }
+        if !members.is_empty()
+            && let Slot::Object { inside, is_empty, .. } = self.spans.root
+        {
+            edits.push(insertion(inside, members.join(","), is_empty));
         }
         edits.sort_by_key(|edit| edit.span.start);
         edits
     }
 
-    fn limit_edit(&self, field: OutputField, tokens: u64) -> BodyEdit {
-        let (name, null) = match field {
-            OutputField::MaxTokens => ("max_tokens", &self.spans.null_max_tokens),
-            OutputField::MaxCompletionTokens => {
-                ("max_completion_tokens", &self.spans.null_max_completion_tokens)
-            }
-        };
-        match null {
-            Some(span) => BodyEdit { span: span.clone(), text: tokens.to_string() },
-            // The object is never empty: it has a model.
-            None => insertion(self.spans.inside, format!("\"{name}\":{tokens},")),
+    fn model_edits(&self, model: &str, edits: &mut Vec<BodyEdit>) {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        if self.model_place == ModelPlace::Body {
+            edits.push(BodyEdit { span: self.spans.model.clone(), text: quoted(model) });
+        }
+        for place in &self.spans.path_models {
+            let text =
+                if place.is_resource { quoted(&format!("models/{model}")) } else { quoted(model) };
+            edits.push(BodyEdit { span: place.span.clone(), text });
         }
     }
 
-    fn usage_edit(&self) -> BodyEdit {
-        const ON: &str = "{\"include_usage\":true}";
+    fn limit_edit(
+        &self,
+        limit: WrittenLimit,
+        edits: &mut Vec<BodyEdit>,
+        members: &mut Vec<String>,
+    ) {
+        let tokens = limit.tokens;
+        let Some((place, name)) = limit_field(self.operation, limit.reasoning) else { return };
+        if let Some(Limit::Void(span)) = self.spans.limits.get(place) {
+            edits.push(BodyEdit { span: span.clone(), text: tokens.to_string() });
+            return;
+        }
+        let member = format!("\"{name}\":{tokens}");
+        if limits_are_outermost(self.operation) {
+            members.push(member);
+            return;
+        }
+        match &self.spans.config {
+            Slot::Absent => members.push(format!("\"generationConfig\":{{{member}}}")),
+            Slot::Null(span) => {
+                edits.push(BodyEdit { span: span.clone(), text: format!("{{{member}}}") });
+            }
+            Slot::Object { inside, is_empty, .. } => {
+                edits.push(insertion(*inside, member, *is_empty));
+            }
+        }
+    }
+
+    fn usage_edit(&self, edits: &mut Vec<BodyEdit>, members: &mut Vec<String>) {
+        const ON: &str = "\"include_usage\":true";
+        if let Some(span) = &self.spans.include_usage {
+            edits.push(BodyEdit { span: span.clone(), text: "true".to_owned() });
+            return;
+        }
         match &self.spans.stream_options {
-            StreamOptions::Absent => {
-                insertion(self.spans.inside, format!("\"stream_options\":{ON},"))
+            Slot::Absent => members.push(format!("\"stream_options\":{{{ON}}}")),
+            Slot::Null(span) => {
+                edits.push(BodyEdit { span: span.clone(), text: format!("{{{ON}}}") });
             }
-            StreamOptions::Null(span) => BodyEdit { span: span.clone(), text: ON.to_owned() },
-            StreamOptions::Without { inside, empty } => {
-                let comma = if *empty { "" } else { "," };
-                insertion(*inside, format!("\"include_usage\":true{comma}"))
-            }
-            StreamOptions::Value { span, .. } => {
-                BodyEdit { span: span.clone(), text: "true".to_owned() }
+            Slot::Object { inside, is_empty, .. } => {
+                edits.push(insertion(*inside, ON.to_owned(), *is_empty));
             }
         }
     }
 }
 
-fn insertion(at: usize, text: String) -> BodyEdit {
-    BodyEdit { span: at..at, text }
+fn limits_are_outermost(operation: Operation) -> bool {
+    !matches!(operation, Operation::GenerateContent | Operation::StreamGenerateContent)
+}
+
+/// Members put right behind a brace, before whatever else the object has.
+fn insertion(at: usize, mut members: String, into_empty: bool) -> BodyEdit {
+    if !into_empty {
+        members.push(',');
+    }
+    BodyEdit { span: at..at, text: members }
 }
 
 /// The body after its edits, which must be sorted and apart from each other.

@@ -1,0 +1,117 @@
+//! Tables for Anthropic's API.
+
+use super::feature::FeatureKind;
+use super::shape::Role::{Part, Plain, Tool};
+use super::shape::Rule::{
+    Data, Inside, Limit, MaxUses, MimeType, Model, Needs, OneOf, OnlyOne, PartType, Reference,
+    Skip, SourceType, State, Stream, ThinkingBudget, ToolType, Unknown, Url,
+};
+use super::shape::{Shape, member};
+
+pub(super) static MESSAGES: Shape = Shape {
+    role: Plain,
+    members: &[
+        member("model", Model),
+        member("messages", Inside(&MESSAGE)),
+        member("system", Inside(&BLOCK)),
+        member("max_tokens", Limit(0)),
+        member("stream", Stream),
+        member("thinking", Inside(&THINKING)),
+        member("tools", Inside(&TOOL)),
+        member("mcp_servers", Needs(FeatureKind::RemoteTools)),
+        member("container", Needs(FeatureKind::ProviderState)),
+        member("service_tier", OneOf(&["auto", "standard_only"], FeatureKind::PriceTier)),
+        member("speed", OneOf(&["standard"], FeatureKind::PriceTier)),
+        member("inference_geo", OneOf(&["global", "default"], FeatureKind::PriceTier)),
+        member("context_management", Inside(&CONTEXT_MANAGEMENT)),
+        member("fallbacks", Needs(FeatureKind::FallbackModels)),
+        member("n", OnlyOne),
+        member("cache_control", Skip),
+        member("metadata", Skip),
+        member("output_config", Skip),
+        member("output_format", Skip),
+        member("stop_sequences", Skip),
+        member("temperature", Skip),
+        member("tool_choice", Skip),
+        member("top_k", Skip),
+        member("top_p", Skip),
+    ],
+    other: Unknown,
+};
+
+/// Counting is free, so only the model matters.
+pub(super) static COUNT: Shape =
+    Shape { role: Plain, members: &[member("model", Model)], other: Skip };
+
+static MESSAGE: Shape = Shape {
+    role: Plain,
+    members: &[member("role", Skip), member("content", Inside(&BLOCK)), member("id", Skip)],
+    other: Reference,
+};
+
+static THINKING: Shape =
+    Shape { role: Plain, members: &[member("budget_tokens", ThinkingBudget)], other: Skip };
+
+/// Compaction writes tokens that no limit of the request bounds (WIRE 2.6); clearing writes none.
+static CONTEXT_MANAGEMENT: Shape =
+    Shape { role: Plain, members: &[member("edits", Inside(&CONTEXT_EDIT))], other: Unknown };
+
+static CONTEXT_EDIT: Shape = Shape {
+    role: Plain,
+    members: &[member(
+        "type",
+        OneOf(
+            &["clear_tool_uses_20250919", "clear_thinking_20251015"],
+            FeatureKind::UnboundedOutput,
+        ),
+    )],
+    other: Skip,
+};
+
+static BLOCK: Shape = Shape {
+    role: Part,
+    members: &[
+        member("type", PartType),
+        member("source", Inside(&SOURCE)),
+        member("content", Inside(&BLOCK)),
+        member("file_id", State),
+        member("text", Skip),
+        member("thinking", Skip),
+        member("signature", Skip),
+        // of redacted thinking
+        member("data", Skip),
+        member("title", Skip),
+        member("context", Skip),
+        member("citations", Skip),
+        member("cache_control", Skip),
+        member("id", Skip),
+        member("name", Skip),
+        member("input", Skip),
+        member("caller", Skip),
+        member("tool_use_id", Skip),
+        member("tool_name", Skip),
+        member("is_error", Skip),
+    ],
+    other: Reference,
+};
+
+static SOURCE: Shape = Shape {
+    role: Plain,
+    members: &[
+        member("type", SourceType),
+        member("media_type", MimeType),
+        member("data", Data),
+        member("url", Url(&NESTED_URL)),
+        member("file_id", State),
+        member("content", Inside(&BLOCK)),
+    ],
+    other: Reference,
+};
+
+static NESTED_URL: Shape = Shape { role: Plain, members: &[], other: Reference };
+
+static TOOL: Shape = Shape {
+    role: Tool,
+    members: &[member("type", ToolType), member("max_uses", MaxUses)],
+    other: Skip,
+};

@@ -1,0 +1,76 @@
+//! What kind of request a body belongs to; the route decides it, never the body.
+
+/// One operation of one provider's API (WIRE 1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// OpenAI `POST /v1/chat/completions`.
+    Chat,
+    /// OpenAI `POST /v1/completions`.
+    Completions,
+    /// OpenAI `POST /v1/responses`.
+    Responses,
+    /// OpenAI `POST /v1/embeddings`.
+    Embeddings,
+    /// Anthropic `POST /v1/messages`.
+    Messages,
+    /// Anthropic `POST /v1/messages/count_tokens`.
+    CountMessageTokens,
+    /// Gemini `:generateContent`.
+    GenerateContent,
+    /// Gemini `:streamGenerateContent`.
+    StreamGenerateContent,
+    /// Gemini `:embedContent`.
+    EmbedContent,
+    /// Gemini `:batchEmbedContents`.
+    BatchEmbedContents,
+    /// Gemini `:countTokens`.
+    CountTokens,
+}
+
+impl Operation {
+    /// The provider charges nothing for it.
+    #[must_use]
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::CountMessageTokens | Self::CountTokens)
+    }
+
+    /// It produces tokens, so it has a bound on output.
+    #[must_use]
+    pub fn has_output(self) -> bool {
+        matches!(
+            self,
+            Self::Chat
+                | Self::Completions
+                | Self::Responses
+                | Self::Messages
+                | Self::GenerateContent
+                | Self::StreamGenerateContent
+        )
+    }
+
+    /// Its streams report usage only where the request asks for it (WIRE 2.3).
+    #[must_use]
+    pub fn reports_usage_when_asked(self) -> bool {
+        matches!(self, Self::Chat | Self::Completions)
+    }
+}
+
+/// What the head of a request says about its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// The operation that the path names.
+    pub operation: Operation,
+    /// The model or deployment that the path names, percent-decoded and without `models/`. Where it
+    /// is given, a model in the body must be the same.
+    pub path_model: Option<&'a str>,
+    /// The values of `anthropic-beta`, joined by commas; empty where there is none.
+    pub betas: &'a str,
+}
+
+impl Source<'_> {
+    /// A body that names its model itself.
+    #[must_use]
+    pub fn body(operation: Operation) -> Self {
+        Self { operation, path_model: None, betas: "" }
+    }
+}

@@ -1,0 +1,281 @@
+//! Walks the tables along a body: one pass, one frame per open bracket.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::Problem;
+use super::content::{Draft, ToolKind};
+use super::feature::{Feature, FeatureKind, MOST_FEATURES, shown};
+use super::found::{Found, Slot};
+use super::shape::{Member, Role, Rule, Shape};
+use crate::json::{Event, Sink, Text};
+
+/// Most requests in one body; Gemini takes 100. Each may repeat the model, whose places are kept.
+const MOST_REQUESTS: u64 = 1000;
+
+/// The sink that fills [`Found`].
+pub(super) struct Reader<'a> {
+    pub(super) found: Found,
+    pub(super) problem: Option<Problem>,
+    pub(super) path_model: Option<&'a str>,
+    root: &'static Shape,
+    pub(super) frames: Vec<Frame>,
+    /// Everything inside the bracket that opened at this depth is harmless.
+    skipped: Option<usize>,
+    unknown_name: String,
+}
+
+pub(super) struct Frame {
+    place: Place,
+    /// How the next value is read, and under which name; `None` for a member that is not known.
+    rule: Rule,
+    pub(super) name: Option<&'static str>,
+    /// One bit for each member of the shape; in a list of tokens, whether there is one.
+    pub(super) seen: u128,
+    is_empty: bool,
+    draft: Draft,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Object(&'static Shape),
+    List,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(root: &'static Shape, path_model: Option<&'a str>) -> Self {
+        Self {
+            found: Found::default(),
+            problem: None,
+            path_model,
+            root,
+            frames: Vec::new(),
+            skipped: None,
+            unknown_name: String::new(),
+        }
+    }
+
+    pub(super) fn fail(&mut self, problem: Problem) {
+        self.problem.get_or_insert(problem);
+    }
+
+    pub(super) fn invalid(&mut self, field: &'static str, expected: &'static str) {
+        self.fail(Problem::Invalid { field, expected });
+    }
+
+    pub(super) fn draft(&mut self) -> Option<&mut Draft> {
+        self.frames.last_mut().map(|frame| &mut frame.draft)
+    }
+
+    /// Finds the rule of a member. A second one, or one that only parsers that ignore case would
+    /// take for it, could make the upstream read another value than we do.
+    fn name(&mut self, text: Text<'_>) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        let Place::Object(shape) = frame.place else { return };
+        frame.is_empty = false;
+        let Some((index, member)) = lookup(shape, text.bytes) else {
+            frame.rule = shape.other;
+            frame.name = None;
+            if matches!(shape.other, Rule::Unknown | Rule::Needs(_)) {
+                self.unknown_name = shown(text.bytes);
+            }
+            return;
+        };
+        frame.rule = member.rule;
+        frame.name = Some(member.name);
+        let bit = 1u128.checked_shl(index).unwrap_or(0);
+        let spelled = text.bytes == member.name.as_bytes()
+            || member.snake.map(str::as_bytes) == Some(text.bytes);
+        let again = frame.seen & bit != 0;
+        frame.seen |= bit;
+        if (again || !spelled) && !matches!(member.rule, Rule::Skip) {
+            self.fail(Problem::Duplicate(member.name));
+        }
+    }
+
+    pub(super) fn feature(&mut self, kind: FeatureKind, name: Option<&'static str>) {
+        let param = name.map_or_else(|| Cow::Owned(self.unknown_name.clone()), Cow::Borrowed);
+        self.add_feature(Feature { kind, param });
+    }
+
+    pub(super) fn add_feature(&mut self, feature: Feature) {
+        if self.found.features.contains(&feature) {
+            return;
+        }
+        if self.found.features.len() >= MOST_FEATURES {
+            return self.fail(Problem::Unsupported(feature.param));
+        }
+        self.found.features.push(feature);
+    }
+
+    /// A bracket opens where `rule` holds.
+    fn open(
+        &mut self,
+        rule: Rule,
+        name: Option<&'static str>,
+        object: bool,
+        at: Range<usize>,
+        depth: usize,
+    ) {
+        let place = match (rule, object) {
+            (Rule::Inside(shape) | Rule::Url(shape), true) => {
+                if shape.role == Role::Request {
+                    self.request();
+                }
+                Place::Object(shape)
+            }
+            (Rule::StreamOptions(shape), true) => {
+                self.found.stream_options = object_slot(at.end);
+                Place::Object(shape)
+            }
+            (Rule::Config(shape), true) => {
+                self.found.config = object_slot(at.end);
+                Place::Object(shape)
+            }
+            (
+                Rule::Inside(_)
+                | Rule::Needs(_)
+                | Rule::OneOf(..)
+                | Rule::ServerTool(_)
+                | Rule::State
+                | Rule::Reference,
+                false,
+            ) => Place::List,
+            (Rule::Prompt, false) => return self.push(Place::List, Rule::PromptItem, name),
+            (Rule::PromptItem, false) => {
+                self.found.prompts = self.found.prompts.saturating_add(1);
+                return self.skip(depth);
+            }
+            _ => {
+                self.misplaced(rule, name);
+                return self.skip(depth);
+            }
+        };
+        self.push(place, rule, name);
+    }
+
+    fn push(&mut self, place: Place, rule: Rule, name: Option<&'static str>) {
+        let rule = if matches!(place, Place::List) { rule } else { Rule::Skip };
+        let draft = Draft::default();
+        self.frames.push(Frame { place, rule, name, seen: 0, is_empty: true, draft });
+    }
+
+    fn skip(&mut self, depth: usize) {
+        self.skipped = Some(depth);
+    }
+
+    fn request(&mut self) {
+        self.found.prompts = self.found.prompts.saturating_add(1);
+        if self.found.prompts > MOST_REQUESTS {
+            self.invalid("requests", "at most 1000 requests");
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(frame) = self.frames.pop() else { return };
+        let role = match frame.place {
+            Place::Object(shape) => shape.role,
+            Place::List => Role::Plain,
+        };
+        match role {
+            Role::Plain | Role::Request => {
+                if let Some(around) = self.draft() {
+                    around.take_in(&frame.draft);
+                }
+            }
+            Role::Part | Role::Item => {
+                let is_item = role == Role::Item;
+                let bounded = frame.draft.count_into(&mut self.found.media, is_item);
+                self.found.by_reference |= !bounded;
+            }
+            Role::Tool => self.tool(frame.draft.tool.unwrap_or(ToolKind::Client), &frame.draft),
+            Role::TypedTool => {
+                self.tool(frame.draft.tool.unwrap_or(ToolKind::Unknown), &frame.draft);
+            }
+        }
+        if let Place::Object(shape) = frame.place {
+            self.end_slot(shape, frame.is_empty);
+        }
+    }
+
+    fn end_slot(&mut self, shape: &'static Shape, empty: bool) {
+        let is_open_at = match self.frames.len() {
+            0 => &mut self.found.root,
+            1 => match self.frames.last().map(|frame| frame.rule) {
+                Some(Rule::StreamOptions(inner)) if std::ptr::eq(inner, shape) => {
+                    &mut self.found.stream_options
+                }
+                Some(Rule::Config(inner)) if std::ptr::eq(inner, shape) => &mut self.found.config,
+                _ => return,
+            },
+            _ => return,
+        };
+        if let Slot::Object { is_empty, .. } = is_open_at {
+            *is_empty = empty;
+        }
+    }
+
+    fn tool(&mut self, kind: ToolKind, draft: &Draft) {
+        match kind {
+            ToolKind::Client => {}
+            ToolKind::Server(tool) => self.found.server_tools.add(tool, "tools", draft.max_uses),
+            ToolKind::Remote => self.feature(FeatureKind::RemoteTools, Some("tools")),
+            ToolKind::DrawsImages => self.feature(FeatureKind::OutputModality, Some("tools")),
+            ToolKind::Unknown => self.feature(FeatureKind::UnknownTool, Some("tools")),
+        }
+    }
+}
+
+fn object_slot(inside: usize) -> Slot {
+    Slot::Object { inside, is_empty: true }
+}
+
+fn lookup(shape: &'static Shape, name: &[u8]) -> Option<(u32, &'static Member)> {
+    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    (0u32..).zip(shape.members).find(|(_, member)| is(member.name) || member.snake.is_some_and(is))
+}
+
+impl Sink for Reader<'_> {
+    fn event(&mut self, event: Event<'_>, depth: usize, start: u64, end: u64) {
+        if let Some(skipped) = self.skipped {
+            if depth == skipped && matches!(event, Event::Close { .. }) {
+                self.skipped = None;
+            }
+            return;
+        }
+        // Bodies are in memory as a whole, so offsets fit.
+        let span = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
+        let (rule, name) =
+            self.frames.last().map_or((Rule::Skip, None), |frame| (frame.rule, frame.name));
+        match event {
+            Event::Name(text) => self.name(text),
+            Event::Close { .. } => self.close(),
+            Event::Open { object: true } if depth == 0 => {
+                self.found.root = object_slot(span.end);
+                self.push(Place::Object(self.root), Rule::Skip, None);
+            }
+            Event::Open { object } => self.open(rule, name, object, span, depth),
+            value => self.scalar(rule, name, &value, span),
+        }
+    }
+
+    fn wants_string(&self, _: usize) -> bool {
+        let rule = self.frames.last().map(|frame| frame.rule).filter(|_| self.skipped.is_none());
+        rule.is_some_and(|rule| {
+            !matches!(
+                rule,
+                Rule::Skip
+                    | Rule::Inside(_)
+                    | Rule::Data
+                    | Rule::Prompt
+                    | Rule::PromptItem
+                    | Rule::Needs(_)
+                    | Rule::Unknown
+                    | Rule::Reference
+                    | Rule::State
+                    | Rule::Encrypted
+                    | Rule::MessageRole
+            )
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! The vocabulary of the tables that say which members of a body are read, and how.
+
+use super::feature::{FeatureKind, ServerTool};
+
+/// What is known about the members of one kind of object.
+pub(super) struct Shape {
+    /// What the object is.
+    pub(super) role: Role,
+    /// The members that are known; at most 128.
+    pub(super) members: &'static [Member],
+    /// What any other member is.
+    pub(super) other: Rule,
+}
+
+/// What the end of an object means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// What was found in it counts for the object around it.
+    Plain,
+    /// A piece of content: text, an image, a document and the like.
+    Part,
+    /// An item of the Responses API: a message, or a piece of content.
+    Item,
+    /// A tool; one without a type runs at the client.
+    Tool,
+    /// A tool whose type must be said.
+    TypedTool,
+    /// One of several requests in one body.
+    Request,
+}
+
+/// A member that is known.
+pub(super) struct Member {
+    pub(super) name: &'static str,
+    /// The other spelling that protobuf's JSON reads as the same member.
+    pub(super) snake: Option<&'static str>,
+    pub(super) rule: Rule,
+}
+
+pub(super) const fn member(name: &'static str, rule: Rule) -> Member {
+    Member { name, snake: None, rule }
+}
+
+/// A member of Gemini's API, read in both spellings.
+pub(super) const fn camel(name: &'static str, snake: &'static str, rule: Rule) -> Member {
+    Member { name, snake: Some(snake), rule }
+}
+
+/// How a value is read.
+#[derive(Clone, Copy)]
+pub(super) enum Rule {
+    /// Harmless: neither it nor anything in it is looked at.
+    Skip,
+    /// Objects of this shape, alone or in lists; texts in their place are just text.
+    Inside(&'static Shape),
+    /// The model.
+    Model,
+    /// A repetition of the model of the path.
+    PathModel,
+    Stream,
+    StreamOptions(&'static Shape),
+    IncludeUsage,
+    /// A bound on output tokens, by place in [`super::found::Limits`].
+    Limit(usize),
+    /// Gemini's object around the bound on output.
+    Config(&'static Shape),
+    ThinkingBudget,
+    /// Answers per prompt.
+    Choices,
+    /// Answers of which the best are kept; all are charged.
+    BestOf,
+    /// Text, a list of texts, a list of tokens or a list of those.
+    Prompt,
+    /// An item of that list.
+    PromptItem,
+    /// `max_tool_calls`.
+    MaxToolCalls,
+    /// Needs permission unless it is `null`, `false` or an empty list.
+    Needs(FeatureKind),
+    /// A text, or a list of texts; any but these needs permission.
+    OneOf(&'static [&'static str], FeatureKind),
+    /// Needs permission unless it is 1.
+    OnlyOne,
+    /// Not known: needs permission unless it is `null`.
+    Unknown,
+    /// Its presence asks for a tool that the provider runs.
+    ServerTool(ServerTool),
+    ToolType,
+    MaxUses,
+    /// Draws something in whose size is not known.
+    Reference,
+    /// Draws in something kept at the provider.
+    State,
+    /// The type of a piece of content.
+    PartType,
+    /// Where the source of an Anthropic block lies.
+    SourceType,
+    MimeType,
+    /// A URL, or an object around one.
+    Url(&'static Shape),
+    /// A URL of Gemini's file service or of the web.
+    FileUri,
+    /// Base64.
+    Data,
+    /// Content that was encrypted by the provider and comes back.
+    Encrypted,
+    /// The member that makes an item a message.
+    MessageRole,
+}

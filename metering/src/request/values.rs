@@ -1,0 +1,255 @@
+//! Single values of a body: what each rule makes of them.
+
+use std::ops::Range;
+
+use super::content::{Kind, Mime, ToolKind};
+use super::feature::FeatureKind;
+use super::found::{Limit, PathSpan, Slot};
+use super::reader::Reader;
+use super::shape::Rule;
+use crate::json::{self, Event, Text};
+
+/// Most answers to one prompt; OpenAI's own limit, the highest of all providers.
+const MOST_CHOICES: u64 = 128;
+/// Longest model name in bytes.
+const LONGEST_MODEL: usize = 256;
+const PROMPT: &str = "a string, a list of strings, a list of tokens or a list of those";
+
+impl Reader<'_> {
+    /// A bracket stands where a plain value is expected (or any value will do).
+    pub(super) fn misplaced(&mut self, rule: Rule, name: Option<&'static str>) {
+        let field = name.unwrap_or_default();
+        match rule {
+            Rule::Skip => {}
+            Rule::Unknown => self.feature(FeatureKind::UnknownParameter, name),
+            Rule::Needs(kind) | Rule::OneOf(_, kind) => self.feature(kind, name),
+            Rule::ServerTool(tool) => {
+                self.found.server_tools.add(tool, name.unwrap_or_default(), None)
+            }
+            Rule::State => self.state(name),
+            Rule::Model | Rule::PathModel => self.invalid("model", "a string"),
+            Rule::Stream => self.invalid("stream", "true or false"),
+            Rule::IncludeUsage => self.invalid("stream_options.include_usage", "true or false"),
+            Rule::StreamOptions(_) | Rule::Config(_) => self.invalid(field, "an object"),
+            Rule::Limit(_) | Rule::ThinkingBudget | Rule::MaxToolCalls | Rule::MaxUses => {
+                self.invalid(field, "a non-negative integer");
+            }
+            Rule::Choices | Rule::BestOf => self.invalid(field, "an integer from 1 to 128"),
+            Rule::Prompt | Rule::PromptItem => self.invalid(field, PROMPT),
+            Rule::OnlyOne => self.feature(FeatureKind::ExtraCandidates, name),
+            Rule::ToolType => self.feature(FeatureKind::UnknownTool, name),
+            Rule::Inside(_)
+            | Rule::Url(_)
+            | Rule::Reference
+            | Rule::PartType
+            | Rule::SourceType
+            | Rule::MimeType
+            | Rule::FileUri
+            | Rule::Data
+            | Rule::Encrypted
+            | Rule::MessageRole => self.found.by_reference = true,
+        }
+    }
+
+    fn state(&mut self, name: Option<&'static str>) {
+        self.found.by_reference = true;
+        self.feature(FeatureKind::ProviderState, name);
+    }
+
+    /// A plain value where `rule` holds.
+    pub(super) fn scalar(
+        &mut self,
+        rule: Rule,
+        name: Option<&'static str>,
+        event: &Event<'_>,
+        span: Range<usize>,
+    ) {
+        let field = name.unwrap_or_default();
+        match (rule, event) {
+            (Rule::Skip | Rule::Inside(_), _) => {}
+            (Rule::Model, Event::Str { text, .. }) => self.model(*text, span),
+            (Rule::PathModel, Event::Str { text, .. }) => self.path_model(*text, span),
+            (Rule::Model, _) => self.invalid("model", "a string"),
+            (Rule::Limit(place), event) => self.limit(place, field, event, span),
+            (Rule::StreamOptions(_), Event::Null) => self.found.stream_options = Slot::Null(span),
+            (Rule::Config(_), Event::Null) => self.found.config = Slot::Null(span),
+            (Rule::IncludeUsage, Event::Null) => self.found.include_usage = Some((false, span)),
+            (Rule::IncludeUsage, Event::Bool(on)) => self.found.include_usage = Some((*on, span)),
+            (Rule::PromptItem, event) => self.prompt_item(event),
+            (_, Event::Null) => {}
+            (Rule::Stream, Event::Bool(on)) => self.found.stream = *on,
+            (Rule::Needs(_) | Rule::ServerTool(_), Event::Bool(false)) => {}
+            (Rule::Choices, event) => self.found.choices = self.choices(field, event),
+            (Rule::BestOf, event) => self.found.best_of = self.choices(field, event),
+            (Rule::ThinkingBudget, event) => self.thinking_budget(field, event),
+            (Rule::MaxToolCalls, event) => self.found.max_tool_calls = self.count(field, event),
+            (Rule::MaxUses, event) => {
+                let uses = self.count(field, event);
+                if let Some(draft) = self.draft() {
+                    draft.max_uses = uses;
+                }
+            }
+            (Rule::Prompt, Event::Str { .. }) => self.found.prompts = 1,
+            (Rule::OnlyOne, Event::Number(text)) if json::count(*text) == Some(1) => {}
+            (Rule::OneOf(allowed, kind), Event::Str { text, .. }) => {
+                if !allowed.iter().any(|one| one.as_bytes() == text.bytes) {
+                    self.feature(kind, name);
+                }
+            }
+            (rule, Event::Str { text, length }) => self.text(rule, name, *text, *length),
+            (rule, _) => self.misplaced(rule, name),
+        }
+    }
+
+    /// A text that says something about a piece of content or a tool.
+    fn text(&mut self, rule: Rule, name: Option<&'static str>, text: Text<'_>, length: u64) {
+        if matches!(rule, Rule::FileUri) {
+            return self.file_uri(text.bytes, name);
+        }
+        let inline = match (rule, text.bytes.strip_prefix(b"data:")) {
+            (Rule::Url(_), None) => {
+                self.found.by_reference |= length > 0;
+                return;
+            }
+            (Rule::Url(_), Some(rest)) => Some(Mime::of_data_url(rest)),
+            _ => None,
+        };
+        let Some(draft) = self.draft() else { return };
+        match rule {
+            Rule::Url(_) => {
+                draft.mime = inline;
+                draft.inline = draft.inline.saturating_add(1);
+                draft.inline_bytes = draft.inline_bytes.saturating_add(length);
+            }
+            Rule::Data => {
+                draft.inline = draft.inline.saturating_add(1);
+                draft.inline_bytes = draft.inline_bytes.saturating_add(length);
+            }
+            Rule::PartType => draft.kind = Some(Kind::of(text.bytes)),
+            Rule::SourceType => match text.bytes {
+                b"text" => draft.is_text_source = true,
+                b"base64" | b"content" => {}
+                // by URL or by file, which those members say too
+                _ => self.found.by_reference = true,
+            },
+            Rule::MimeType => draft.mime = Some(Mime::of(text.bytes)),
+            Rule::ToolType => draft.tool = Some(ToolKind::of(text.bytes)),
+            Rule::Encrypted => draft.is_encrypted = length > 0,
+            Rule::MessageRole => draft.has_role = true,
+            rule => self.misplaced(rule, name),
+        }
+    }
+
+    /// Videos and pages of the web are drawn in; files of Google's own services belong to the
+    /// account besides.
+    fn file_uri(&mut self, uri: &[u8], name: Option<&'static str>) {
+        let of_the_web = uri.starts_with(b"https://")
+            && !uri.windows(10).any(|part| part.eq_ignore_ascii_case(b"googleapis"));
+        self.found.by_reference = true;
+        if !of_the_web {
+            self.state(name);
+        }
+    }
+
+    fn model(&mut self, text: Text<'_>, span: Range<usize>) {
+        if self.path_model.is_some() {
+            return self.path_model(text, span);
+        }
+        match name_of_model(text) {
+            Some(model) => {
+                self.found.model = Some(model.to_owned());
+                self.found.model_span = span;
+            }
+            None => self.invalid("model", "a model name of 1 to 256 bytes"),
+        }
+    }
+
+    fn path_model(&mut self, text: Text<'_>, span: Range<usize>) {
+        let written = name_of_model(text).unwrap_or_default();
+        let bare = written.strip_prefix("models/");
+        let expected = self.path_model.unwrap_or_default();
+        if expected.is_empty() || (written != expected && bare != Some(expected)) {
+            return self.invalid("model", "the model of the path");
+        }
+        if self.problem.is_some() {
+            // Nothing will be edited, so no further place is kept.
+            return;
+        }
+        let is_resource = written != expected;
+        self.found.path_spans.push(PathSpan { span, is_resource });
+    }
+
+    fn count(&mut self, field: &'static str, event: &Event<'_>) -> Option<u64> {
+        let count = match event {
+            Event::Number(text) => json::count(*text),
+            _ => None,
+        };
+        if count.is_none() {
+            self.invalid(field, "a non-negative integer");
+        }
+        count
+    }
+
+    fn limit(&mut self, place: usize, field: &'static str, event: &Event<'_>, span: Range<usize>) {
+        // Protobuf's default value is no value.
+        let in_config = !matches!(self.found.config, Slot::Absent);
+        let limit = match event {
+            Event::Null => Limit::Void(span),
+            event => match self.count(field, event) {
+                Some(0) if in_config => Limit::Void(span),
+                Some(tokens) => Limit::Tokens(tokens),
+                None => return,
+            },
+        };
+        if let Some(slot) = self.found.limits.get_mut(place) {
+            *slot = limit;
+        }
+    }
+
+    /// Gemini's budget may be -1: the model decides, within its output limit.
+    fn thinking_budget(&mut self, field: &'static str, event: &Event<'_>) {
+        if !matches!(event, Event::Number(text) if text.bytes == b"-1") {
+            self.found.thinking_budget = self.count(field, event);
+        }
+    }
+
+    fn choices(&mut self, field: &'static str, event: &Event<'_>) -> Option<u64> {
+        let choices = match event {
+            Event::Number(text) => json::count(*text),
+            _ => None,
+        };
+        // Protobuf's default value is no value.
+        if choices == Some(0) && !matches!(self.found.config, Slot::Absent) {
+            return None;
+        }
+        if !matches!(choices, Some(1..=MOST_CHOICES)) {
+            self.invalid(field, "an integer from 1 to 128");
+            return None;
+        }
+        choices
+    }
+
+    /// Texts and lists are prompts of their own, the tokens of a list of tokens are one together.
+    fn prompt_item(&mut self, event: &Event<'_>) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        match event {
+            Event::Str { .. } => self.found.prompts = self.found.prompts.saturating_add(1),
+            Event::Number(_) => {
+                // a list has no members to mark: the first number marks all
+                if frame.seen == 0 {
+                    self.found.prompts = self.found.prompts.saturating_add(1);
+                }
+                frame.seen = 1;
+            }
+            _ => {
+                let field = frame.name.unwrap_or_default();
+                self.invalid(field, PROMPT);
+            }
+        }
+    }
+}
+
+fn name_of_model(text: Text<'_>) -> Option<&str> {
+    let name = std::str::from_utf8(text.bytes).ok().filter(|_| text.complete)?;
+    (1..=LONGEST_MODEL).contains(&name.len()).then_some(name)
+}
