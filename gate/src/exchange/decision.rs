@@ -60,6 +60,7 @@ pub(crate) fn check_key(policy: &KeyPolicy, now: Now) -> Result<(), Refusal> {
 /// will be refused without money.
 pub(crate) fn ask(body: &Body, models: &Models) -> Option<Ask> {
     let Body::Read(Ok(request)) = body else { return None };
+    check_parameters(request).ok()?;
     let model = models.find(&request.model).filter(|model| !model.retired)?;
     model.price?;
     Some(ask_of(request, model, models.version))

@@ -3,8 +3,8 @@
 use super::feature::FeatureKind;
 use super::shape::Role::{Part, Plain, Tool};
 use super::shape::Rule::{
-    Data, Inside, Limit, MaxUses, MimeType, Model, Needs, OneOf, OnlyOne, PartType, Reference,
-    Skip, SourceType, State, Stream, ThinkingBudget, ToolType, Unknown, Url,
+    ContextEdit, Data, Inside, Limit, MaxUses, MimeType, Model, Needs, OneOf, OnlyOne, PartType,
+    Reference, Skip, SourceType, State, Stream, ThinkingBudget, ToolType, Unknown, Url,
 };
 use super::shape::{Shape, member};
 
@@ -52,21 +52,11 @@ static MESSAGE: Shape = Shape {
 static THINKING: Shape =
     Shape { role: Plain, members: &[member("budget_tokens", ThinkingBudget)], other: Skip };
 
-/// Compaction writes tokens that no limit of the request bounds (WIRE 2.6); clearing writes none.
 static CONTEXT_MANAGEMENT: Shape =
     Shape { role: Plain, members: &[member("edits", Inside(&CONTEXT_EDIT))], other: Unknown };
 
-static CONTEXT_EDIT: Shape = Shape {
-    role: Plain,
-    members: &[member(
-        "type",
-        OneOf(
-            &["clear_tool_uses_20250919", "clear_thinking_20251015"],
-            FeatureKind::UnboundedOutput,
-        ),
-    )],
-    other: Skip,
-};
+static CONTEXT_EDIT: Shape =
+    Shape { role: Plain, members: &[member("type", ContextEdit)], other: Skip };
 
 static BLOCK: Shape = Shape {
     role: Part,

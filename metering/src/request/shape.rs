@@ -83,6 +83,8 @@ pub(super) enum Rule {
     OnlyOne,
     /// Not known: needs permission unless it is `null`.
     Unknown,
+    /// The type of one of Anthropic's edits of the context.
+    ContextEdit,
     /// Its presence asks for a tool that the provider runs.
     ServerTool(ServerTool),
     ToolType,

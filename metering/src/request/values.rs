@@ -37,7 +37,12 @@ impl Reader<'_> {
             Rule::Choices | Rule::BestOf => self.invalid(field, "an integer from 1 to 128"),
             Rule::Prompt | Rule::PromptItem => self.invalid(field, PROMPT),
             Rule::OnlyOne => self.feature(FeatureKind::ExtraCandidates, name),
-            Rule::ToolType => self.feature(FeatureKind::UnknownTool, name),
+            Rule::ToolType => {
+                if let Some(draft) = self.draft() {
+                    draft.tool = Some(ToolKind::Unknown);
+                }
+            }
+            Rule::ContextEdit => self.context_edit(),
             Rule::Inside(_)
             | Rule::Url(_)
             | Rule::Reference
@@ -49,6 +54,11 @@ impl Reader<'_> {
             | Rule::Encrypted
             | Rule::MessageRole => self.found.by_reference = true,
         }
+    }
+
+    /// Compaction writes tokens that no limit of the request bounds (WIRE 2.6); clearing writes none.
+    fn context_edit(&mut self) {
+        self.feature(FeatureKind::UnboundedOutput, Some("context_management"));
     }
 
     fn state(&mut self, name: Option<&'static str>) {
@@ -96,6 +106,7 @@ impl Reader<'_> {
                     self.feature(kind, name);
                 }
             }
+            (Rule::ContextEdit, Event::Str { text, .. }) if text.bytes.starts_with(b"clear_") => {}
             (rule, Event::Str { text, length }) => self.text(rule, name, *text, *length),
             (rule, _) => self.misplaced(rule, name),
         }

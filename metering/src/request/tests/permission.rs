@@ -1,0 +1,172 @@
+//! What needs permission.
+
+use super::Operation::*;
+use super::*;
+
+fn body_with(operation: Operation, members: &str) -> String {
+    match operation {
+        Messages => format!(r#"{{"model":"m","max_tokens":9,{members}}}"#),
+        GenerateContent | BatchEmbedContents | EmbedContent => format!("{{{members}}}"),
+        _ => format!(r#"{{"model":"m",{members}}}"#),
+    }
+}
+
+#[test]
+fn each_feature_is_listed() {
+    for (operation, members, expected) in [
+        (Chat, r#""service_tier":"priority""#, "price_tier:service_tier"),
+        (Chat, r#""service_tier":"flex""#, "price_tier:service_tier"),
+        (Chat, r#""service_tier":7"#, "price_tier:service_tier"),
+        (Chat, r#""service_tier":{"a":"default"}"#, "price_tier:service_tier"),
+        (Chat, r#""audio":{"voice":"x"}"#, "output_modality:audio"),
+        (Chat, r#""modalities":["text","audio"]"#, "output_modality:modalities"),
+        (Chat, r#""store":true"#, "provider_state:store"),
+        (Chat, r#""models":["x"]"#, "fallback_models:models"),
+        (Chat, r#""prediction":{"type":"content"}"#, "unbounded_output:prediction"),
+        (Chat, r#""tools":[{"type":"openrouter:web_search"}]"#, "unknown_tool:tools"),
+        (Chat, r#""tools":[{"function":{}}]"#, "unknown_tool:tools"),
+        (Chat, r#""plugins":[{"id":"web"}]"#, "unknown_parameter:plugins"),
+        (Chat, r#""extra_body":{"google":{}}"#, "unknown_parameter:extra_body"),
+        (Chat, r#""max_output_tokens":5"#, "unknown_parameter:max_output_tokens"),
+        (Chat, r#""messages":[{"audio":{"id":"audio_1"}}]"#, "provider_state:audio"),
+        (Completions, r#""use_beam_search":true"#, "unknown_parameter:use_beam_search"),
+        (Embeddings, r#""sur\u0070rise":1"#, "unknown_parameter:surprise"),
+        (Responses, r#""background":true"#, "background:background"),
+        (Responses, r#""background":"yes""#, "background:background"),
+        (Responses, r#""previous_response_id":"resp_1""#, "provider_state:previous_response_id"),
+        (Responses, r#""conversation":{"id":"c"}"#, "provider_state:conversation"),
+        (Responses, r#""conversation":"conv_1""#, "provider_state:conversation"),
+        (Responses, r#""prompt":{"id":"p"}"#, "provider_state:prompt"),
+        (Responses, r#""store":true"#, "provider_state:store"),
+        (Responses, r#""service_tier":"priority""#, "price_tier:service_tier"),
+        (
+            Responses,
+            r#""context_management":[{"type":"compaction"}]"#,
+            "unbounded_output:context_management",
+        ),
+        (Responses, r#""tools":[{"type":"mcp","server_url":"https://x"}]"#, "remote_tools:tools"),
+        (Responses, r#""tools":[{"type":"image_generation"}]"#, "output_modality:tools"),
+        (Responses, r#""tools":[{"type":["function"]}]"#, "unknown_tool:tools"),
+        (Responses, r#""n":2"#, "extra_candidates:n"),
+        (Responses, r#""max_tokens":2"#, "unknown_parameter:max_tokens"),
+        (Messages, r#""service_tier":"priority""#, "price_tier:service_tier"),
+        (Messages, r#""speed":"fast""#, "price_tier:speed"),
+        (Messages, r#""inference_geo":"us""#, "price_tier:inference_geo"),
+        (Messages, r#""container":"container_1""#, "provider_state:container"),
+        (Messages, r#""container":{"skills":[]}"#, "provider_state:container"),
+        (Messages, r#""mcp_servers":[{"url":"https://x"}]"#, "remote_tools:mcp_servers"),
+        (
+            Messages,
+            r#""tools":[{"type":"mcp_toolset","mcp_server_name":"x"}]"#,
+            "remote_tools:tools",
+        ),
+        (Messages, r#""tools":[{"type":"advisor_20260301"}]"#, "unknown_tool:tools"),
+        (
+            Messages,
+            r#""context_management":{"edits":[{"type":"compact_20260112"}]}"#,
+            "unbounded_output:context_management",
+        ),
+        (Messages, r#""n":3"#, "extra_candidates:n"),
+        (Messages, r#""max_tokens_to_sample":3"#, "unknown_parameter:max_tokens_to_sample"),
+        (GenerateContent, r#""cachedContent":"cachedContents/x""#, "provider_state:cachedContent"),
+        (GenerateContent, r#""cached_content":"cachedContents/x""#, "provider_state:cachedContent"),
+        (GenerateContent, r#""serviceTier":"priority""#, "price_tier:serviceTier"),
+        (GenerateContent, r#""tools":[{"mcpServers":[{}]}]"#, "remote_tools:mcpServers"),
+        (GenerateContent, r#""tools":[{"oracle":{}}]"#, "unknown_tool:oracle"),
+        (
+            GenerateContent,
+            r#""generationConfig":{"responseModalities":["TEXT","IMAGE"]}"#,
+            "output_modality:responseModalities",
+        ),
+        (
+            GenerateContent,
+            r#""generation_config":{"response_modalities":["AUDIO"]}"#,
+            "output_modality:responseModalities",
+        ),
+        (GenerateContent, r#""generationConfig":{"novelty":1}"#, "unknown_parameter:novelty"),
+        (BatchEmbedContents, r#""requests":[{"novelty":1}]"#, "unknown_parameter:novelty"),
+    ] {
+        let request = read_as(operation, &body_with(operation, members))
+            .unwrap_or_else(|problem| panic!("{members}: {problem}"));
+        assert_eq!(features(&request), [expected], "{operation:?} {members}");
+    }
+}
+
+#[test]
+fn what_is_off_or_ordinary_is_not_listed() {
+    for (operation, members) in [
+        (
+            Chat,
+            r#""store":false,"service_tier":null,"modalities":["text"],"models":[],"audio":null"#,
+        ),
+        (Chat, r#""service_tier":"auto","temperature":1,"response_format":{"type":"json_object"}"#),
+        (Chat, r#""unheard_of":null,"top_k":5,"chat_template_kwargs":{"thinking":true}"#),
+        (Responses, r#""background":false,"previous_response_id":null,"conversation":null,"n":1"#),
+        (Responses, r#""include":["reasoning.encrypted_content"],"reasoning":{"effort":"low"}"#),
+        (Messages, r#""service_tier":"standard_only","mcp_servers":[],"container":null"#),
+        (
+            Messages,
+            r#""context_management":{"edits":[{"type":"clear_tool_uses_20250919","keep":{"type":"x"}}]}"#,
+        ),
+        (GenerateContent, r#""generationConfig":{"responseModalities":["TEXT"],"topK":4}"#),
+        (GenerateContent, r#""safetySettings":[{"category":"x"}],"cachedContent":null"#),
+    ] {
+        let request = read_as(operation, &body_with(operation, members)).unwrap();
+        assert_eq!((features(&request), request.by_reference), (vec![], false), "{members}");
+    }
+}
+
+#[test]
+fn state_at_the_provider_draws_in_a_whole_context() {
+    for members in
+        [r#""previous_response_id":"r""#, r#""conversation":{"id":"c"}"#, r#""prompt":{"id":"p"}"#]
+    {
+        assert!(read_as(Responses, &body_with(Responses, members)).unwrap().by_reference);
+    }
+    assert!(read_as(GenerateContent, r#"{"cachedContent":"x"}"#).unwrap().by_reference);
+}
+
+#[test]
+fn betas_that_lift_bounds_or_are_unknown_are_listed() {
+    let listed = |betas: &str| {
+        let source = Source { betas, ..Source::body(Messages) };
+        features(&read(br#"{"model":"m","max_tokens":1}"#, source).unwrap())
+    };
+    assert_eq!(listed("prompt-caching-2024-07-31, interleaved-thinking-2025-05-14,"), [""; 0]);
+    assert_eq!(
+        listed("context-1m-2025-08-07,output-128k-2025-02-19 , fast-mode-2026-02-01"),
+        ["beta:context-1m-2025-08-07", "beta:output-128k-2025-02-19", "beta:fast-mode-2026-02-01"]
+    );
+    assert_eq!(listed("warp"), ["beta:warp"]);
+}
+
+#[test]
+fn the_list_is_bounded_and_nothing_slips_past_its_end() {
+    let members: Vec<String> = (0..MOST_FEATURES).map(|i| format!(r#""new{i}":1"#)).collect();
+    let full = body_with(Chat, &members.join(","));
+    assert_eq!(read_as(Chat, &full).unwrap().features.len(), MOST_FEATURES);
+    let over = body_with(Chat, &format!(r#"{},"store":true"#, members.join(",")));
+    assert_eq!(read_as(Chat, &over), Err(Problem::Unsupported("store".into())));
+    let long = body_with(Chat, &format!(r#""{}":1"#, "x".repeat(400)));
+    let request = read_as(Chat, &long).unwrap();
+    assert_eq!(request.features[0].param, format!("{}…", "x".repeat(LONGEST_UNKNOWN_NAME)));
+}
+
+#[test]
+fn every_table_fits_its_marks() {
+    for operation in [
+        Chat,
+        Completions,
+        Responses,
+        Embeddings,
+        Messages,
+        CountMessageTokens,
+        GenerateContent,
+        StreamGenerateContent,
+        EmbedContent,
+        BatchEmbedContents,
+        CountTokens,
+    ] {
+        assert!(table(operation).members.len() <= 128, "{operation:?}");
+    }
+}

@@ -1,0 +1,54 @@
+//! Large and deep bodies.
+
+use super::Operation::*;
+use super::*;
+use crate::json::{DEEPEST, SyntaxError};
+
+const MEBIBYTE: usize = 1 << 20;
+
+#[test]
+fn a_model_behind_8_mebibytes_is_found() {
+    let text = "long \\\"text\\\" ".repeat(8 * MEBIBYTE / 13);
+    let body = format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}],"model":"m"}}"#);
+    assert!(body.len() > 8 * MEBIBYTE - 100);
+    let request = read_as(Chat, &body).unwrap();
+    assert_eq!((&*request.model, request.body_bytes), ("m", body.len() as u64));
+    let edits = request.edits(Edits { model: Some("real"), ..Edits::default() });
+    let out = apply_edits(body.as_bytes(), &edits);
+    assert!(out.ends_with(br#""model":"real"}"#));
+}
+
+#[test]
+fn many_small_members_and_messages_are_read() {
+    let message = r#"{"role":"user","content":[{"type":"text","text":"x"}]},"#;
+    let messages = message.repeat(4 * MEBIBYTE / message.len());
+    let body = format!(r#"{{"messages":[{messages}{{}}],"model":"m"}}"#);
+    assert_eq!(read_as(Chat, &body).unwrap().model, "m");
+    let numbers = "1,".repeat(MEBIBYTE);
+    let body = format!(r#"{{"input":[{numbers}1],"model":"m"}}"#);
+    assert_eq!(read_as(Embeddings, &body).unwrap().prompts, 1);
+}
+
+#[test]
+fn depth_is_bounded() {
+    let nested = |open: &str, close: &str, levels: usize| {
+        format!(r#"{{"model":"m","messages":{}{}}}"#, open.repeat(levels), close.repeat(levels))
+    };
+    assert!(read_as(Chat, &nested("[", "]", DEEPEST - 1)).is_ok());
+    let too_deep = Err(Problem::Syntax(SyntaxError::TooDeep));
+    assert_eq!(read_as(Chat, &nested("[", "]", DEEPEST)), too_deep);
+    assert_eq!(read_as(Chat, &nested("[", "]", 1_000_000)), too_deep);
+}
+
+/// Content may lie as deep as brackets may.
+#[test]
+fn nested_results_are_read_to_the_end() {
+    let image =
+        r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"A"}}"#;
+    let mut content = image.to_owned();
+    for _ in 0..25 {
+        content = format!(r#"{{"type":"tool_result","content":[{content}]}}"#);
+    }
+    let body = format!(r#"{{"model":"m","max_tokens":1,"messages":[{{"content":[{content}]}}]}}"#);
+    assert_eq!(read_as(Messages, &body).unwrap().media.images, 1);
+}
