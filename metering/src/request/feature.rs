@@ -61,9 +61,13 @@ pub struct Feature {
     pub param: Cow<'static, str>,
 }
 
-/// Most different features of one request; one with more is refused as a whole, so that none of
-/// them goes unseen. Real requests have up to three.
-pub const MOST_FEATURES: usize = 32;
+/// Most unknown names that are kept of one request; real requests have up to three. Those beyond
+/// are one feature of their kind with the name [`MORE_UNKNOWN`], so that none goes unseen. Known
+/// names are as many as the tables have.
+pub const MOST_UNKNOWN: usize = 16;
+
+/// Stands for unknown names beyond [`MOST_UNKNOWN`].
+pub const MORE_UNKNOWN: &str = "…";
 
 /// Longest unknown name that is kept, in bytes: it is repeated in an error.
 pub const LONGEST_UNKNOWN_NAME: usize = 64;

@@ -23,7 +23,7 @@ mod values;
 pub use bound::{InputLimits, input_bound};
 pub use content::Media;
 pub use feature::{
-    Feature, FeatureKind, LONGEST_UNKNOWN_NAME, MOST_FEATURES, ServerTool, ServerTools,
+    Feature, FeatureKind, LONGEST_UNKNOWN_NAME, MORE_UNKNOWN, MOST_UNKNOWN, ServerTool, ServerTools,
 };
 pub use operation::{Operation, Source};
 pub use problem::Problem;

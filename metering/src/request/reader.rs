@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Problem;
 use super::content::{Draft, ToolKind};
-use super::feature::{Feature, FeatureKind, MOST_FEATURES, shown};
+use super::feature::{Feature, FeatureKind, MORE_UNKNOWN, MOST_UNKNOWN, shown};
 use super::found::{Found, Slot};
 use super::shape::{Member, Role, Rule, Shape};
 use crate::json::{Event, Sink, Text};
@@ -22,7 +22,9 @@ pub(super) struct Reader<'a> {
     pub(super) frames: Vec<Frame>,
     /// Everything inside the bracket that opened at this depth is harmless.
     skipped: Option<usize>,
-    unknown_name: String,
+    unknown_name: Cow<'static, str>,
+    /// Unknown names among the features.
+    unknown: usize,
 }
 
 pub(super) struct Frame {
@@ -51,7 +53,8 @@ impl<'a> Reader<'a> {
             root,
             frames: Vec::new(),
             skipped: None,
-            unknown_name: String::new(),
+            unknown_name: Cow::Borrowed(MORE_UNKNOWN),
+            unknown: 0,
         }
     }
 
@@ -77,7 +80,11 @@ impl<'a> Reader<'a> {
             frame.rule = shape.other;
             frame.name = None;
             if matches!(shape.other, Rule::Unknown | Rule::Needs(_)) {
-                self.unknown_name = shown(text.bytes);
+                self.unknown_name = if self.unknown < MOST_UNKNOWN {
+                    Cow::Owned(shown(text.bytes))
+                } else {
+                    Cow::Borrowed(MORE_UNKNOWN)
+                };
             }
             return;
         };
@@ -94,17 +101,18 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn feature(&mut self, kind: FeatureKind, name: Option<&'static str>) {
-        let param = name.map_or_else(|| Cow::Owned(self.unknown_name.clone()), Cow::Borrowed);
+        let param = name.map_or_else(|| self.unknown_name.clone(), Cow::Borrowed);
         self.add_feature(Feature { kind, param });
     }
 
-    pub(super) fn add_feature(&mut self, feature: Feature) {
+    pub(super) fn add_feature(&mut self, mut feature: Feature) {
+        if matches!(feature.param, Cow::Owned(_)) && self.unknown >= MOST_UNKNOWN {
+            feature.param = Cow::Borrowed(MORE_UNKNOWN);
+        }
         if self.found.features.contains(&feature) {
             return;
         }
-        if self.found.features.len() >= MOST_FEATURES {
-            return self.fail(Problem::Unsupported(feature.param));
-        }
+        self.unknown += usize::from(matches!(feature.param, Cow::Owned(_)));
         self.found.features.push(feature);
     }
 
