@@ -12,7 +12,7 @@ use crate::catalogue::Models;
 use crate::exchange::{Open, Stage};
 use crate::io::{CallId, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
-use crate::link::Session;
+use crate::link::{Sent, Session};
 use crate::policy_calls::{Answered, Caller, Purpose, read};
 use crate::pool::{Said, Want};
 use crate::refusal::Refusal;
@@ -149,7 +149,7 @@ impl Gate {
         self.next_call += 1;
         let id = CallId(self.next_call);
         let nonce = self.link.nonce;
-        self.calls.insert(id, Pending { purpose, stream, sent_ms: now.monotonic_ms, nonce });
+        self.calls.insert(id, Pending { purpose, stream, sent: Sent::at(now), nonce });
         id
     }
 
@@ -179,9 +179,13 @@ impl Gate {
             return;
         };
         open.waited = true;
+        let reporter = self.reporter();
         let effect = self.learn(&mut open, pending, status, body, now);
         if self.link.session.is_none() {
-            // A grant of a holder that is no more is void by itself.
+            // An earlier copy of its ask may be granted to the holder that is no more.
+            if let Some(n) = open.lease_number.filter(|_| open.ask_is_open) {
+                self.outbox.void(reporter, n);
+            }
             open.granted = None;
             self.ask_is_over(&mut open);
         }
@@ -223,11 +227,11 @@ impl Gate {
     ) -> Effect {
         match pending.purpose {
             Purpose::Register => self.read_or(status, body, now, |gate, reply: RegisterReply| {
-                gate.registered(reply, pending.sent_ms);
+                gate.registered(reply, pending.sent);
             }),
             Purpose::Catalogue => self.read_or(status, body, now, Self::take_catalogue),
             Purpose::Changes => self.read_or(status, body, now, |gate, reply: ChangesReply| {
-                gate.apply(&reply, pending.sent_ms, now);
+                gate.apply(&reply, pending.sent, now);
             }),
             Purpose::Admit { asks } => {
                 self.read_or(status, body, now, |gate, reply: AdmitReply| {
@@ -325,13 +329,13 @@ impl Gate {
         known.is_some_and(|session| session.epoch == epoch && revision >= session.revision)
     }
 
-    fn registered(&mut self, reply: RegisterReply, sent_ms: u64) {
+    fn registered(&mut self, reply: RegisterReply, sent: Sent) {
         let epoch = self.link.session.as_ref().map(|session| session.epoch);
         if epoch != Some(reply.epoch) {
             self.forget_keys();
             self.models = None;
         }
-        self.link.registered(reply, sent_ms);
+        self.link.registered(reply, sent);
     }
 
     fn take_catalogue(&mut self, catalogue: Catalogue) {
@@ -340,7 +344,7 @@ impl Gate {
         }
     }
 
-    fn apply(&mut self, reply: &ChangesReply, sent_ms: u64, now: Now) {
+    fn apply(&mut self, reply: &ChangesReply, sent: Sent, now: Now) {
         let now_ms = now.monotonic_ms;
         if self.link.session.as_ref().is_none_or(|session: &Session| session.epoch != reply.epoch) {
             return self.lose_holder(now);
@@ -359,6 +363,7 @@ impl Gate {
                     let said = self.pool.recall_all(now_ms);
                     self.say(said);
                 }
+                Change::Exhausted { level, owner } => self.is_exhausted(*level, owner),
                 Change::Recall { level, owner } => {
                     let said = self.pool.recall(*level, owner, now_ms);
                     self.say(said);
@@ -370,17 +375,31 @@ impl Gate {
                 }
             }
         }
-        self.link.caught_up(reply.revision, sent_ms);
+        self.link.caught_up(reply.revision, sent);
     }
 
     /// The server has forgotten this holder: so does the VM, with all that hung on it.
     pub(super) fn lose_holder(&mut self, now: Now) {
         let said = self.pool.recall_all(now.monotonic_ms);
         self.say(said);
-        for (_, (key, _)) in std::mem::take(&mut self.aheads) {
-            // Whatever was granted is void by itself: its holder is no more.
+        // What is still being asked for may be granted to the holder that is lost, and would be
+        // parked: its numbers are disclaimed in its name.
+        let lost = self.reporter();
+        for (_, (key, n)) in std::mem::take(&mut self.aheads) {
             self.pool.ahead_done(&key, false, now.monotonic_ms);
+            self.outbox.void(lost.clone(), n);
         }
+        let mut open: Vec<u64> = self
+            .streams
+            .values()
+            .filter_map(|exchange| match &exchange.stage {
+                Stage::Open(open) => open.lease_number,
+                Stage::Running(_) | Stage::Answered => None,
+            })
+            .collect();
+        // The map has no order, what is said must have one.
+        open.sort_unstable();
+        open.into_iter().for_each(|n| self.outbox.void(lost.clone(), n));
         let (high, low) = (self.random.next().to_le_bytes(), self.random.next().to_le_bytes());
         let mut nonce = [0; 16];
         nonce.iter_mut().zip(high.into_iter().chain(low)).for_each(|(to, from)| *to = from);
@@ -433,7 +452,7 @@ impl Gate {
             Purpose::Changes => match read::<ChangesReply>(status, body) {
                 Answered::Ok(reply) => {
                     self.link.poll_answered();
-                    self.apply(&reply, pending.sent_ms, now);
+                    self.apply(&reply, pending.sent, now);
                     // What is recalled goes back before this poll says that it has.
                     self.report(now);
                     if self.link.session.is_some() && self.models.is_none() {
@@ -456,7 +475,7 @@ impl Gate {
             Purpose::Register => match read::<RegisterReply>(status, body) {
                 Answered::Ok(reply) => {
                     self.link.poll_answered();
-                    self.registered(reply, pending.sent_ms);
+                    self.registered(reply, pending.sent);
                 }
                 Answered::HolderLost | Answered::Failed => {
                     let jitter = self.random.next();
