@@ -245,6 +245,19 @@ impl Permits {
                 let rounded = entry.returns_at_ms.div_ceil(step).saturating_mul(step);
                 self.insert(Cooling { returns_at_ms: rounded, ..entry });
             }
+            self.bound();
+        }
+    }
+
+    /// Times further apart than a window's steps can still be too many, after a limit was replaced:
+    /// then the last ones become one, the latest.
+    fn bound(&mut self) {
+        while self.cooling.len() > COOLING_TIMES {
+            let (Some(last), Some(before)) = (self.cooling.pop(), self.cooling.pop()) else {
+                return;
+            };
+            let count = last.count.saturating_add(before.count);
+            self.cooling.push(Cooling { count, ..last });
         }
     }
 
@@ -282,11 +295,12 @@ impl Permits {
             let count = numbers.next().ok_or(NotPermits)?;
             let in_order =
                 read.cooling.last().is_none_or(|last| last.returns_at_ms < returns_at_ms);
-            if !in_order || read.cooling.len() >= COOLING_TIMES {
+            if !in_order {
                 return Err(NotPermits);
             }
             read.cooling.push(Cooling { returns_at_ms, count });
         }
+        read.bound();
         if rest.is_empty() { Ok(read) } else { Err(NotPermits) }
     }
 

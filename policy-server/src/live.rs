@@ -98,6 +98,8 @@ struct Session {
     last_exchange_ms: u64,
     acknowledged: Revision,
     refused: VecDeque<u64>,
+    /// Its money is being parked: nothing renews it any more.
+    over: bool,
 }
 
 /// Sessions and changes.
@@ -130,6 +132,7 @@ impl Live {
             last_exchange_ms: now.monotonic_ms,
             acknowledged: Revision(0),
             refused: VecDeque::new(),
+            over: false,
         };
         Self {
             times,
@@ -182,7 +185,7 @@ impl Live {
     pub fn touch(&mut self, holder: &HolderId, now: Now) -> Result<(), NotAlive> {
         let times = self.times;
         let session = self.sessions.get_mut(holder).ok_or(NotAlive)?;
-        if times.deadline_ms(session.last_exchange_ms) < now.monotonic_ms {
+        if session.over || times.deadline_ms(session.last_exchange_ms) < now.monotonic_ms {
             return Err(NotAlive);
         }
         session.last_exchange_ms = session.last_exchange_ms.max(now.monotonic_ms);
@@ -223,6 +226,18 @@ impl Live {
             .map(|(id, _)| id.clone())
             .collect();
         lapsed.sort();
+        lapsed
+    }
+
+    /// Ends the sessions whose time has passed, and names them. A request that was under way when
+    /// its time passed must not renew one whose money is parked meanwhile.
+    pub fn end_lapsed(&mut self, now: Now) -> Vec<HolderId> {
+        let lapsed = self.lapsed(now);
+        for id in &lapsed {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.over = true;
+            }
+        }
         lapsed
     }
 
@@ -316,7 +331,7 @@ impl Live {
     }
 
     fn is_alive(&self, session: &Session, now: Now) -> bool {
-        self.times.deadline_ms(session.last_exchange_ms) >= now.monotonic_ms
+        !session.over && self.times.deadline_ms(session.last_exchange_ms) >= now.monotonic_ms
     }
 
     fn apply(&mut self, effect: Effect) {
@@ -345,6 +360,7 @@ impl Live {
                     last_exchange_ms: now.monotonic_ms,
                     acknowledged: starts_at.unwrap_or_default(),
                     refused: known.map(|known| known.refused).unwrap_or_default(),
+                    over: false,
                 };
                 self.sessions.insert(holder, session);
             }
@@ -484,5 +500,29 @@ impl Shared {
 
     fn ring_acknowledged(&self) {
         self.acknowledged.send_modify(|rings| *rings = rings.wrapping_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request whose time was read before the deadline, but which runs after the sweep has looked.
+    #[test]
+    fn a_session_that_is_being_ended_is_not_renewed() {
+        let times = SessionTimes { ttl_ms: 100, grace_ms: 10 };
+        let server = crate::store::ServerRow {
+            epoch: Epoch(1),
+            revision: Revision(0),
+            catalogue_version: CatalogueVersion(0),
+        };
+        let at = |monotonic_ms| Now { unix_ms: 0, monotonic_ms };
+        let holder = HolderId::new("h1").unwrap();
+        let mut live = Live::after_start(times, &server, [holder.clone()], at(0));
+        assert_eq!(live.end_lapsed(at(110)), []);
+        assert_eq!(live.end_lapsed(at(111)), std::slice::from_ref(&holder));
+        assert_eq!(live.touch(&holder, at(110)), Err(NotAlive));
+        assert_eq!(live.alive(at(110)), 0);
+        assert_eq!(live.lapsed(at(110)), [holder], "until its money is parked");
     }
 }

@@ -67,7 +67,7 @@ impl Work<'_> {
     /// # Errors
     /// When the store fails or the ledger does not add up.
     pub fn sweep(&mut self) -> Result<bool, FilterError> {
-        let lapsed = self.shared.live().lapsed(self.now);
+        let lapsed = self.shared.live().end_lapsed(self.now);
         let mut left = PARKED_PER_SWEEP;
         for holder in lapsed {
             let leases = self.rows.open_leases(&holder, left)?;

@@ -2,7 +2,7 @@
 //! nothing until an operator has looked at them.
 
 use wire::v1::Change;
-use wire::{Epoch, Revision};
+use wire::{Epoch, HolderId, Revision};
 
 use super::{AccountView, AdminError, FilterError, Work};
 use crate::live::Effect;
@@ -48,9 +48,14 @@ impl Work<'_> {
     pub fn notice_lost_past(
         &mut self,
         epoch: Epoch,
+        holder: &HolderId,
         applied: Revision,
     ) -> Result<Option<NewEpoch>, FilterError> {
         let server = self.rows.server()?;
+        // Whoever never registered has applied nothing.
+        if self.rows.holder(holder)?.is_none() {
+            return Ok(None);
+        }
         if server.epoch != epoch || applied <= server.revision {
             return Ok(None);
         }

@@ -158,7 +158,8 @@ async fn changes(
     if epoch == query.epoch && query.revision > revision {
         // Nobody can have applied more than there was.
         let applied = query.revision;
-        edge.write(move |work| work.notice_lost_past(epoch, applied)).await?;
+        let holder = query.holder.clone();
+        edge.write(move |work| work.notice_lost_past(epoch, &holder, applied)).await?;
     }
     if epoch != query.epoch || query.revision > revision {
         return Err(FilterError::OtherEpoch.into());

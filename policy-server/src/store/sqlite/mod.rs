@@ -425,8 +425,22 @@ fn refused(path: &Path, source: StoreError) -> OpenError {
     OpenError::Database { path: path.to_owned(), source }
 }
 
+/// By the real place of the file: through a link it must be the same lock.
+fn real_place(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize();
+    match (folder, path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        // Opening it will say what is wrong.
+        _ => path.to_owned(),
+    }
+}
+
 fn lock_beside(path: &Path) -> Result<LockedFile, OpenError> {
-    let mut lock_path = path.as_os_str().to_owned();
+    let mut lock_path = real_place(path).into_os_string();
     lock_path.push(".lock");
     let failed = |source| OpenError::File { path: lock_path.clone().into(), source };
     let file = open_private(Path::new(&lock_path)).map_err(failed)?;
