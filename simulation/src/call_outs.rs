@@ -3,11 +3,13 @@
 use std::rc::Rc;
 
 use gate::{Call, Input};
+use serde_json::Value;
 
 use crate::checker::{Invariant, Violation};
+use crate::events::Event;
 use crate::server::Answer;
 use crate::worker::{Sent, Ticket};
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// A call-out on its way.
 #[derive(Debug)]
@@ -91,6 +93,7 @@ impl World {
         };
         let body = tampered.as_deref().unwrap_or(body);
         let answer = self.server.call(self.now_ms, ticket, path, body)?;
+        answer.as_ref().map_or(Ok(()), |answer| self.note_grant(answer))?;
         if std::mem::take(&mut self.dies_before_answering) {
             self.log.note(self.now_ms, || format!("no answer to {:?}", ticket.call));
             self.stop_server();
@@ -111,6 +114,21 @@ impl World {
             self.server.call(self.now_ms, ticket, path, &forged)?;
         }
         self.reply_to(ticket, answer);
+        Ok(())
+    }
+
+    /// Where a key has been moved, it matters when money is granted from above its new place.
+    pub(crate) fn note_grant(&mut self, answer: &Answer) -> anyhow::Result<()> {
+        if !self.checker.awaits_grants() {
+            return Ok(());
+        }
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let lease = ["/lease/granted/lease", "/answer/granted/lease"];
+        let lease = lease.iter().find_map(|at| answer.pointer(at)?.as_str());
+        let Some(lease) = lease else { return Ok(()) };
+        if let Some((key, accounts)) = self.ledger.lease_of(lease)? {
+            self.checker.granted(&key, &accounts);
+        }
         Ok(())
     }
 

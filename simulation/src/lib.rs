@@ -9,7 +9,8 @@
 //! | How large is a seed's world, how bad its weather? | [`scenario`] |
 //! | What happens when? | `world`, `requests`, `call_outs` |
 //! | What do messages suffer? | [`network`] |
-//! | What else goes wrong? | `faults`, `pauses`, `clocks`, `administration` |
+//! | What else goes wrong? | `faults`, `pauses`, `clocks` |
+//! | What do administrators do? | `administration`, `keys`, `tenancy` |
 //! | What does a provider produce? | [`upstream`] |
 //! | What must hold? | [`checker`], reading the tables by [`ledger`] |
 //! | Would it be noticed? | [`mutation`] |
@@ -21,15 +22,19 @@ pub mod checker;
 mod clocks;
 pub mod dice;
 pub mod event_log;
+mod events;
 mod faults;
+mod keys;
 pub mod ledger;
 pub mod mutation;
 pub mod network;
 mod pauses;
 mod requests;
+mod rest;
 pub mod scenario;
 pub mod server;
 mod tally;
+mod tenancy;
 mod traffic;
 pub mod upstream;
 pub mod usability;

@@ -2,8 +2,9 @@
 //! laptop). Nothing of what comes for a sleeper is lost; all of it is there when it wakes, later
 //! than anybody reckoned with.
 
+use crate::events::Event;
 use crate::worker::Place;
-use crate::world::{Event, World};
+use crate::world::World;
 
 impl World {
     /// The workers of a proxy, or one alone, stop for a time of up to several sessions.

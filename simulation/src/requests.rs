@@ -5,15 +5,16 @@ use std::rc::Rc;
 use gate::{Input, Reply, StreamId};
 use serde_json::Value;
 
-use crate::administration::Key;
 use crate::checker::{Admission, Invariant, Violation};
+use crate::events::Event;
+use crate::keys::Key;
 use crate::scenario::Clients;
 use crate::traffic::{
     CONTEXT_TOKENS, INPUT_OVERHEAD_TOKENS, chat_body, chat_headers, list_headers, steady_body,
 };
 use crate::upstream::{Part, Terms, UpstreamCall};
 use crate::worker::{Place, Request, Stream, StreamAt};
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// Requests with a credential that may have been withdrawn long ago, in a thousand.
 const STALE_PER_MILLE: u64 = 200;
@@ -157,7 +158,7 @@ impl World {
             overruns: self.scenario.overruns,
             is_reliable: self.scenario.clients != Clients::Mixed,
         };
-        let call = UpstreamCall::begin(at, names, &body, terms, &mut self.dice);
+        let mut call = UpstreamCall::begin(at, names, &body, terms, &mut self.dice);
         self.log.note(self.now_ms, || {
             let (place, stream) = (at.place, at.stream);
             let (request, whole) = (&call.request, call.whole);
@@ -166,6 +167,7 @@ impl World {
         if let Some(ms) = call.next_after_ms() {
             self.after(ms, Event::Upstream { call: index });
         }
+        call.eras = self.checker.eras(&key);
         self.calls.push(call);
         self.tally.forwarded += 1;
         self.count_hopeless(false)?;
@@ -242,6 +244,10 @@ impl World {
         let (id, limits) = (key.id.as_str().to_owned(), key.limits);
         if let Some(mutation) = self.mutation {
             mutation.after_refusal(&mut seconds, &id, self.now_ms, place, &mut self.proxies);
+        }
+        if limits.per_minute.is_none() && limits.over_all_proxies.is_some() {
+            self.tally.full_everywhere += 1;
+            return Ok(());
         }
         self.checker.refused_by_window(self.now_ms, (place.proxy, &id), limits, seconds)?;
         if self.dice.per_mille(PUNCTUAL_PER_MILLE) && !self.traffic_is_over() {

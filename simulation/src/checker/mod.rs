@@ -3,6 +3,7 @@
 
 mod rest;
 pub use rest::Rest;
+mod placement;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,9 @@ use wire::{CatalogueVersion, NanoUsd, Revision};
 use crate::ledger::{AccountId, AccountRow};
 use crate::worker::Life;
 
-pub use windows::ProxyLimits;
+use placement::Placements;
+pub use placement::{Eras, Placement};
+pub use windows::KeyLimits;
 use windows::Windows;
 
 /// The invariants that a run can break.
@@ -30,6 +33,8 @@ pub enum Invariant {
     Windows,
     /// Every ended call is charged once and rightly; lost ones are covered by parked money.
     Charges,
+    /// A call is charged above where its key is, not where it was before it was moved.
+    Placement,
     /// A request that was refused has left something behind.
     Refusal,
     /// At rest nothing is held that nobody can spend.
@@ -84,7 +89,7 @@ pub struct Admission<'a> {
     /// When the key expires, by the wall clock.
     pub expires_unix_ms: Option<u64>,
     /// The key's limits.
-    pub limits: ProxyLimits,
+    pub limits: KeyLimits,
     /// Calls of the key that run in the proxy, this one included.
     pub running: u64,
     /// The most tokens that those can come to.
@@ -99,7 +104,10 @@ pub struct Checker {
     accounts: BTreeMap<AccountId, AccountRow>,
     /// The largest cap that each budget ever had.
     largest_caps: BTreeMap<(String, String), NanoUsd>,
+    /// Budgets that had no cap for a time: then nothing bounds what is spent.
+    uncapped: BTreeSet<(String, String)>,
     withdrawals: Vec<Withdrawal>,
+    placements: Placements,
     windows: Windows,
     prices: BTreeMap<CatalogueVersion, Price>,
     /// Lives that ended in a crash.
@@ -116,7 +124,9 @@ impl Checker {
             session_ttl_ms,
             accounts: BTreeMap::new(),
             largest_caps: BTreeMap::new(),
+            uncapped: BTreeSet::new(),
             withdrawals: Vec::new(),
+            placements: Placements::default(),
             windows: Windows::default(),
             prices: BTreeMap::new(),
             crashed: BTreeSet::new(),
@@ -174,6 +184,41 @@ impl Checker {
         .sum()
     }
 
+    /// A key's leases are to be granted from these accounts from this revision on.
+    pub fn placed(&mut self, key: &str, mut placement: Placement, revision: Revision) {
+        self.uncapped.extend(placement.take_uncapped());
+        self.placements.placed(key, placement, revision);
+    }
+
+    /// As [`Checker::note_applied`], for keys that were moved and budgets that got another period;
+    /// and for limits of windows over all proxies, which are not counted.
+    pub fn note_placed(&mut self, is_applied: impl Fn(Revision) -> bool) -> usize {
+        self.windows.note_applied(&is_applied);
+        self.placements.note_applied(is_applied)
+    }
+
+    /// Whether [`Checker::granted`] is to be told.
+    #[must_use]
+    pub fn awaits_grants(&self) -> bool {
+        self.placements.awaits_grants()
+    }
+
+    /// Money of a key was granted from these accounts.
+    pub fn granted(&mut self, key: &str, accounts: &[AccountId]) {
+        self.placements.granted(key, accounts);
+    }
+
+    /// The placements among which that of a call must be that is admitted now.
+    #[must_use]
+    pub fn eras(&self, key: &str) -> Eras {
+        self.placements.eras(key)
+    }
+
+    /// A key's window over all proxies has this limit from this revision on.
+    pub fn cluster_limit_is(&mut self, key: &str, max: u64, revision: Revision) {
+        self.windows.cluster_limit_is(key, max, revision);
+    }
+
     /// A request goes to the upstream.
     ///
     /// # Errors
@@ -217,7 +262,7 @@ impl Checker {
         &mut self,
         now_ms: u64,
         (proxy, key): (usize, &str),
-        limits: ProxyLimits,
+        limits: KeyLimits,
         retry_after_s: Option<u64>,
     ) -> Verdict {
         self.windows.refused(now_ms, (proxy, key), limits, retry_after_s)
