@@ -39,6 +39,7 @@ impl World {
         self.put_model()?;
         self.put_org(FREE, Budget::default())?;
         self.furnish_tenancy()?;
+        self.choose_favourite();
         for _ in 0..KINDS {
             self.new_key()?;
         }
@@ -64,6 +65,9 @@ impl World {
         }
         let index = self.dice.index(self.keys.len());
         let Some(life) = self.keys.get(index).map(|key| key.life) else { return Ok(()) };
+        if let Some(favourite) = self.favourite.filter(|_| self.dice.per_mille(300)) {
+            return self.move_key(favourite);
+        }
         match self.dice.below(16) {
             0 if life != Life::Revoked && self.keys.len() < MOST_KEYS => {
                 self.live_as(index, Life::Revoked)?;
@@ -145,7 +149,7 @@ impl World {
         if life == Life::Active {
             self.checker.restored(key.credential);
         } else {
-            self.checker.withdrawn(key.credential, changed.revision);
+            self.checker.withdrawn(key.credential, changed.revision, true);
         }
         let (credential, revision) = (key.credential, changed.revision.0);
         self.log.note(self.now_ms, || {
@@ -158,7 +162,7 @@ impl World {
         let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
         let Some(key) = self.keys.get_mut(index) else { return Ok(()) };
         let changed = engine.run(now, |work| work.rotate_key(&key.id))?;
-        self.checker.withdrawn(key.credential, changed.revision);
+        self.checker.withdrawn(key.credential, changed.revision, false);
         let (old, revision) = (key.credential, changed.revision.0);
         key.credential = self.credentials.len();
         let secret = changed.value.secret.expose().to_owned();

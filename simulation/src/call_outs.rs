@@ -34,8 +34,9 @@ impl World {
         self.after(call.timeout_ms, Event::CallTimesOut { ticket });
         let path = call.headers.iter().find(|(name, _)| *name == ":path");
         let path = path.map_or(String::new(), |(_, path)| path.clone());
-        let renews = path.starts_with("/proxy/v1/changes") || path.starts_with("/proxy/v1/holders");
-        let sent = Sent { at_ms: self.now_ms, renews };
+        let registers = path.starts_with("/proxy/v1/holders");
+        let renews = registers || path.starts_with("/proxy/v1/changes");
+        let sent = Sent { at_ms: self.now_ms, renews, registers };
         if let Some(worker) = self.worker(ticket.place) {
             worker.sends(ticket.call, sent);
         }
@@ -178,11 +179,15 @@ impl World {
         status: Option<u16>,
         body: &[u8],
     ) -> anyhow::Result<()> {
+        let now_ms = self.now_ms;
         let Some(worker) = self.worker(ticket.place) else { return Ok(()) };
         if worker.life != ticket.life {
             return Ok(());
         }
         let Some(sent) = worker.takes_answer(ticket.call) else { return Ok(()) };
+        if sent.registers && status == Some(200) {
+            worker.registered_ms = now_ms;
+        }
         if sent.renews && status == Some(200) {
             self.checker.renewed(ticket.life, sent.at_ms);
         }

@@ -17,6 +17,9 @@ use crate::world::World;
 const MORTAL_PER_MILLE: u64 = 150;
 /// Keys of the organisation with a cap that have a team, and as many that have a user.
 const MEMBERS_PER_MILLE: u64 = 600;
+/// Kinds of keys that can be the favourite: nothing but money, or a window over all proxies, bounds
+/// how often they are used.
+const FAVOURITES: [usize; 3] = [0, 5, 7];
 /// Kinds of keys; each world begins with one of each.
 pub(crate) const KINDS: usize = 9;
 
@@ -92,6 +95,14 @@ pub(crate) fn stored(limits: KeyLimits) -> Vec<StoredLimit> {
 }
 
 impl World {
+    /// Where most requests use one key, which one.
+    pub(crate) fn choose_favourite(&mut self) {
+        if self.scenario.has_favourite {
+            let at = self.dice.index(FAVOURITES.len());
+            self.favourite = FAVOURITES.get(at).copied();
+        }
+    }
+
     pub(crate) fn new_key(&mut self) -> anyhow::Result<()> {
         let number = self.keys.len();
         let per_minute = Some(self.dice.between(2, 12));
@@ -99,7 +110,7 @@ impl World {
         let tokens_per_minute = Some(self.dice.between(1_000, 6_000));
         let over_all_proxies = Some(self.dice.between(2, 30));
         let none = KeyLimits::default();
-        let cap = Some(micro(self.dice.between(2_000, 20_000)));
+        let cap = Some(self.some_cap(2_000, 20_000));
         let cut_calls = CutCalls::Reservation;
         let kind = match number % KINDS {
             0 => Kind { org: CAPPED, cap, limits: none, cut_calls },

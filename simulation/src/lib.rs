@@ -12,7 +12,7 @@
 //! | What else goes wrong? | `faults`, `pauses`, `clocks` |
 //! | What do administrators do? | `administration`, `keys`, `tenancy` |
 //! | What does a provider produce? | [`upstream`] |
-//! | What must hold? | [`checker`], reading the tables by [`ledger`] |
+//! | What must hold? | [`checker`], `ends`, reading the tables by [`ledger`] |
 //! | Would it be noticed? | [`mutation`] |
 //! | How much of a budget can be used? | [`usability`] |
 
@@ -21,6 +21,7 @@ mod call_outs;
 pub mod checker;
 mod clocks;
 pub mod dice;
+mod ends;
 pub mod event_log;
 mod events;
 mod faults;

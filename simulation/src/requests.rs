@@ -18,6 +18,8 @@ use crate::world::World;
 
 /// Requests with a credential that may have been withdrawn long ago, in a thousand.
 const STALE_PER_MILLE: u64 = 200;
+/// Requests with the key that most use, where there is one, in a thousand.
+const FAVOURITE_PER_MILLE: u64 = 800;
 /// Clients that give up, in a thousand.
 const LEAVING_PER_MILLE: u64 = 80;
 /// Uploads that take very long, where any does, in a thousand.
@@ -49,6 +51,12 @@ impl World {
 
     /// Mostly a credential that should work, sometimes one that should not any more.
     fn some_credential(&mut self) -> usize {
+        let favourite = self.favourite.and_then(|index| self.keys.get(index));
+        if let Some(credential) = favourite.and_then(Key::valid_credential)
+            && self.dice.per_mille(FAVOURITE_PER_MILLE)
+        {
+            return credential;
+        }
         let any = self.dice.index(self.credentials.len());
         if self.dice.per_mille(STALE_PER_MILLE) {
             return any;
@@ -167,6 +175,7 @@ impl World {
         if let Some(ms) = call.next_after_ms() {
             self.after(ms, Event::Upstream { call: index });
         }
+        call.admitted_ms = self.now_ms;
         call.eras = self.checker.eras(&key);
         self.calls.push(call);
         self.tally.forwarded += 1;

@@ -54,6 +54,8 @@ pub struct Scenario {
     pub admin_gap_ms: u64,
     /// Some answers and some uploads take up to this long, in milliseconds; zero where none does.
     pub longest_call_ms: u64,
+    /// Most requests use one key, with money for many calls: then VMs keep leases for later calls.
+    pub has_favourite: bool,
     /// The provider sometimes produces more than the limit in the request allows.
     pub overruns: bool,
 }
@@ -74,7 +76,9 @@ impl Scenario {
         };
         // Half the runs live fast, so that sessions lapse often within few virtual seconds.
         let times = if dice.per_mille(500) { SHORT_SESSIONS } else { SessionTimes::default() };
-        let mut scenario = if dice.per_mille(250) {
+        let mut scenario = if dice.per_mille(200) {
+            Self::lively(times, weather, &mut dice)
+        } else if dice.per_mille(250) {
             Self::storm(times, &mut dice)
         } else {
             Self {
@@ -92,6 +96,7 @@ impl Scenario {
                 fault_gap_ms: dice.between(6, 50) * 1_000,
                 admin_gap_ms: dice.between(5, 40) * 1_000,
                 longest_call_ms: 0,
+                has_favourite: false,
                 overruns: false,
             }
         };
@@ -105,6 +110,28 @@ impl Scenario {
         }
         scenario.overruns = dice.per_mille(150);
         scenario
+    }
+
+    /// One key that is used all the time, and changed often.
+    fn lively(times: SessionTimes, weather: Weather, dice: &mut Dice) -> Self {
+        Self {
+            clients: Clients::Mixed,
+            start_unix_ms: NOON_UNIX_MS,
+            has_daily_budgets: false,
+            proxies: 2,
+            workers: 1 + dice.index(2),
+            traffic_ms: dice.between(20, 40) * 1_000,
+            gap_ms: dice.between(100, 400),
+            burst: dice.between(1, 3),
+            tick_ms: dice.between(1, 5) * 100,
+            times,
+            weather,
+            fault_gap_ms: dice.between(4, 20) * 1_000,
+            admin_gap_ms: dice.between(1_000, 4_000),
+            longest_call_ms: 0,
+            has_favourite: true,
+            overruns: false,
+        }
     }
 
     /// One small proxy in which everything happens at once: cold VMs, changes, slow messages.
@@ -128,6 +155,7 @@ impl Scenario {
             fault_gap_ms: dice.between(3, 12) * 1_000,
             admin_gap_ms: dice.between(300, 3_000),
             longest_call_ms: 0,
+            has_favourite: false,
             overruns: false,
         }
     }
@@ -152,6 +180,7 @@ impl Scenario {
             fault_gap_ms: 0,
             admin_gap_ms: 0,
             longest_call_ms: 0,
+            has_favourite: false,
             overruns: false,
         }
     }

@@ -33,6 +33,8 @@ pub struct Tally {
     pub rollovers: u64,
     /// Requests made exactly when a refusal had said.
     pub retries: u64,
+    /// Streams that had to be over because their key was taken out of use.
+    pub expected_ends: u64,
     /// Payments into wallets.
     pub top_ups: u64,
     /// Keys that were moved to another team or user.
@@ -64,6 +66,7 @@ impl Tally {
         self.overdrawn += other.overdrawn;
         self.rollovers += other.rollovers;
         self.retries += other.retries;
+        self.expected_ends += other.expected_ends;
         self.top_ups += other.top_ups;
         self.moved_keys += other.moved_keys;
         self.moves_in_force += other.moves_in_force;

@@ -23,6 +23,9 @@ const OTHER_PERIOD_PER_MILLE: u64 = 150;
 /// Caps of teams and users that are taken away instead of being moved, in a thousand.
 const UNCAPPED_PER_MILLE: u64 = 150;
 
+/// How much larger budgets are in worlds in which leases are for many calls.
+const MUCH: u64 = 30;
+
 /// A team or a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Member {
@@ -110,12 +113,12 @@ impl World {
     /// The organisation with a cap, some teams and users with one, and perhaps a wallet.
     pub(crate) fn furnish_tenancy(&mut self) -> anyhow::Result<()> {
         let period = self.some_period();
-        let cap = Some(micro(self.dice.between(6_000, 60_000)));
+        let cap = Some(self.some_cap(6_000, 60_000));
         self.tenancy.org = Budget { cap, period };
         self.put_org(CAPPED, self.tenancy.org)?;
         for name in NAMES {
             for member in [Member::Team(name), Member::User(name)] {
-                let cap = micro(self.dice.between(2_000, 30_000));
+                let cap = self.some_cap(2_000, 30_000);
                 let period = self.some_period();
                 if self.dice.per_mille(CAPPED_PER_MILLE) {
                     self.cap_member(member, Budget { cap: Some(cap), period })?;
@@ -123,6 +126,12 @@ impl World {
             }
         }
         if self.dice.per_mille(WALLETS_PER_MILLE) { self.top_up() } else { Ok(()) }
+    }
+
+    /// So many micro-USD, and much more where a key is to have money for many calls.
+    pub(crate) fn some_cap(&mut self, low: u64, high: u64) -> NanoUsd {
+        let times = if self.scenario.has_favourite { MUCH } else { 1 };
+        micro(self.dice.between(low, high) * times)
     }
 
     /// Where budgets of a day are to be met, half of them are.
@@ -133,7 +142,7 @@ impl World {
 
     /// Another cap, mostly a higher one, sometimes for another period.
     pub(crate) fn moved(&mut self, budget: Budget) -> Budget {
-        let step = micro(self.dice.between(500, 12_000));
+        let step = self.some_cap(500, 12_000);
         let cap = budget.cap.unwrap_or_default();
         let cap = if self.dice.per_mille(700) {
             cap.saturating_add(step)
@@ -196,7 +205,7 @@ impl World {
 
     /// Pays into the wallet; the first payment opens it.
     pub(crate) fn top_up(&mut self) -> anyhow::Result<()> {
-        let amount = micro(self.dice.between(1_000, 25_000));
+        let amount = self.some_cap(1_000, 25_000);
         let form = TopUpForm { amount, note: String::new(), id: None };
         let org = OrgId::new(CAPPED)?;
         let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;

@@ -79,6 +79,8 @@ pub struct UpstreamCall {
     pub whole: Usage,
     /// What the key pays for a call without usage.
     pub cut_calls: CutCalls,
+    /// When it was admitted, in virtual time.
+    pub admitted_ms: u64,
     /// Among which placements of its key that of its lease must be.
     pub eras: Eras,
     /// Prompt and answer at the limits of the request.
@@ -141,8 +143,20 @@ impl UpstreamCall {
         let whole = if let Fate::Error(_) = fate { Usage::default() } else { whole };
         let (produced, cut_calls) = (Usage::default(), terms.cut_calls);
         let steps = steps.into_iter();
-        let (over, eras) = (false, 0..=0);
-        Self { at, request, key, produced, over, whole, cut_calls, eras, limits, steps }
+        let (over, admitted_ms, eras) = (false, 0, 0..=0);
+        Self {
+            at,
+            request,
+            key,
+            produced,
+            over,
+            whole,
+            cut_calls,
+            admitted_ms,
+            eras,
+            limits,
+            steps,
+        }
     }
 
     /// The most tokens that it may come to.

@@ -61,6 +61,8 @@ pub(crate) struct World {
     pub(crate) keys: Vec<Key>,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) tenancy: Tenancy,
+    /// The key that most requests use, where there is one.
+    pub(crate) favourite: Option<usize>,
     /// An administrator has set a cap in this event.
     pub(crate) caps_changed: bool,
     /// The ledger may have changed in this event.
@@ -108,6 +110,7 @@ impl World {
             keys: Vec::new(),
             credentials: Vec::new(),
             tenancy: Tenancy::default(),
+            favourite: None,
             caps_changed: false,
             server_acted: true,
             calls: Vec::new(),
@@ -275,6 +278,7 @@ impl World {
                 self.server_acted = true;
                 self.set_active(key, active)
             }
+            Event::MustBeOver { at, key } => self.must_be_over(at, key),
             Event::TrafficEnds => self.end_traffic(),
             Event::Knock { place } => self.knock(place),
         }
@@ -309,6 +313,7 @@ impl World {
             return Ok(());
         };
         let life = worker.life;
+        worker.swallows_close = self.mutation == Some(Mutation::SwallowedClose);
         worker.first_fed_ms.get_or_insert(self.now_ms);
         let reaction = worker.feed(now, memory, input);
         for (id, stream, reply) in reaction.replies {
@@ -353,6 +358,8 @@ impl World {
         }
         let (server, now_ms) = (&self.server, self.now_ms);
         let applied = self.checker.note_applied(|revision| server.is_applied(revision, now_ms));
+        applied.iter().for_each(|credential| self.expect_ends(*credential));
+        let (server, applied) = (&self.server, applied.len());
         self.tally.withdrawals += applied as u64;
         let moves = self.checker.note_placed(|revision| server.is_applied(revision, now_ms));
         self.tally.moves_in_force += moves as u64;

@@ -27,7 +27,8 @@ pub enum Invariant {
     Ledger,
     /// Upstream cost stays within cap and overdraft.
     TrueCost,
-    /// What is withdrawn or expired is not admitted any more, and nothing after a session's end.
+    /// What is withdrawn or expired is not admitted any more, its streams end, and nothing is
+    /// admitted after a session's end.
     Revocation,
     /// No window admits more than its limit, or refuses while it has room.
     Windows,
@@ -68,6 +69,8 @@ fn broken(invariant: Invariant, text: String) -> Verdict {
 struct Withdrawal {
     credential: usize,
     revision: Revision,
+    /// The key may not be used any more, by whatever secret.
+    is_of_key: bool,
     applied: bool,
 }
 
@@ -163,9 +166,9 @@ impl Checker {
         *known = sent_ms.max(*known);
     }
 
-    /// A credential may not be used from this revision on.
-    pub fn withdrawn(&mut self, credential: usize, revision: Revision) {
-        self.withdrawals.push(Withdrawal { credential, revision, applied: false });
+    /// A credential may not be used from this revision on; with it the key, or only this secret.
+    pub fn withdrawn(&mut self, credential: usize, revision: Revision, is_of_key: bool) {
+        self.withdrawals.push(Withdrawal { credential, revision, is_of_key, applied: false });
     }
 
     /// A credential may be used again.
@@ -174,14 +177,15 @@ impl Checker {
     }
 
     /// Asks, for every withdrawal of which that is not known yet, whether the server now says that
-    /// it is in force everywhere. Answers how many have just become so.
-    pub fn note_applied(&mut self, is_applied: impl Fn(Revision) -> bool) -> usize {
+    /// it is in force everywhere. Answers the credentials of which it has just become so, each
+    /// with whether its key is out of use.
+    pub fn note_applied(&mut self, is_applied: impl Fn(Revision) -> bool) -> Vec<(usize, bool)> {
         let open = self.withdrawals.iter_mut().filter(|withdrawal| !withdrawal.applied);
-        open.map(|withdrawal| {
+        open.filter_map(|withdrawal| {
             withdrawal.applied = is_applied(withdrawal.revision);
-            usize::from(withdrawal.applied)
+            withdrawal.applied.then_some((withdrawal.credential, withdrawal.is_of_key))
         })
-        .sum()
+        .collect()
     }
 
     /// A key's leases are to be granted from these accounts from this revision on.
