@@ -7,7 +7,7 @@ use policy_server::store::StoredLimit;
 use wire::v1::{CutCalls, Scope, Unit, Window};
 use wire::{KeyId, NanoUsd, OrgId};
 
-use crate::administration::{CAPPED, FREE, micro};
+use crate::administration::{CAPPED, FREE};
 use crate::checker::KeyLimits;
 use crate::scenario::Clients;
 use crate::tenancy::Member;
