@@ -34,7 +34,7 @@ impl World {
     /// Models, organisations and the first keys.
     pub(crate) fn furnish(&mut self) -> anyhow::Result<()> {
         if self.scenario.clients != Clients::Mixed {
-            return self.furnish_one_budget();
+            return self.furnish_one_key();
         }
         self.put_model()?;
         self.put_org(FREE, Budget::default())?;
@@ -46,16 +46,21 @@ impl World {
         Ok(())
     }
 
-    /// One key with a cap of so many calls as its clients make them.
-    fn furnish_one_budget(&mut self) -> anyhow::Result<()> {
+    /// One key with a cap of so many calls as its clients make them, or with a window.
+    fn furnish_one_key(&mut self) -> anyhow::Result<()> {
         self.put_model()?;
         self.put_org(FREE, Budget::default())?;
+        let cut_calls = CutCalls::Reservation;
+        if let Clients::Saturating { limit } = self.scenario.clients {
+            let limits = KeyLimits { over_all_proxies: Some(limit), ..KeyLimits::default() };
+            return self.make_key(Kind { org: FREE, cap: None, limits, cut_calls });
+        }
         let price = self.checker.price();
         let input = steady_body().len() as u64 + INPUT_OVERHEAD_TOKENS;
         let one = metering::price::bound(input, STEADY_OUTPUT_TOKENS, &price);
         let cap = Some(NanoUsd(one.0 * CALLS_IN_BUDGET));
         let limits = KeyLimits::default();
-        self.make_key(Kind { org: FREE, cap, limits, cut_calls: CutCalls::Reservation })
+        self.make_key(Kind { org: FREE, cap, limits, cut_calls })
     }
 
     /// One change, if the server can be reached.

@@ -29,6 +29,7 @@ pub(crate) enum Event {
     Administer,
     Withdraw,
     SetActive { key: usize, active: bool },
+    TriesAgain,
     MustBeOver { at: StreamAt, key: usize },
     TrafficEnds,
     Knock { place: Place },

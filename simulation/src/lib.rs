@@ -13,8 +13,9 @@
 //! | What do administrators do? | `administration`, `keys`, `tenancy` |
 //! | What does a provider produce? | [`upstream`] |
 //! | What must hold? | [`checker`], `ends`, reading the tables by [`ledger`] |
+//! | Does what a client waits for come? | `hush` |
 //! | Would it be noticed? | [`mutation`] |
-//! | How much of a budget can be used? | [`usability`] |
+//! | How much of a budget, of a window can be used? | [`usability`], [`saturation`] |
 
 mod administration;
 mod call_outs;
@@ -25,6 +26,7 @@ mod ends;
 pub mod event_log;
 mod events;
 mod faults;
+mod hush;
 mod keys;
 pub mod ledger;
 pub mod mutation;
@@ -32,6 +34,7 @@ pub mod network;
 mod pauses;
 mod requests;
 mod rest;
+pub mod saturation;
 pub mod scenario;
 pub mod server;
 mod tally;
@@ -44,9 +47,9 @@ mod world;
 
 pub use checker::{Invariant, Violation};
 pub use mutation::Mutation;
+pub use scenario::Scenario;
 pub use tally::Tally;
 
-use scenario::Scenario;
 use world::World;
 
 /// What came of one seed.
@@ -79,7 +82,20 @@ impl Outcome {
 /// When the world itself cannot be built or goes on: no temporary folder, a message that cannot
 /// be read. A broken invariant is no error but part of the outcome.
 pub fn run(seed: u64, mutation: Option<Mutation>, keeps_log: bool) -> anyhow::Result<Outcome> {
-    let mut world = World::new(seed, Scenario::of(seed), mutation, keeps_log)?;
+    run_in(Scenario::of(seed), seed, mutation, keeps_log)
+}
+
+/// Runs one seed in this scenario.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(
+    scenario: Scenario,
+    seed: u64,
+    mutation: Option<Mutation>,
+    keeps_log: bool,
+) -> anyhow::Result<Outcome> {
+    let mut world = World::new(seed, scenario, mutation, keeps_log)?;
     let violation = match world.run() {
         Ok(()) => None,
         Err(error) => Some(error.downcast::<Violation>()?),

@@ -32,6 +32,9 @@ impl World {
     pub(crate) fn burst(&mut self) -> anyhow::Result<()> {
         let next = self.dice.between(1, 2 * self.scenario.gap_ms);
         self.after(next, Event::Burst);
+        if self.is_hushed() {
+            return Ok(());
+        }
         let (one_place, one_credential) = (self.some_place(), self.some_credential());
         // Some bursts meet one worker, or use one key, at the same moment.
         let (scattered, mixed) = (self.dice.per_mille(500), self.dice.per_mille(500));
@@ -179,6 +182,7 @@ impl World {
         call.eras = self.checker.eras(&key);
         self.calls.push(call);
         self.tally.forwarded += 1;
+        self.need_not_wait();
         self.count_hopeless(false)?;
         self.crash_at_rate(at.place);
         let (running, running_tokens) = self.running(at.place.proxy, &key);
@@ -233,23 +237,28 @@ impl World {
             let text = format!("{place:?} {id:?} is answered {status} after it was forwarded");
             return Err(Violation { invariant: Invariant::Refusal, text }.into());
         }
+        if status == 402 {
+            self.need_not_wait();
+        }
         self.count_hopeless(status == 402)?;
         if status != 429 {
             return Ok(());
         }
         let refusal: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let Some(key) = self.credentials.get(credential).and_then(|it| self.keys.get(it.key))
-        else {
-            return Ok(());
-        };
-        if refusal.pointer("/error/code").and_then(Value::as_str) != Some("rpm_exceeded") {
-            return Ok(());
-        }
+        let code = refusal.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
         let mut seconds = reply
             .headers
             .iter()
             .find(|(name, _)| *name == "retry-after")
             .and_then(|(_, value)| value.parse().ok());
+        self.told_to_wait(place, credential, (code, seconds))?;
+        let Some(key) = self.credentials.get(credential).and_then(|it| self.keys.get(it.key))
+        else {
+            return Ok(());
+        };
+        if code != "rpm_exceeded" {
+            return Ok(());
+        }
         let (id, limits) = (key.id.as_str().to_owned(), key.limits);
         if let Some(mutation) = self.mutation {
             mutation.after_refusal(&mut seconds, &id, self.now_ms, place, &mut self.proxies);

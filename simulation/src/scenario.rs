@@ -21,6 +21,12 @@ pub enum Clients {
         /// Crashes in a thousand forwarded calls.
         crashes_per_mille: u64,
     },
+    /// One key with a window over all proxies and no budget, used three times as often as it may
+    /// be; nothing goes wrong.
+    Saturating {
+        /// Requests in a minute.
+        limit: u64,
+    },
 }
 
 /// Everything that is fixed before the first event.
@@ -56,6 +62,8 @@ pub struct Scenario {
     pub longest_call_ms: u64,
     /// Most requests use one key, with money for many calls: then VMs keep leases for later calls.
     pub has_favourite: bool,
+    /// Whenever a client is told to wait, all others fall silent, and what it waits for must come.
+    pub hushes: bool,
     /// The provider sometimes produces more than the limit in the request allows.
     pub overruns: bool,
 }
@@ -97,6 +105,7 @@ impl Scenario {
                 admin_gap_ms: dice.between(5, 40) * 1_000,
                 longest_call_ms: 0,
                 has_favourite: false,
+                hushes: false,
                 overruns: false,
             }
         };
@@ -130,6 +139,7 @@ impl Scenario {
             admin_gap_ms: dice.between(1_000, 4_000),
             longest_call_ms: 0,
             has_favourite: true,
+            hushes: false,
             overruns: false,
         }
     }
@@ -156,6 +166,7 @@ impl Scenario {
             admin_gap_ms: dice.between(300, 3_000),
             longest_call_ms: 0,
             has_favourite: false,
+            hushes: false,
             overruns: false,
         }
     }
@@ -181,9 +192,36 @@ impl Scenario {
             admin_gap_ms: 0,
             longest_call_ms: 0,
             has_favourite: false,
+            hushes: false,
             overruns: false,
         }
     }
 }
+
+impl Scenario {
+    /// As [`Scenario::exhausting`] without crashes, but whoever is told to wait is left alone.
+    #[must_use]
+    pub fn hushed(seed: u64) -> Self {
+        Self { hushes: true, ..Self::exhausting(seed, 0) }
+    }
+
+    /// Two proxies with two workers each, and three times as many requests as a window over all of
+    /// them allows.
+    #[must_use]
+    pub fn saturating(seed: u64, limit: u64) -> Self {
+        Self {
+            clients: Clients::Saturating { limit },
+            traffic_ms: SATURATED_MINUTES * 60_000,
+            gap_ms: 60_000 / (3 * limit.max(1)),
+            burst: 1,
+            // As the filter sets its timer.
+            tick_ms: 50,
+            ..Self::exhausting(seed, 0)
+        }
+    }
+}
+
+/// For how long a window over all proxies is saturated.
+pub(crate) const SATURATED_MINUTES: u64 = 6;
 
 const SHORT_SESSIONS: SessionTimes = SessionTimes { ttl_ms: 8_000, grace_ms: 1_000 };

@@ -35,6 +35,8 @@ pub struct Tally {
     pub retries: u64,
     /// Streams that had to be over because their key was taken out of use.
     pub expected_ends: u64,
+    /// Times that all clients but one fell silent.
+    pub hushes: u64,
     /// Payments into wallets.
     pub top_ups: u64,
     /// Keys that were moved to another team or user.
@@ -67,6 +69,7 @@ impl Tally {
         self.rollovers += other.rollovers;
         self.retries += other.retries;
         self.expected_ends += other.expected_ends;
+        self.hushes += other.hushes;
         self.top_ups += other.top_ups;
         self.moved_keys += other.moved_keys;
         self.moves_in_force += other.moves_in_force;

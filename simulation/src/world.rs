@@ -12,6 +12,7 @@ use crate::checker::Checker;
 use crate::dice::Dice;
 use crate::event_log::EventLog;
 use crate::events::{Event, Queued};
+use crate::hush::Hush;
 use crate::keys::{Credential, Key};
 use crate::ledger::Ledger;
 use crate::mutation::Mutation;
@@ -82,6 +83,8 @@ pub(crate) struct World {
     pub(crate) old_reports: Vec<Rc<Message>>,
     /// Requests since the last forwarded one that found no money.
     pub(crate) hopeless: u64,
+    /// A client that waits while all others are silent.
+    pub(crate) hush: Option<Hush>,
     pub(crate) end_ms: u64,
     pub(crate) traffic_is_over: bool,
     queue: BinaryHeap<Reverse<Queued>>,
@@ -123,6 +126,7 @@ impl World {
             dies_before_answering: false,
             old_reports: Vec::new(),
             hopeless: 0,
+            hush: None,
             end_ms: u64::MAX,
             traffic_is_over: false,
             queue: BinaryHeap::new(),
@@ -278,6 +282,8 @@ impl World {
                 self.server_acted = true;
                 self.set_active(key, active)
             }
+            Event::TriesAgain if self.traffic_is_over => Ok(()),
+            Event::TriesAgain => self.try_again(),
             Event::MustBeOver { at, key } => self.must_be_over(at, key),
             Event::TrafficEnds => self.end_traffic(),
             Event::Knock { place } => self.knock(place),

@@ -38,6 +38,8 @@ pub enum Invariant {
     Placement,
     /// A request that was refused has left something behind.
     Refusal,
+    /// What a client was told to wait for does not come.
+    Liveness,
     /// At rest nothing is held that nobody can spend.
     Rest,
 }
