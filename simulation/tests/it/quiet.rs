@@ -3,7 +3,7 @@
 
 use simulation::{Invariant, Mutation, Outcome, Scenario, Tally};
 
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 12;
 
 fn hushed(seed: u64, mutation: Option<Mutation>) -> Outcome {
     simulation::run_in(Scenario::hushed(seed), seed, mutation, false).unwrap()
