@@ -24,8 +24,10 @@ impl World {
         }
     }
 
-    /// Streams that work on calls of a key in VMs that have heard what became of it: one that has
-    /// registered anew, or a server that has started since, may have to ask first.
+    /// Streams that work on calls of a key in VMs that have heard what became of it. One whose
+    /// session is over has not: it admits nothing any more, and what runs there runs to its end. One
+    /// that has registered anew, or that a restarted server told to forget all keys, may have to
+    /// ask first.
     fn running_streams(&self, key: usize) -> Vec<StreamAt> {
         let Some(id) = self.keys.get(key).map(|key| key.id.as_str()) else { return Vec::new() };
         let mut running = Vec::new();
@@ -34,6 +36,9 @@ impl World {
             let Some(worker) = proxy.and_then(|proxy| proxy.workers.get(place.worker)) else {
                 continue;
             };
+            if !self.checker.is_in_session(worker.life, self.now_ms) {
+                continue;
+            }
             for (stream, open) in &worker.streams {
                 let call = open.upstream.and_then(|index| self.calls.get(index));
                 let known_since = worker.registered_ms.max(self.server.started_ms());

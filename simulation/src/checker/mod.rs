@@ -168,6 +168,13 @@ impl Checker {
         *known = sent_ms.max(*known);
     }
 
+    /// Whether a VM may still act on what it was told last.
+    #[must_use]
+    pub fn is_in_session(&self, life: Life, now_ms: u64) -> bool {
+        let renewed = self.renewed.get(&life);
+        renewed.is_some_and(|sent_ms| now_ms < sent_ms + self.session_ttl_ms)
+    }
+
     /// A credential may not be used from this revision on; with it the key, or only this secret.
     pub fn withdrawn(&mut self, credential: usize, revision: Revision, is_of_key: bool) {
         self.withdrawals.push(Withdrawal { credential, revision, is_of_key, applied: false });
@@ -247,8 +254,8 @@ impl Checker {
             let text = format!("proxy {proxy} admits key {key}, which has expired at {wall_ms}");
             return broken(Invariant::Revocation, text);
         }
-        let renewed = self.renewed.get(&life).copied();
-        if renewed.is_none_or(|sent_ms| now_ms >= sent_ms + self.session_ttl_ms) {
+        if !self.is_in_session(life, now_ms) {
+            let renewed = self.renewed.get(&life);
             let text = format!("{life:?} admits key {key}; its last answered poll: {renewed:?}");
             return broken(Invariant::Revocation, text);
         }
