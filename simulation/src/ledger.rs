@@ -179,6 +179,29 @@ impl Ledger {
         Ok(leases)
     }
 
+    /// The key of a lease, and the accounts that it was granted from.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn lease_of(&self, lease: &str) -> anyhow::Result<Option<(String, Vec<AccountId>)>> {
+        let Some((holder, n)) = lease.rsplit_once('-') else { return Ok(None) };
+        let mut statement = self.connection.prepare_cached(
+            "SELECT l.key, la.level, la.owner, la.period, la.start_ms
+             FROM leases l JOIN lease_accounts la ON la.holder = l.holder AND la.n = l.n
+             WHERE l.holder = ? AND l.n = ? AND l.key IS NOT NULL",
+        )?;
+        let rows = statement.query_map([holder, n], |row| {
+            let key: String = row.get(0)?;
+            Ok((key, account_id(row, 1)?))
+        })?;
+        let mut found: Option<(String, Vec<AccountId>)> = None;
+        for row in rows {
+            let (key, account) = row?;
+            found.get_or_insert_with(|| (key, Vec::new())).1.push(account);
+        }
+        Ok(found)
+    }
+
     /// One number from the tables, for a fault that must know what the server knows.
     ///
     /// # Errors

@@ -11,9 +11,7 @@ use policy_server::live::SessionTimes;
 use policy_server::store::sqlite::Sqlite;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wire::v1::{
-    AdmitRequest, ChangesReply, LeaseAnswer, LeaseRequest, Problem, ProblemBody, Refusal,
-};
+use wire::v1::{AdmitRequest, ChangesReply, LeaseRequest, Problem, ProblemBody};
 use wire::{Epoch, HolderId, Revision};
 
 use crate::worker::Ticket;
@@ -136,6 +134,12 @@ impl Server {
         self.engine.is_some()
     }
 
+    /// When it was started, in virtual time.
+    #[must_use]
+    pub fn started_ms(&self) -> u64 {
+        self.started_ms
+    }
+
     /// How often it has been started.
     #[must_use]
     pub fn starts(&self) -> u64 {
@@ -210,27 +214,35 @@ impl Server {
             }
             "/proxy/v1/admit" => {
                 let request: AdmitRequest = read(body)?;
-                let reply = engine.run(now, |work| work.admit(&request));
-                if let Ok(reply) = &reply {
-                    if may_wait && is_contended(&reply.lease) {
+                let reply = engine.run(now, |work| {
+                    let reply = work.admit(&request)?;
+                    let waits = work.may_come_back(&reply.lease)?;
+                    Ok((reply, waits))
+                });
+                if let Ok((reply, waits)) = &reply {
+                    if may_wait && *waits {
                         self.asks.push(call);
                         return Ok(None);
                     }
                     engine.shared().answered(&request.holder, request.n, &reply.lease);
                 }
-                answer(reply)
+                answer(reply.map(|(reply, _)| reply))
             }
             "/proxy/v1/leases" => {
                 let request: LeaseRequest = read(body)?;
-                let reply = engine.run(now, |work| work.lease(&request));
-                if let Ok(reply) = &reply {
-                    if may_wait && is_contended(&reply.answer) {
+                let reply = engine.run(now, |work| {
+                    let reply = work.lease(&request)?;
+                    let waits = work.may_come_back(&reply.answer)?;
+                    Ok((reply, waits))
+                });
+                if let Ok((reply, waits)) = &reply {
+                    if may_wait && *waits {
                         self.asks.push(call);
                         return Ok(None);
                     }
                     engine.shared().answered(&request.holder, request.n, &reply.answer);
                 }
-                answer(reply)
+                answer(reply.map(|(reply, _)| reply))
             }
             "/proxy/v1/reports" => {
                 let request = read(body)?;
@@ -319,10 +331,6 @@ impl Server {
         let polls = self.polls.iter().map(|poll| poll.until_ms);
         polls.chain(self.asks.iter().map(|ask| ask.until_ms)).min()
     }
-}
-
-fn is_contended(answer: &LeaseAnswer) -> bool {
-    matches!(answer, LeaseAnswer::Refused(Refusal::Contended { .. }))
 }
 
 /// A successful answer.

@@ -5,7 +5,7 @@ use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Catalogue, Change, ChangesReply, KeyAnswer, LeaseAnswer,
     LeaseReply, LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, ReportReply,
 };
-use wire::{Epoch, LeaseId, NanoUsd, Nonce, PROTOCOL_VERSION, Revision};
+use wire::{Epoch, KeyDigest, LeaseId, NanoUsd, Nonce, PROTOCOL_VERSION, Revision};
 
 use super::{Gate, Pending};
 use crate::catalogue::Models;
@@ -85,9 +85,10 @@ impl Gate {
         id
     }
 
-    /// The same ask keeps its number, another one gets a new one.
+    /// The same ask keeps its number, unless it was taken before a change; another one gets a new
+    /// one.
     fn number_the_ask(&mut self, open: &mut Open, ask: Option<&Ask>, now: Now) {
-        if open.lease_number.is_some() && open.asked.as_deref() == ask {
+        if open.lease_number.is_some() && !open.ask_is_stale && open.asked.as_deref() == ask {
             return;
         }
         if open.ask_is_open {
@@ -95,6 +96,7 @@ impl Gate {
             open.ask_is_open = false;
         }
         self.next_lease += 1;
+        open.ask_is_stale = false;
         open.lease_number = Some(self.next_lease);
         open.asked = ask.cloned().map(Box::new);
         open.want = match self.keys.get(&open.digest) {
@@ -270,6 +272,7 @@ impl Gate {
 
     fn take_lease(&mut self, open: &mut Open, answer: LeaseAnswer, now: Now) {
         match answer {
+            LeaseAnswer::Granted(_) if open.ask_is_stale => open.ask_is_open = true,
             LeaseAnswer::Granted(grant) => {
                 let asked = open.asked.take();
                 self.ask_is_over(open);
@@ -353,6 +356,7 @@ impl Gate {
             match change {
                 Change::Key { key, digests, state } => {
                     digests.iter().for_each(|digest| self.keys.forget(digest));
+                    self.age_asks(|digest| digests.contains(digest));
                     self.key_is(key, *state);
                     let said = self.pool.recall_key(key, now_ms);
                     self.say(said);
@@ -360,6 +364,7 @@ impl Gate {
                 // Where history does not reach back, it may have held a recall.
                 Change::AllKeys => {
                     self.forget_keys();
+                    self.age_asks(|_| true);
                     let said = self.pool.recall_all(now_ms);
                     self.say(said);
                 }
@@ -376,6 +381,18 @@ impl Gate {
             }
         }
         self.link.caught_up(reply.revision, sent);
+    }
+
+    /// These keys, or what is above them, have changed: numbers under which money is asked for are
+    /// of no use any more. (Not at a recall alone: it may be for the sake of this very ask.)
+    fn age_asks(&mut self, concerns: impl Fn(&KeyDigest) -> bool) {
+        for exchange in self.streams.values_mut() {
+            if let Stage::Open(open) = &mut exchange.stage
+                && concerns(&open.digest)
+            {
+                open.ask_is_stale = open.lease_number.is_some();
+            }
+        }
     }
 
     /// The server has forgotten this holder: so does the VM, with all that hung on it.

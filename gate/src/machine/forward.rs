@@ -244,6 +244,7 @@ impl Gate {
         open.lease_number = None;
         open.asked = None;
         open.ask_is_open = false;
+        open.ask_is_stale = false;
     }
 }
 
