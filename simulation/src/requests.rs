@@ -232,8 +232,12 @@ impl World {
         self.log.note(self.now_ms, || {
             format!("{place:?} {id:?} credential {credential}: answered {status}")
         });
-        // A call whose key has ended may be answered before the upstream is; it is charged as cut.
-        if stream.upstream.is_some() && status != 401 {
+        // A call whose key has ended, or whose money has, may be answered before the upstream does;
+        // it is charged as cut.
+        if stream.upstream.is_some() {
+            if [401, 402].contains(&status) {
+                return Ok(());
+            }
             let text = format!("{place:?} {id:?} is answered {status} after it was forwarded");
             return Err(Violation { invariant: Invariant::Refusal, text }.into());
         }
