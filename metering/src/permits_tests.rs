@@ -120,11 +120,6 @@ fn bytes_that_are_no_state_are_refused() {
     let mut disordered = bytes.clone();
     disordered.extend_from_slice(&bytes[9..]);
     assert_eq!(Permits::decode(W, &disordered), Err(NotPermits));
-    let long: Vec<u8> = [1, 0, 0, 0, 0, 0, 0, 0, 0]
-        .into_iter()
-        .chain((1..=62u64).flat_map(|at| [at, 1]).flat_map(u64::to_be_bytes))
-        .collect();
-    assert_eq!(Permits::decode(W, &long), Err(NotPermits));
 }
 
 /// A message about a lease, as it was when it was sent.
@@ -346,4 +341,32 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_cools_beyond_a_window_from_now_is_merged_to_the_late_side() {
+    let mut permits = Permits::unused(W);
+    // A use in every step of the window, and permits that return five seconds beyond it.
+    for at in 0..64 {
+        permits.cool(1, at * 1_000 + 500 + W, at * 1_000 + 500);
+    }
+    let now = 64_000;
+    let before = permits.cooling(now);
+    permits.cool(300, now + 5_000 + W, now);
+    permits.cool(1, now + 7_000 + W, now);
+    assert!(permits.cooling.len() <= COOLING_TIMES, "{}", permits.cooling.len());
+    assert_eq!(permits.cooling(now), before + 301, "none is lost");
+    assert!(permits.cooling(now + 5_000 + W - 1) >= 301, "none returns early");
+    let bytes = permits.encode();
+    assert!(bytes.len() <= 985);
+    assert_eq!(Permits::decode(W, &bytes), Ok(permits));
+}
+
+#[test]
+fn more_times_than_are_kept_are_read_and_merged_to_the_late_side() {
+    let cooling = (1..=70).map(|at| Cooling { returns_at_ms: at * 1_000, count: 1 });
+    let written = Permits { cooling: cooling.collect(), ..Permits::unused(W) };
+    let read = Permits::decode(W, &written.encode()).unwrap();
+    assert_eq!(read.cooling.len(), COOLING_TIMES);
+    assert_eq!((read.cooling(0), read.cooling(69_999)), (70, 10));
 }

@@ -132,38 +132,39 @@ impl Work<'_> {
         }
         for n in numbers {
             let id = lease_id(holder, *n)?;
-            match self.rows.lease(&id)? {
-                Some(mut lease) => {
-                    let movement = lease.money.void();
-                    lease.voided = true;
-                    self.move_money(&id, &movement)?;
-                    self.void_permits(&mut lease)?;
-                    self.rows.save_lease(&lease)?;
-                }
-                None => {
-                    let mut money = LeaseMoney::granted(NanoUsd::ZERO);
-                    money.void();
-                    let lease = LeaseRow {
-                        id,
-                        holder: holder.clone(),
-                        n: *n,
-                        key: None,
-                        granted: NanoUsd::ZERO,
-                        money,
-                        output_tokens: 0,
-                        scarce: false,
-                        permits: no_permits(),
-                        windows: Vec::new(),
-                        granted_life: 0,
-                        granted_monotonic_ms: 0,
-                        voided: true,
-                        granted_unix_ms: self.now.unix_ms,
-                    };
-                    self.rows.add_lease(&lease, &[])?;
-                }
-            }
+            self.part(id.as_str(), |work| work.void_one(holder, *n, &id))?;
         }
         Ok(())
+    }
+
+    fn void_one(&mut self, holder: &HolderId, n: u64, id: &LeaseId) -> Result<(), FilterError> {
+        if let Some(mut lease) = self.rows.lease(id)? {
+            let movement = lease.money.void();
+            lease.voided = true;
+            self.move_money(id, &movement)?;
+            self.void_permits(&mut lease)?;
+            self.rows.save_lease(&lease)?;
+            return Ok(());
+        }
+        let mut money = LeaseMoney::granted(NanoUsd::ZERO);
+        money.void();
+        let lease = LeaseRow {
+            id: id.clone(),
+            holder: holder.clone(),
+            n,
+            key: None,
+            granted: NanoUsd::ZERO,
+            money,
+            output_tokens: 0,
+            scarce: false,
+            permits: no_permits(),
+            windows: Vec::new(),
+            granted_life: 0,
+            granted_monotonic_ms: 0,
+            voided: true,
+            granted_unix_ms: self.now.unix_ms,
+        };
+        Ok(self.rows.add_lease(&lease, &[])?)
     }
 
     /// Applies a movement to every account that the lease was granted from.

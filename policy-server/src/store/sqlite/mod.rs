@@ -32,7 +32,9 @@ pub use self::history::Mismatch;
 use self::journal::{Journal, Opened};
 pub use self::journal::{JournalError, Position};
 use self::statements::Statements;
-use super::{ServerRow, ServerRows, StoreError, StoreResult, TokenRows, Transaction};
+use super::{
+    PartBegun, Parts, ServerRow, ServerRows, StoreError, StoreResult, TokenRows, Transaction,
+};
 use crate::failpoint;
 use crate::live::lock;
 
@@ -352,6 +354,24 @@ impl Rows<'_> {
 }
 
 impl Transaction for Rows<'_> {}
+
+impl Parts for Rows<'_> {
+    fn begin_part(&mut self) -> StoreResult<PartBegun> {
+        self.connection.execute_batch("SAVEPOINT part")?;
+        Ok(PartBegun(self.written.as_ref().map_or(0, |written| written.borrow().len())))
+    }
+
+    fn keep_part(&mut self) -> StoreResult<()> {
+        Ok(self.connection.execute_batch("RELEASE part")?)
+    }
+
+    fn undo_part(&mut self, begun: PartBegun) -> StoreResult<()> {
+        if let Some(written) = &self.written {
+            written.borrow_mut().cut(begun.0);
+        }
+        Ok(self.connection.execute_batch("ROLLBACK TO part; RELEASE part")?)
+    }
+}
 
 impl ServerRows for Rows<'_> {
     fn server(&mut self) -> StoreResult<ServerRow> {
