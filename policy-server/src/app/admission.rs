@@ -14,7 +14,7 @@ use super::permits::{OpenWindow, needs_permits, no_permits};
 use super::policy::OpenAccount;
 use super::{FilterError, Work};
 use crate::live::Effect;
-use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError};
+use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError, WindowId};
 
 /// Grants disclaimed in one request: far more than a VM has call-outs in flight.
 const VOIDS_MOST: usize = 1024;
@@ -200,8 +200,16 @@ impl Work<'_> {
         n: u64,
         key: Option<&KeyRow>,
     ) -> Result<Option<LeaseAnswer>, FilterError> {
-        let lease = self.rows.lease(&lease_id(holder, n)?)?;
-        lease.map(|lease| same_again(lease, key)).transpose()
+        let Some(lease) = self.rows.lease(&lease_id(holder, n)?)? else { return Ok(None) };
+        let is_kept = !lease.scarce;
+        let (id, windows) = (lease.id.clone(), lease.windows.clone());
+        let answer = same_again(lease, key)?;
+        if is_kept && matches!(answer, LeaseAnswer::Granted(_)) {
+            let shares = self.rows.shares(&id)?;
+            let budgets = shares.into_iter().map(|share| share.account.budget);
+            self.note_plenty(budgets.chain(windows.iter().map(WindowId::subject)));
+        }
+        Ok(Some(answer))
     }
 
     /// Grants the lease number `n` of a holder, or says why not. Every account above the key is
@@ -226,7 +234,7 @@ impl Work<'_> {
             let retry_after_ms = FROZEN_RETRY_MS;
             return Ok(LeaseAnswer::Refused(Refusal::Contended { retry_after_ms }));
         }
-        if self.must_wait_for_recalls(key, &accounts) {
+        if self.must_wait_for_recalls(key, &accounts)? {
             return Ok(LeaseAnswer::Refused(contended()));
         }
         let live_holders = self.shared.live().alive(self.now);
@@ -297,8 +305,8 @@ impl Work<'_> {
         Ok(match reserve(&levels, bounds, price) {
             Ok(reservation) => Ok((reservation, accounts)),
             Err(denial) => {
-                if denial == Denial::Contended {
-                    self.recall_contended(&accounts, bounds.least(price).amount)?;
+                if let Denial::Contended { need } = denial {
+                    self.recall_contended(&accounts, need)?;
                 }
                 Err(refusal(denial))
             }
@@ -353,7 +361,7 @@ fn granted(lease: LeaseRow) -> LeaseAnswer {
 fn refusal(denial: Denial) -> Refusal {
     match denial {
         Denial::Exceeded { level, need, left } => Refusal::BudgetExceeded { level, need, left },
-        Denial::Contended => Refusal::Contended { retry_after_ms: CONTENDED_RETRY_MS },
+        Denial::Contended { .. } => Refusal::Contended { retry_after_ms: CONTENDED_RETRY_MS },
     }
 }
 

@@ -24,7 +24,14 @@ pub(super) struct OpenWindow {
 impl OpenWindow {
     /// Whose window it is, as recalls name it.
     pub(super) fn subject(&self) -> BudgetId {
-        BudgetId { level: self.id.level, owner: self.id.owner.clone() }
+        self.id.subject()
+    }
+}
+
+impl WindowId {
+    /// Whose window it is, as recalls name it.
+    pub(super) fn subject(&self) -> BudgetId {
+        BudgetId { level: self.level, owner: self.owner.clone() }
     }
 }
 

@@ -27,7 +27,7 @@ impl Work<'_> {
         }
         self.void(&request.holder, &request.void)?;
         for report in &request.leases {
-            self.part(report.lease.as_str(), |work| work.settle(report))?;
+            self.part(report.lease.as_str(), |work| work.settle(request, report))?;
         }
         let mut differing = Vec::new();
         for call in &request.records {
@@ -40,7 +40,7 @@ impl Work<'_> {
         Ok(ReportReply { epoch: server.epoch, revision: server.revision, differing })
     }
 
-    fn settle(&mut self, report: &LeaseReport) -> Result<(), FilterError> {
+    fn settle(&mut self, request: &ReportRequest, report: &LeaseReport) -> Result<(), FilterError> {
         let Some(mut lease) = self.rows.lease(&report.lease)? else {
             Counters::add(&self.counters.unknown_leases, 1);
             tracing::error!(
@@ -49,6 +49,8 @@ impl Work<'_> {
                 "a report names a lease that does not exist, as after a restore; its calls are settled \
                  by their records"
             );
+            // The rest of the batch is taken all the same; the next exchange names the old epoch.
+            self.notice_lost_grant(request.epoch, &request.holder, &report.lease)?;
             return Ok(());
         };
         let before = (lease.money, lease.permits);

@@ -434,8 +434,9 @@ fn prepare(mut connection: Connection) -> StoreResult<Connection> {
 
 /// Locks, opens and migrates.
 fn take_up(path: &Path) -> Result<(Connection, LockedFile), OpenError> {
-    let lock = lock_beside(path)?;
+    // Made before it is locked, so that its real path is known.
     open_private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let lock = lock_beside(path)?;
     let opened = Connection::open(path).map_err(StoreError::from).and_then(prepare);
     let connection = opened.map_err(|source| refused(path, source))?;
     Ok((connection, lock))
@@ -445,8 +446,11 @@ fn refused(path: &Path, source: StoreError) -> OpenError {
     OpenError::Database { path: path.to_owned(), source }
 }
 
+/// Locks a file beside the database, by the database's real path: through a link it is the same.
 fn lock_beside(path: &Path) -> Result<LockedFile, OpenError> {
-    let mut lock_path = path.as_os_str().to_owned();
+    let real = path.canonicalize();
+    let real = real.map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let mut lock_path = real.into_os_string();
     lock_path.push(".lock");
     let failed = |source| OpenError::File { path: lock_path.clone().into(), source };
     let file = open_private(Path::new(&lock_path)).map_err(failed)?;
