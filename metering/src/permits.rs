@@ -18,7 +18,9 @@ use std::fmt;
 use crate::budget::BrokenLedger;
 
 /// Times kept apart while permits cool. With more uses than that, times are rounded up to a
-/// sixtieth of the window, of which a window touches 61: permits return late by that at most.
+/// sixtieth of the window, of which a window touches 61: permits return late by that at most. Where
+/// some return later than a window from now, since others make calls that are not counted yet, the
+/// latest times become one, the last of them.
 pub const COOLING_TIMES: usize = 61;
 
 const STEPS_PER_WINDOW: u64 = 60;
@@ -238,6 +240,7 @@ impl Permits {
         if count == 0 || returns_at_ms <= now_ms {
             return;
         }
+        self.forget_returned(now_ms);
         self.insert(Cooling { returns_at_ms, count });
         if self.cooling.len() > COOLING_TIMES {
             let step = (self.window_ms / STEPS_PER_WINDOW).max(1);
@@ -245,19 +248,19 @@ impl Permits {
                 let rounded = entry.returns_at_ms.div_ceil(step).saturating_mul(step);
                 self.insert(Cooling { returns_at_ms: rounded, ..entry });
             }
-            self.bound();
+            self.merge_latest();
         }
     }
 
-    /// Times further apart than a window's steps can still be too many, after a limit was replaced:
-    /// then the last ones become one, the latest.
-    fn bound(&mut self) {
+    /// Lets the latest permits return together, at the last one's time, until as few times remain
+    /// as are kept: never early.
+    fn merge_latest(&mut self) {
         while self.cooling.len() > COOLING_TIMES {
-            let (Some(last), Some(before)) = (self.cooling.pop(), self.cooling.pop()) else {
-                return;
-            };
-            let count = last.count.saturating_add(before.count);
-            self.cooling.push(Cooling { count, ..last });
+            let Some(last) = self.cooling.pop() else { return };
+            if let Some(earlier) = self.cooling.last_mut() {
+                let count = earlier.count.saturating_add(last.count);
+                *earlier = Cooling { count, ..last };
+            }
         }
     }
 
@@ -279,7 +282,8 @@ impl Permits {
         bytes
     }
 
-    /// Reads what [`Permits::encode`] wrote.
+    /// Reads what [`Permits::encode`] wrote. More times than are kept are read as well, and the
+    /// latest of them merged: earlier versions could write one more.
     ///
     /// # Errors
     /// When the bytes are nothing that it writes.
@@ -300,7 +304,7 @@ impl Permits {
             }
             read.cooling.push(Cooling { returns_at_ms, count });
         }
-        read.bound();
+        read.merge_latest();
         if rest.is_empty() { Ok(read) } else { Err(NotPermits) }
     }
 

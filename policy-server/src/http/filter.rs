@@ -156,10 +156,12 @@ async fn changes(
         (live.epoch(), live.revision())
     };
     if epoch == query.epoch && query.revision > revision {
+        // Only a holder that this database knows is believed: a made-up one must not freeze budgets.
+        let touched = edge.shared.live().touch(&query.holder, edge.now());
+        touched.map_err(|_| FilterError::UnknownHolder)?;
         // Nobody can have applied more than there was.
         let applied = query.revision;
-        let holder = query.holder.clone();
-        edge.write(move |work| work.notice_lost_past(epoch, &holder, applied)).await?;
+        edge.write(move |work| work.notice_lost_past(epoch, applied)).await?;
     }
     if epoch != query.epoch || query.revision > revision {
         return Err(FilterError::OtherEpoch.into());
