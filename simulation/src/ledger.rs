@@ -37,6 +37,8 @@ pub struct AccountRow {
     pub id: AccountId,
     /// The cap that the budget has now; none where it has another period by now.
     pub cap: Option<NanoUsd>,
+    /// Its budget grants nothing.
+    pub frozen: bool,
     /// Charges of ended calls.
     pub settled: NanoUsd,
     /// What lost holders could have spent.
@@ -101,6 +103,15 @@ impl Ledger {
         Ok(Self { connection, seen: Cell::new(None) })
     }
 
+    /// Looks into no file.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn of_nothing() -> anyhow::Result<Self> {
+        let connection = Connection::open_in_memory()?;
+        Ok(Self { connection, seen: Cell::new(None) })
+    }
+
     /// Whether anything was committed since this was asked last. Most of what a server does (polls,
     /// sweeps that find nothing, repeated reports) writes nothing.
     ///
@@ -122,7 +133,8 @@ impl Ledger {
             "SELECT a.level, a.owner, a.period, a.start_ms,
                 CASE WHEN b.period = a.period THEN b.cap END,
                 a.settled, a.parked, a.outstanding, a.overdraft,
-                coalesce(held.open, 0), coalesce(held.parked, 0), coalesce(held.beyond, 0)
+                coalesce(held.open, 0), coalesce(held.parked, 0), coalesce(held.beyond, 0),
+                b.cap IS NOT NULL AND b.frozen
              FROM accounts a
              LEFT JOIN budgets b ON b.level = a.level AND b.owner = a.owner
              LEFT JOIN (
@@ -144,6 +156,7 @@ impl Ledger {
             Ok(AccountRow {
                 id: account_id(row, 0)?,
                 cap: cap.map(|cap| NanoUsd(u64::try_from(cap).unwrap_or(0))),
+                frozen: row.get::<_, Option<bool>>(12)?.unwrap_or(false),
                 settled: money(5)?,
                 parked: money(6)?,
                 outstanding: money(7)?,

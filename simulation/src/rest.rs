@@ -70,6 +70,7 @@ impl World {
             calls: &self.calls,
             records: &records,
             leases: &leases,
+            lost_before_ms: self.restored_ms.filter(|_| self.tally.frozen > 0),
             limits_are_kept: !self.scenario.overruns,
         };
         self.checker.at_rest(&rest)?;

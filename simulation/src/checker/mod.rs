@@ -111,6 +111,8 @@ pub struct Checker {
     largest_caps: BTreeMap<(String, String), NanoUsd>,
     /// Budgets that had no cap for a time: then nothing bounds what is spent.
     uncapped: BTreeSet<(String, String)>,
+    /// The server does not know all that it has granted.
+    past_is_lost: bool,
     withdrawals: Vec<Withdrawal>,
     placements: Placements,
     windows: Windows,
@@ -130,6 +132,7 @@ impl Checker {
             accounts: BTreeMap::new(),
             largest_caps: BTreeMap::new(),
             uncapped: BTreeSet::new(),
+            past_is_lost: false,
             withdrawals: Vec::new(),
             placements: Placements::default(),
             windows: Windows::default(),
@@ -155,6 +158,15 @@ impl Checker {
     /// A VM has crashed: what it had not reported is lost.
     pub fn crashed(&mut self, life: Life) {
         self.crashed.insert(life);
+    }
+
+    /// The server's database was replaced by an older copy: the accounts are these now. Until this
+    /// time there may be VMs that spend what nobody knows of any more.
+    pub fn past_is_lost(&mut self, accounts: Vec<AccountRow>, until_ms: u64) {
+        let named = accounts.into_iter().map(|account| (account.id.clone(), account));
+        self.accounts = named.collect();
+        self.past_is_lost = true;
+        self.windows.past_is_lost(until_ms);
     }
 
     /// A proxy has started anew: its windows are empty.
@@ -288,8 +300,11 @@ impl Checker {
     /// overdraft or a cap that was lowered.
     pub fn ledger(&mut self, accounts: Vec<AccountRow>, caps_changed: bool) -> Verdict {
         for account in accounts {
-            let sums = (account.open_leases, account.parked_leases, account.beyond_leases);
-            if (account.outstanding, account.parked, account.overdraft) != sums {
+            // Calls whose lease is not known any more are settled as overdraft.
+            let overdraft_is_right = account.overdraft == account.beyond_leases
+                || (self.past_is_lost && account.overdraft > account.beyond_leases);
+            let sums = (account.open_leases, account.parked_leases);
+            if (account.outstanding, account.parked) != sums || !overdraft_is_right {
                 let text = format!("the sums differ from those of the leases: {account:?}");
                 return broken(Invariant::Ledger, text);
             }
@@ -298,6 +313,10 @@ impl Checker {
             if let Some(cap) = account.cap {
                 let grew =
                     before.map_or(NanoUsd::ZERO, |before| before.outstanding) < account.outstanding;
+                if grew && account.frozen {
+                    let text = format!("granted while the budget is frozen: {account:?}");
+                    return broken(Invariant::Ledger, text);
+                }
                 if grew && account.taken() > cap {
                     let text = format!("granted beyond the cap: {account:?}");
                     return broken(Invariant::Ledger, text);
