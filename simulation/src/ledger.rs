@@ -1,7 +1,7 @@
 //! The server's tables as they stand on disk, read past the server's own code.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -37,8 +37,6 @@ pub struct AccountRow {
     pub id: AccountId,
     /// The cap that the budget has now; none where it has another period by now.
     pub cap: Option<NanoUsd>,
-    /// Its budget grants nothing.
-    pub frozen: bool,
     /// Charges of ended calls.
     pub settled: NanoUsd,
     /// What lost holders could have spent.
@@ -133,8 +131,7 @@ impl Ledger {
             "SELECT a.level, a.owner, a.period, a.start_ms,
                 CASE WHEN b.period = a.period THEN b.cap END,
                 a.settled, a.parked, a.outstanding, a.overdraft,
-                coalesce(held.open, 0), coalesce(held.parked, 0), coalesce(held.beyond, 0),
-                b.cap IS NOT NULL AND b.frozen
+                coalesce(held.open, 0), coalesce(held.parked, 0), coalesce(held.beyond, 0)
              FROM accounts a
              LEFT JOIN budgets b ON b.level = a.level AND b.owner = a.owner
              LEFT JOIN (
@@ -156,7 +153,6 @@ impl Ledger {
             Ok(AccountRow {
                 id: account_id(row, 0)?,
                 cap: cap.map(|cap| NanoUsd(u64::try_from(cap).unwrap_or(0))),
-                frozen: row.get::<_, Option<bool>>(12)?.unwrap_or(false),
                 settled: money(5)?,
                 parked: money(6)?,
                 outstanding: money(7)?,
@@ -167,6 +163,17 @@ impl Ledger {
             })
         })?;
         rows.collect::<Result<_, rusqlite::Error>>().context("the accounts cannot be read")
+    }
+
+    /// Level and owner of every frozen budget.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn frozen(&self) -> anyhow::Result<BTreeSet<(String, String)>> {
+        let sql = "SELECT level, owner FROM budgets WHERE frozen";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, rusqlite::Error>>().context("the budgets cannot be read")
     }
 
     /// Every lease: what was granted, and from which accounts.

@@ -75,7 +75,8 @@ impl World {
                 self.tally.frozen += begun.frozen;
                 let times = self.scenario.times;
                 let until_ms = self.now_ms + times.ttl_ms + times.grace_ms;
-                self.checker.past_is_lost(self.ledger.accounts()?, until_ms);
+                let accounts = self.ledger.accounts()?;
+                self.checker.past_is_lost(accounts, self.ledger.frozen()?, until_ms);
                 let after = self.dice.between(1, RELEASED_WITHIN_MS);
                 self.after(after, Event::ReleaseBudgets);
             }
@@ -98,6 +99,7 @@ impl World {
             engine.run(now, |work| work.release_budget(&id))?;
             self.tally.released += 1;
         }
+        self.checker.released();
         self.log.note(self.now_ms, || "admin: frozen budgets are released".to_owned());
         Ok(())
     }

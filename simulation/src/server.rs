@@ -186,12 +186,6 @@ impl Server {
         self.engine.is_some()
     }
 
-    /// When it was started, in virtual time.
-    #[must_use]
-    pub fn started_ms(&self) -> u64 {
-        self.started_ms
-    }
-
     /// How often it has been started.
     #[must_use]
     pub fn starts(&self) -> u64 {

@@ -113,6 +113,7 @@ pub struct Checker {
     uncapped: BTreeSet<(String, String)>,
     /// The server does not know all that it has granted.
     past_is_lost: bool,
+    frozen: BTreeSet<(String, String)>,
     withdrawals: Vec<Withdrawal>,
     placements: Placements,
     windows: Windows,
@@ -133,6 +134,7 @@ impl Checker {
             largest_caps: BTreeMap::new(),
             uncapped: BTreeSet::new(),
             past_is_lost: false,
+            frozen: BTreeSet::new(),
             withdrawals: Vec::new(),
             placements: Placements::default(),
             windows: Windows::default(),
@@ -162,11 +164,23 @@ impl Checker {
 
     /// The server's database was replaced by an older copy: the accounts are these now. Until this
     /// time there may be VMs that spend what nobody knows of any more.
-    pub fn past_is_lost(&mut self, accounts: Vec<AccountRow>, until_ms: u64) {
+    /// Frozen budgets grant nothing until [`Checker::released`].
+    pub fn past_is_lost(
+        &mut self,
+        accounts: Vec<AccountRow>,
+        frozen: BTreeSet<(String, String)>,
+        until_ms: u64,
+    ) {
+        self.frozen = frozen;
         let named = accounts.into_iter().map(|account| (account.id.clone(), account));
         self.accounts = named.collect();
         self.past_is_lost = true;
         self.windows.past_is_lost(until_ms);
+    }
+
+    /// An operator has released every frozen budget.
+    pub fn released(&mut self) {
+        self.frozen.clear();
     }
 
     /// A proxy has started anew: its windows are empty.
@@ -313,7 +327,7 @@ impl Checker {
             if let Some(cap) = account.cap {
                 let grew =
                     before.map_or(NanoUsd::ZERO, |before| before.outstanding) < account.outstanding;
-                if grew && account.frozen {
+                if grew && self.frozen.contains(&id.budget()) {
                     let text = format!("granted while the budget is frozen: {account:?}");
                     return broken(Invariant::Ledger, text);
                 }
