@@ -65,7 +65,7 @@ impl World {
 
     /// One change, if the server can be reached.
     pub(crate) fn administer(&mut self) -> anyhow::Result<()> {
-        if !self.server.is_awake(self.now_ms) {
+        if !self.server.is_awake(self.now_ms) || self.is_administration_idle() {
             return Ok(());
         }
         let index = self.dice.index(self.keys.len());
@@ -114,7 +114,8 @@ impl World {
         let (from, to) =
             if active { (Life::Disabled, Life::Active) } else { (Life::Active, Life::Disabled) };
         let is_from = self.keys.get(index).is_some_and(|key| key.life == from);
-        if self.server.is_awake(self.now_ms) && is_from { self.live_as(index, to) } else { Ok(()) }
+        let can = self.server.is_awake(self.now_ms) && !self.is_administration_idle();
+        if can && is_from { self.live_as(index, to) } else { Ok(()) }
     }
 
     fn put_model(&mut self) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@
 //! | How large is a seed's world, how bad its weather? | [`scenario`] |
 //! | What happens when? | `world`, `requests`, `call_outs` |
 //! | What do messages suffer? | [`network`] |
-//! | What else goes wrong? | `faults`, `pauses`, `clocks` |
+//! | What else goes wrong? | `faults`, `pauses`, `clocks`, [`restores`] |
 //! | What do administrators do? | `administration`, `keys`, `tenancy` |
 //! | What does a provider produce? | [`upstream`] |
 //! | What must hold? | [`checker`], `ends`, reading the tables by [`ledger`] |
@@ -34,6 +34,7 @@ pub mod network;
 mod pauses;
 mod requests;
 mod rest;
+pub mod restores;
 pub mod saturation;
 pub mod scenario;
 pub mod server;

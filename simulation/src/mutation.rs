@@ -67,6 +67,8 @@ pub enum Mutation {
     KeptLeases,
     /// Holders acknowledge recalls and keep what they have.
     IgnoredRecall,
+    /// Budgets whose past is lost grant at once.
+    ThawedBudgets,
     /// What vanished holders had of a window over all proxies is free at once, as is what was used.
     EmptiedCooling,
     /// Reports do not say what was used of windows over all proxies.
@@ -110,7 +112,7 @@ macro_rules! forget {
 
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::HalvedSpent,
         Self::DroppedVoid,
         Self::SwallowedReport,
@@ -137,6 +139,7 @@ impl Mutation {
         Self::GrantBeforeRecall,
         Self::KeptLeases,
         Self::IgnoredRecall,
+        Self::ThawedBudgets,
         Self::EmptiedCooling,
         Self::UnreportedPermits,
         Self::SwallowedClose,
@@ -347,6 +350,7 @@ impl Mutation {
             Self::GrantBeforeRecall => {
                 Some("UPDATE keys SET moved_revision = 0; UPDATE budgets SET began_revision = 0;")
             }
+            Self::ThawedBudgets => Some("UPDATE budgets SET frozen = 0"),
             // Format and what is held.
             Self::EmptiedCooling => {
                 Some("UPDATE cluster_windows SET permits = substr(permits, 1, 9)")

@@ -8,6 +8,7 @@ use crate::checker::{Invariant, Rest, Violation};
 use crate::events::Event;
 use crate::ledger::AccountRow;
 use crate::network::Weather;
+use crate::restores::Disk;
 use crate::scenario::Clients;
 use crate::worker::{Life, Place, Ticket};
 use crate::world::World;
@@ -70,6 +71,9 @@ impl World {
             calls: &self.calls,
             records: &records,
             leases: &leases,
+            lost_before_ms: self
+                .restored_ms
+                .filter(|_| self.scenario.disk == Disk::LostWithoutJournal),
             limits_are_kept: !self.scenario.overruns,
         };
         self.checker.at_rest(&rest)?;

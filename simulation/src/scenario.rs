@@ -4,6 +4,7 @@ use policy_server::live::SessionTimes;
 
 use crate::dice::Dice;
 use crate::network::Weather;
+use crate::restores::Disk;
 
 /// 2026-11-20T12:00:00Z.
 const NOON_UNIX_MS: u64 = 1_795_176_000_000;
@@ -62,6 +63,8 @@ pub struct Scenario {
     pub longest_call_ms: u64,
     /// Most requests use one key, with money for many calls: then VMs keep leases for later calls.
     pub has_favourite: bool,
+    /// What becomes of the server's disk.
+    pub disk: Disk,
     /// Whenever a client is told to wait, all others fall silent, and what it waits for must come.
     pub hushes: bool,
     /// The provider sometimes produces more than the limit in the request allows.
@@ -105,6 +108,7 @@ impl Scenario {
                 admin_gap_ms: dice.between(5, 40) * 1_000,
                 longest_call_ms: 0,
                 has_favourite: false,
+                disk: Disk::Lasts,
                 hushes: false,
                 overruns: false,
             }
@@ -118,6 +122,11 @@ impl Scenario {
             scenario.longest_call_ms = 2 * (times.ttl_ms + times.grace_ms);
         }
         scenario.overruns = dice.per_mille(150);
+        scenario.disk = match dice.below(12) {
+            0 => Disk::LostWithJournal,
+            1 => Disk::LostWithoutJournal,
+            _ => Disk::Lasts,
+        };
         scenario
     }
 
@@ -139,6 +148,7 @@ impl Scenario {
             admin_gap_ms: dice.between(1_000, 4_000),
             longest_call_ms: 0,
             has_favourite: true,
+            disk: Disk::Lasts,
             hushes: false,
             overruns: false,
         }
@@ -166,6 +176,7 @@ impl Scenario {
             admin_gap_ms: dice.between(300, 3_000),
             longest_call_ms: 0,
             has_favourite: false,
+            disk: Disk::Lasts,
             hushes: false,
             overruns: false,
         }
@@ -192,6 +203,7 @@ impl Scenario {
             admin_gap_ms: 0,
             longest_call_ms: 0,
             has_favourite: false,
+            disk: Disk::Lasts,
             hushes: false,
             overruns: false,
         }

@@ -37,6 +37,12 @@ pub struct Tally {
     pub expected_ends: u64,
     /// Times that all clients but one fell silent.
     pub hushes: u64,
+    /// Commits that journals brought back.
+    pub replayed: u64,
+    /// Budgets that were frozen because a past was lost.
+    pub frozen: u64,
+    /// Those of them that an operator released.
+    pub released: u64,
     /// Payments into wallets.
     pub top_ups: u64,
     /// Keys that were moved to another team or user.
@@ -70,6 +76,9 @@ impl Tally {
         self.retries += other.retries;
         self.expected_ends += other.expected_ends;
         self.hushes += other.hushes;
+        self.replayed += other.replayed;
+        self.frozen += other.frozen;
+        self.released += other.released;
         self.top_ups += other.top_ups;
         self.moved_keys += other.moved_keys;
         self.moves_in_force += other.moves_in_force;

@@ -105,8 +105,9 @@ pub struct Worker {
     pub first_fed_ms: Option<u64>,
     /// When it went on after it was kept from running, in virtual time.
     pub woke_ms: u64,
-    /// When its VM's newest registration was answered, in virtual time.
-    pub registered_ms: u64,
+    /// When its VM last heard that it had missed what became of keys, in virtual time: it has
+    /// registered, or its poll was too far behind. It has to ask about keys of running calls.
+    pub missed_news_ms: u64,
     /// Requests that are open.
     pub streams: BTreeMap<StreamId, Stream>,
     open_calls: BTreeMap<CallId, Sent>,
@@ -132,7 +133,7 @@ impl Worker {
             life,
             first_fed_ms: None,
             woke_ms: 0,
-            registered_ms: 0,
+            missed_news_ms: 0,
             streams: BTreeMap::new(),
             open_calls: BTreeMap::new(),
             swallows_close: false,

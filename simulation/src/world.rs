@@ -17,6 +17,7 @@ use crate::keys::{Credential, Key};
 use crate::ledger::Ledger;
 use crate::mutation::Mutation;
 use crate::network::Network;
+use crate::restores::Disk;
 use crate::scenario::{Clients, Scenario};
 use crate::server::Server;
 use crate::tally::Tally;
@@ -77,6 +78,8 @@ pub(crate) struct World {
     pub(crate) asleep: BTreeMap<Place, Vec<Event>>,
     /// What was sent to the server while it sleeps.
     pub(crate) waits_for_server: Vec<Event>,
+    /// When the database was replaced by a copy.
+    pub(crate) restored_ms: Option<u64>,
     /// The server dies after its next commit.
     pub(crate) dies_before_answering: bool,
     /// Answered reports, to be repeated at the end.
@@ -99,7 +102,8 @@ impl World {
         mutation: Option<Mutation>,
         keeps_log: bool,
     ) -> anyhow::Result<Self> {
-        let server = Server::start(seed, scenario.times, scenario.start_unix_ms)?;
+        let has_journal = scenario.disk == Disk::LostWithJournal;
+        let server = Server::start(seed, scenario.times, scenario.start_unix_ms, has_journal)?;
         let ledger = Ledger::open(server.path())?;
         let mut world = Self {
             now_ms: 0,
@@ -123,6 +127,7 @@ impl World {
             tally: Tally::default(),
             asleep: BTreeMap::new(),
             waits_for_server: Vec::new(),
+            restored_ms: None,
             dies_before_answering: false,
             old_reports: Vec::new(),
             hopeless: 0,
@@ -172,6 +177,7 @@ impl World {
             let change = self.dice.between(1, 2 * self.scenario.admin_gap_ms);
             self.after(change, Event::Administer);
         }
+        self.schedule_restore();
         self.after(self.scenario.traffic_ms, Event::TrafficEnds);
     }
 
@@ -282,6 +288,13 @@ impl World {
                 self.server_acted = true;
                 self.set_active(key, active)
             }
+            Event::BackUp | Event::LosesDisk if self.traffic_is_over => Ok(()),
+            Event::BackUp => self.back_up(),
+            Event::LosesDisk => {
+                self.server_acted = true;
+                self.lose_disk()
+            }
+            Event::ReleaseBudgets => self.release_budgets(),
             Event::TriesAgain if self.traffic_is_over => Ok(()),
             Event::TriesAgain => self.try_again(),
             Event::MustBeOver { at, key } => self.must_be_over(at, key),

@@ -111,6 +111,9 @@ pub struct Checker {
     largest_caps: BTreeMap<(String, String), NanoUsd>,
     /// Budgets that had no cap for a time: then nothing bounds what is spent.
     uncapped: BTreeSet<(String, String)>,
+    /// The server does not know all that it has granted.
+    past_is_lost: bool,
+    frozen: BTreeSet<(String, String)>,
     withdrawals: Vec<Withdrawal>,
     placements: Placements,
     windows: Windows,
@@ -130,6 +133,8 @@ impl Checker {
             accounts: BTreeMap::new(),
             largest_caps: BTreeMap::new(),
             uncapped: BTreeSet::new(),
+            past_is_lost: false,
+            frozen: BTreeSet::new(),
             withdrawals: Vec::new(),
             placements: Placements::default(),
             windows: Windows::default(),
@@ -155,6 +160,27 @@ impl Checker {
     /// A VM has crashed: what it had not reported is lost.
     pub fn crashed(&mut self, life: Life) {
         self.crashed.insert(life);
+    }
+
+    /// The server's database was replaced by an older copy: the accounts are these now. Until this
+    /// time there may be VMs that spend what nobody knows of any more.
+    /// Frozen budgets grant nothing until [`Checker::released`].
+    pub fn past_is_lost(
+        &mut self,
+        accounts: Vec<AccountRow>,
+        frozen: BTreeSet<(String, String)>,
+        until_ms: u64,
+    ) {
+        self.frozen = frozen;
+        let named = accounts.into_iter().map(|account| (account.id.clone(), account));
+        self.accounts = named.collect();
+        self.past_is_lost = true;
+        self.windows.past_is_lost(until_ms);
+    }
+
+    /// An operator has released every frozen budget.
+    pub fn released(&mut self) {
+        self.frozen.clear();
     }
 
     /// A proxy has started anew: its windows are empty.
@@ -288,8 +314,11 @@ impl Checker {
     /// overdraft or a cap that was lowered.
     pub fn ledger(&mut self, accounts: Vec<AccountRow>, caps_changed: bool) -> Verdict {
         for account in accounts {
-            let sums = (account.open_leases, account.parked_leases, account.beyond_leases);
-            if (account.outstanding, account.parked, account.overdraft) != sums {
+            // Calls whose lease is not known any more are settled as overdraft.
+            let overdraft_is_right = account.overdraft == account.beyond_leases
+                || (self.past_is_lost && account.overdraft > account.beyond_leases);
+            let sums = (account.open_leases, account.parked_leases);
+            if (account.outstanding, account.parked) != sums || !overdraft_is_right {
                 let text = format!("the sums differ from those of the leases: {account:?}");
                 return broken(Invariant::Ledger, text);
             }
@@ -298,6 +327,10 @@ impl Checker {
             if let Some(cap) = account.cap {
                 let grew =
                     before.map_or(NanoUsd::ZERO, |before| before.outstanding) < account.outstanding;
+                if grew && self.frozen.contains(&id.budget()) {
+                    let text = format!("granted while the budget is frozen: {account:?}");
+                    return broken(Invariant::Ledger, text);
+                }
                 if grew && account.taken() > cap {
                     let text = format!("granted beyond the cap: {account:?}");
                     return broken(Invariant::Ledger, text);

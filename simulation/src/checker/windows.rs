@@ -48,6 +48,8 @@ struct Cluster {
     /// Limits that may still be what some proxy keeps to, each with its revision and whether that
     /// is in force; the newest last.
     limits: Vec<(u64, Revision, bool)>,
+    /// What was used until then need not be known to the server.
+    counts_from_ms: u64,
 }
 
 impl Cluster {
@@ -66,6 +68,9 @@ impl Cluster {
     fn admitted(&mut self, now_ms: u64) -> Option<usize> {
         while self.admissions.front().is_some_and(|at| at + MINUTE_MS <= now_ms) {
             self.admissions.pop_front();
+        }
+        if now_ms < self.counts_from_ms {
+            return None;
         }
         self.admissions.push_back(now_ms);
         let most = self.limits.iter().map(|(max, _, _)| *max).max();
@@ -94,6 +99,14 @@ impl Windows {
 
     pub(super) fn note_applied(&mut self, is_applied: &impl Fn(Revision) -> bool) {
         self.clusters.values_mut().for_each(|cluster| cluster.note_applied(is_applied));
+    }
+
+    /// The server does not know all that was used until this time.
+    pub(super) fn past_is_lost(&mut self, until_ms: u64) {
+        for cluster in self.clusters.values_mut() {
+            cluster.admissions.clear();
+            cluster.counts_from_ms = until_ms;
+        }
     }
 
     pub(super) fn forget(&mut self, proxy: usize) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use simulation::{Outcome, Tally};
 
-/// Some fifty seconds on two cores.
+/// Some ninety seconds on two idle cores.
 const SEEDS: u64 = 2_000;
 
 #[test]
@@ -52,6 +52,9 @@ fn every_seed_keeps_the_invariants() {
         ("rollovers", tally.rollovers),
         ("punctual retries", tally.retries),
         ("payments into wallets", tally.top_ups),
+        ("commits replayed from journals", tally.replayed),
+        ("frozen budgets", tally.frozen),
+        ("released budgets", tally.released),
         ("moved keys", tally.moved_keys),
         ("moves in force", tally.moves_in_force),
         ("moved limits of windows over all proxies", tally.moved_limits),

@@ -62,6 +62,7 @@ teeth! {
     forgotten_wallets_are_found: ForgottenWallets breaks Placement;
     a_grant_before_the_recall_is_found: GrantBeforeRecall breaks Placement;
     leases_kept_through_a_move_are_found: KeptLeases breaks Placement;
+    thawed_budgets_are_found: ThawedBudgets breaks Ledger;
     permits_handed_back_at_once_are_found: EmptiedCooling breaks Windows;
     unreported_permits_are_found: UnreportedPermits breaks Windows;
     a_stream_that_is_not_closed_is_found: SwallowedClose breaks Revocation;
