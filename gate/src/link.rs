@@ -4,7 +4,7 @@
 use wire::v1::RegisterReply;
 use wire::{Epoch, HolderId, Nonce, Revision};
 
-use crate::io::CallId;
+use crate::io::{CallId, Now};
 use crate::outbox::pause_ms;
 
 /// How long a poll may stay unanswered at the server, in milliseconds, unless the session is shorter.
@@ -24,8 +24,31 @@ pub(crate) struct Session {
     /// Everything up to here has been applied.
     pub(crate) revision: Revision,
     ttl_ms: u64,
-    /// Key state, catalogue and leases may be used before this monotonic time.
+    /// Key state, catalogue and leases may be used before this monotonic time …
     usable_until_ms: u64,
+    /// … and before this wall time: a machine that is suspended stops its monotonic clock, while the
+    /// server counts on. A step of the wall clock forward costs one poll.
+    usable_until_wall_ms: u64,
+}
+
+/// When something was sent, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent {
+    pub(crate) monotonic_ms: u64,
+    pub(crate) wall_ms: u64,
+}
+
+impl Sent {
+    pub(crate) fn at(now: Now) -> Self {
+        Self { monotonic_ms: now.monotonic_ms, wall_ms: now.wall_ms }
+    }
+}
+
+/// Later than the monotonic end, so that a wall clock that is merely corrected by a little decides
+/// nothing; within the grace that the server adds.
+fn wall_deadline(sent: Sent, ttl_ms: u64) -> u64 {
+    const CORRECTION_MS: u64 = 2_000;
+    sent.wall_ms.saturating_add(ttl_ms).saturating_add(CORRECTION_MS)
 }
 
 /// The bond.
@@ -53,10 +76,10 @@ impl Link {
         }
     }
 
-    /// A registration sent at `sent_ms` was answered. A second one of the same epoch changes nothing:
+    /// A registration sent at `sent` was answered. A second one of the same epoch changes nothing:
     /// its revision may be newer than what has been applied, and taking it over would tell the
     /// server that a change is in force which has not come yet.
-    pub(crate) fn registered(&mut self, reply: RegisterReply, sent_ms: u64) {
+    pub(crate) fn registered(&mut self, reply: RegisterReply, sent: Sent) {
         let known = self.session.as_ref();
         if known.is_some_and(|session| session.epoch == reply.epoch) {
             return;
@@ -66,22 +89,28 @@ impl Link {
             epoch: reply.epoch,
             revision: reply.revision,
             ttl_ms: reply.session_ttl_ms,
-            usable_until_ms: sent_ms.saturating_add(reply.session_ttl_ms),
+            usable_until_ms: sent.monotonic_ms.saturating_add(reply.session_ttl_ms),
+            usable_until_wall_ms: wall_deadline(sent, reply.session_ttl_ms),
         });
     }
 
     /// The session, if what is known under it may be used now.
-    pub(crate) fn usable(&self, now_ms: u64) -> Option<&Session> {
-        self.session.as_ref().filter(|session| now_ms < session.usable_until_ms)
+    pub(crate) fn usable(&self, now: Now) -> Option<&Session> {
+        self.session.as_ref().filter(|session| {
+            now.monotonic_ms < session.usable_until_ms && now.wall_ms < session.usable_until_wall_ms
+        })
     }
 
-    /// A poll sent at `sent_ms` was answered and its changes have been applied. Only polls renew
+    /// A poll sent at `sent` was answered and its changes have been applied. Only polls renew
     /// what may be used: another answer may be fresh while a change is still on its way.
-    pub(crate) fn caught_up(&mut self, revision: Revision, sent_ms: u64) {
+    pub(crate) fn caught_up(&mut self, revision: Revision, sent: Sent) {
         if let Some(session) = &mut self.session {
             session.revision = session.revision.max(revision);
-            let until = sent_ms.saturating_add(session.ttl_ms);
-            session.usable_until_ms = session.usable_until_ms.max(until);
+            let until = sent.monotonic_ms.saturating_add(session.ttl_ms);
+            if until >= session.usable_until_ms {
+                session.usable_until_ms = until;
+                session.usable_until_wall_ms = wall_deadline(sent, session.ttl_ms);
+            }
         }
     }
 
@@ -155,7 +184,7 @@ mod tests {
                 session_ttl_ms: ttl_ms,
                 catalogue_version: CatalogueVersion(1),
             },
-            0,
+            Sent { monotonic_ms: 0, wall_ms: 5_000 },
         );
         link
     }
@@ -177,5 +206,20 @@ mod tests {
         link.server_answers(2_000);
         assert!(!link.poll_is_due(2_000 + SOON_MS - 1));
         assert!(link.poll_is_due(2_000 + SOON_MS));
+    }
+
+    #[test]
+    fn a_machine_that_was_suspended_trusts_nothing_that_it_knew() {
+        let mut link = link(60_000);
+        let now = |monotonic_ms, wall_ms| Now { monotonic_ms, wall_ms, is_exact: true };
+        assert!(link.usable(now(59_999, 64_999)).is_some());
+        assert!(link.usable(now(60_000, 65_000)).is_none());
+        // asleep for an hour: one clock has stood still
+        assert!(link.usable(now(10_000, 3_615_000)).is_none());
+        // set back, or corrected by a little
+        assert!(link.usable(now(10_000, 0)).is_some());
+        assert!(link.usable(now(59_000, 66_000)).is_some());
+        link.caught_up(Revision(2), Sent { monotonic_ms: 11_000, wall_ms: 3_616_000 });
+        assert!(link.usable(now(12_000, 3_617_000)).is_some());
     }
 }

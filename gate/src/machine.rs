@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::exchange::{Answer, Body, Exchange, Open, Stage};
 use crate::io::{CallId, Headers, Input, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::KeyCache;
-use crate::link::Link;
+use crate::link::{Link, Sent};
 use crate::outbox::{Outbox, Reporter};
 use crate::policy_calls::Purpose;
 use crate::pool::{Pool, Said};
@@ -92,7 +92,7 @@ pub struct Gate {
 struct Pending {
     purpose: Purpose,
     stream: Option<StreamId>,
-    sent_ms: u64,
+    sent: Sent,
     /// As whom it was made: an answer to a holder that is no more says nothing.
     nonce: Nonce,
 }

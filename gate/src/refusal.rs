@@ -64,6 +64,11 @@ pub enum Refusal {
         /// What is left.
         left: NanoUsd,
     },
+    /// A cap was lowered to what is spent already while the call ran.
+    Exhausted {
+        /// Of which level.
+        level: Level,
+    },
     /// The money is leased to others at the moment.
     Contended {
         /// When to try again, in milliseconds.
@@ -183,6 +188,7 @@ impl Refusal {
             ),
             Self::Window { limit, full } => window(limit, *full),
             Self::Budget { level, need, left } => budget(*level, *need, *left),
+            Self::Exhausted { level } => exhausted(*level),
             Self::Contended { retry_after_ms } => rate(
                 "budget_contended",
                 None,
@@ -306,6 +312,15 @@ fn window(limit: &Limit, full: Full) -> Shape {
         return Shape { message, hopeless: true, ..shape };
     }
     shape
+}
+
+fn exhausted(level: Level) -> Shape {
+    let (code, param) = match level {
+        Level::Wallet => ("billing_shortfall", None),
+        level => ("budget_exceeded", Some(level.as_str().to_owned())),
+    };
+    let message = "The budget was lowered to what is spent already.".to_owned();
+    Shape { status: 402, kind: "billing_error", ..request(code, param, message) }
 }
 
 fn budget(level: Level, need: NanoUsd, left: NanoUsd) -> Shape {

@@ -316,32 +316,42 @@ pub enum Denial {
         left: NanoUsd,
     },
     /// The money is there but granted to others right now.
-    Contended,
+    Contended {
+        /// The reservation that finds too little room.
+        need: NanoUsd,
+    },
 }
 
-/// The largest reservation, up to the wanted one, that every account can grant.
+/// The largest reservation, up to the wanted one, that every account can pay for, whatever becomes
+/// of running calls: an output limit is lowered to what is left, never because money is merely out.
 ///
 /// # Errors
 /// [`Denial::Exceeded`] only where `settled + parked + need > cap` at some level; otherwise, where
-/// only outstanding money is in the way, [`Denial::Contended`].
+/// only outstanding money is in that reservation's way, [`Denial::Contended`].
 pub fn reserve(
     accounts: &[LevelAccount],
     bounds: &Bounds,
     price: &Price,
 ) -> Result<Reservation, Denial> {
     let need = bounds.least(price).amount;
-    let room = accounts
+    let left = accounts
         .iter()
-        .map(|level| level.account.room())
-        .try_fold(NanoUsd::MAX, |least, room| Some(least.min(room?)));
-    if let Some(reservation) = room.and_then(|room| bounds.within(price, room)) {
-        return Ok(reservation);
+        .map(|level| level.account.left())
+        .try_fold(NanoUsd::MAX, |least, left| Some(least.min(left?)));
+    if let Some(reservation) = left.and_then(|left| bounds.within(price, left)) {
+        let need = reservation.amount;
+        let fits = |level: &LevelAccount| level.account.room().is_some_and(|room| need <= room);
+        return if accounts.iter().all(fits) {
+            Ok(reservation)
+        } else {
+            Err(Denial::Contended { need })
+        };
     }
     let exceeded = accounts
         .iter()
         .filter(|level| level.account.left().is_none_or(|left| left < need))
         .min_by_key(|level| level.account.left());
-    Err(exceeded.map_or(Denial::Contended, |level| Denial::Exceeded {
+    Err(exceeded.map_or(Denial::Contended { need }, |level| Denial::Exceeded {
         level: level.level,
         need,
         left: level.account.left().unwrap_or_default(),

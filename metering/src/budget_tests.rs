@@ -139,10 +139,18 @@ fn a_movement_out_of_an_empty_sum_is_refused() {
 #[test]
 fn the_smallest_room_decides_and_lowers_a_chosen_limit() {
     let accounts =
-        [at(Level::Key, account(10_000, 0, 0, 0)), at(Level::Org, account(5_000, 4_000, 0, 400))];
+        [at(Level::Key, account(10_000, 0, 0, 0)), at(Level::Org, account(5_000, 4_000, 400, 0))];
     let reserved = reserve(&accounts, &bounds(2_000, false), &PRICE).unwrap();
     assert_eq!(reserved.amount, NanoUsd(600));
     assert_eq!(reserved.output_tokens, 600);
+}
+
+#[test]
+fn a_limit_is_not_lowered_because_money_is_merely_out() {
+    let busy = at(Level::Org, account(5_000, 4_000, 0, 400));
+    let lowered_to_what_is_left = Denial::Contended { need: NanoUsd(1_000) };
+    assert_eq!(reserve(&[busy], &bounds(2_000, false), &PRICE), Err(lowered_to_what_is_left));
+    assert_eq!(reserve(&[busy], &bounds(500, false), &PRICE).unwrap().output_tokens, 500);
 }
 
 #[test]
@@ -154,7 +162,10 @@ fn a_refusal_names_the_tightest_level_only_when_no_end_of_running_calls_would_he
         Err(Denial::Exceeded { level: Level::Org, need: NanoUsd(500), left: NanoUsd(30) })
     );
     let busy = at(Level::Org, account(1_000, 0, 0, 800));
-    assert_eq!(reserve(&[busy], &bounds(500, true), &PRICE), Err(Denial::Contended));
+    assert_eq!(
+        reserve(&[busy], &bounds(500, true), &PRICE),
+        Err(Denial::Contended { need: NanoUsd(500) })
+    );
     // exactly the cap is not beyond it
     let exact = at(Level::Key, account(1_000, 500, 0, 0));
     assert!(reserve(&[exact], &bounds(500, true), &PRICE).is_ok());

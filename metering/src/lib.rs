@@ -9,7 +9,7 @@
 //! | Does a budget have room, and what became of granted money? | [`budget`] |
 //! | What is left of a lease in its holder's hands? | [`held_lease`] |
 //! | How much should a holder ask for? | [`demand`] |
-//! | What does a lease get beyond its call? | [`slice`] |
+//! | What does a lease get beyond its call? | [`mod@slice`] |
 //! | Which period does an instant belong to? | [`period`] |
 //! | Does a rate window have room? | [`window`] |
 //! | Where are the permits of a window that all proxies share? | [`permits`] |

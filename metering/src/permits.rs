@@ -18,7 +18,9 @@ use std::fmt;
 use crate::budget::BrokenLedger;
 
 /// Times kept apart while permits cool. With more uses than that, times are rounded up to a
-/// sixtieth of the window, of which a window touches 61: permits return late by that at most.
+/// sixtieth of the window, of which a window touches 61: permits return late by that at most. Where
+/// some return later than a window from now, since others make calls that are not counted yet, the
+/// latest times become one, the last of them.
 pub const COOLING_TIMES: usize = 61;
 
 const STEPS_PER_WINDOW: u64 = 60;
@@ -238,12 +240,26 @@ impl Permits {
         if count == 0 || returns_at_ms <= now_ms {
             return;
         }
+        self.forget_returned(now_ms);
         self.insert(Cooling { returns_at_ms, count });
         if self.cooling.len() > COOLING_TIMES {
             let step = (self.window_ms / STEPS_PER_WINDOW).max(1);
             for entry in std::mem::take(&mut self.cooling) {
                 let rounded = entry.returns_at_ms.div_ceil(step).saturating_mul(step);
                 self.insert(Cooling { returns_at_ms: rounded, ..entry });
+            }
+            self.merge_latest();
+        }
+    }
+
+    /// Lets the latest permits return together, at the last one's time, until as few times remain
+    /// as are kept: never early.
+    fn merge_latest(&mut self) {
+        while self.cooling.len() > COOLING_TIMES {
+            let Some(last) = self.cooling.pop() else { return };
+            if let Some(earlier) = self.cooling.last_mut() {
+                let count = earlier.count.saturating_add(last.count);
+                *earlier = Cooling { count, ..last };
             }
         }
     }
@@ -266,7 +282,8 @@ impl Permits {
         bytes
     }
 
-    /// Reads what [`Permits::encode`] wrote.
+    /// Reads what [`Permits::encode`] wrote. More times than are kept are read as well, and the
+    /// latest of them merged: earlier versions could write one more.
     ///
     /// # Errors
     /// When the bytes are nothing that it writes.
@@ -282,11 +299,12 @@ impl Permits {
             let count = numbers.next().ok_or(NotPermits)?;
             let in_order =
                 read.cooling.last().is_none_or(|last| last.returns_at_ms < returns_at_ms);
-            if !in_order || read.cooling.len() >= COOLING_TIMES {
+            if !in_order {
                 return Err(NotPermits);
             }
             read.cooling.push(Cooling { returns_at_ms, count });
         }
+        read.merge_latest();
         if rest.is_empty() { Ok(read) } else { Err(NotPermits) }
     }
 

@@ -120,11 +120,6 @@ fn bytes_that_are_no_state_are_refused() {
     let mut disordered = bytes.clone();
     disordered.extend_from_slice(&bytes[9..]);
     assert_eq!(Permits::decode(W, &disordered), Err(NotPermits));
-    let long: Vec<u8> = [1, 0, 0, 0, 0, 0, 0, 0, 0]
-        .into_iter()
-        .chain((1..=62u64).flat_map(|at| [at, 1]).flat_map(u64::to_be_bytes))
-        .collect();
-    assert_eq!(Permits::decode(W, &long), Err(NotPermits));
 }
 
 /// A message about a lease, as it was when it was sent.
@@ -346,4 +341,65 @@ proptest! {
             }
         }
     }
+}
+
+/// A limit is replaced while its window is full: the uses of before cool together with a mark that
+/// everything was used, beyond the window's own steps.
+#[test]
+fn a_full_list_with_a_late_mark_stays_bounded_and_readable() {
+    let window_ms = 60_000;
+    let mut permits = Permits::unused(window_ms);
+    for at_ms in (1_000..61_000).step_by(137) {
+        permits.cool(1, at_ms + window_ms, at_ms);
+    }
+    let now_ms = 61_000;
+    let before = permits.cooling(now_ms);
+    permits.cool(300, now_ms + window_ms + 65_000, now_ms);
+    permits.cool(7, now_ms + window_ms + 1, now_ms);
+    assert_eq!(permits.cooling(now_ms), before + 307, "none is forgotten");
+    let bytes = permits.encode();
+    assert!(bytes.len() <= 985, "{}", bytes.len());
+    assert_eq!(Permits::decode(window_ms, &bytes), Ok(permits.clone()));
+    // none returns before its time
+    assert!(permits.cooling(now_ms + window_ms + 64_999) >= 300);
+    assert_eq!(permits.cooling(now_ms + window_ms + 65_000 + 1_000), 0);
+}
+
+#[test]
+fn a_list_that_is_too_long_is_read_as_returning_late() {
+    let mut bytes = vec![1];
+    let times = (1..=70u64).flat_map(|n| [1_000 * n, 1]);
+    bytes.extend(std::iter::once(3).chain(times).flat_map(u64::to_be_bytes));
+    let permits = Permits::decode(60_000, &bytes).unwrap();
+    assert_eq!(permits.cooling(0), 70);
+    assert_eq!(permits.cooling(69_999), 10, "the last ten return with the latest");
+    assert!(permits.encode().len() <= 985);
+}
+
+#[test]
+fn what_cools_beyond_a_window_from_now_is_merged_to_the_late_side() {
+    let mut permits = Permits::unused(W);
+    // A use in every step of the window, and permits that return five seconds beyond it.
+    for at in 0..64 {
+        permits.cool(1, at * 1_000 + 500 + W, at * 1_000 + 500);
+    }
+    let now = 64_000;
+    let before = permits.cooling(now);
+    permits.cool(300, now + 5_000 + W, now);
+    permits.cool(1, now + 7_000 + W, now);
+    assert!(permits.cooling.len() <= COOLING_TIMES, "{}", permits.cooling.len());
+    assert_eq!(permits.cooling(now), before + 301, "none is lost");
+    assert!(permits.cooling(now + 5_000 + W - 1) >= 301, "none returns early");
+    let bytes = permits.encode();
+    assert!(bytes.len() <= 985);
+    assert_eq!(Permits::decode(W, &bytes), Ok(permits));
+}
+
+#[test]
+fn more_times_than_are_kept_are_read_and_merged_to_the_late_side() {
+    let cooling = (1..=70).map(|at| Cooling { returns_at_ms: at * 1_000, count: 1 });
+    let written = Permits { cooling: cooling.collect(), ..Permits::unused(W) };
+    let read = Permits::decode(W, &written.encode()).unwrap();
+    assert_eq!(read.cooling.len(), COOLING_TIMES);
+    assert_eq!((read.cooling(0), read.cooling(69_999)), (70, 10));
 }

@@ -68,7 +68,7 @@ pub fn build(
     let (engine, admin_token) = Engine::start(store, entropy, settings.session, clock.now())?;
     let shared = Arc::clone(engine.shared());
     let counters = Arc::clone(engine.counters());
-    let (writer, writer_thread) = Writer::start(engine)?;
+    let (writer, writer_thread) = Writer::start(engine, Arc::clone(&clock))?;
     let edge = Edge {
         writer,
         readers: Arc::new(readers),

@@ -98,6 +98,8 @@ struct Session {
     last_exchange_ms: u64,
     acknowledged: Revision,
     refused: VecDeque<u64>,
+    /// Seen as lapsed: its leases are being parked, so nothing may renew it any more.
+    over: bool,
 }
 
 /// Sessions and changes.
@@ -130,6 +132,7 @@ impl Live {
             last_exchange_ms: now.monotonic_ms,
             acknowledged: Revision(0),
             refused: VecDeque::new(),
+            over: false,
         };
         Self {
             times,
@@ -182,7 +185,7 @@ impl Live {
     pub fn touch(&mut self, holder: &HolderId, now: Now) -> Result<(), NotAlive> {
         let times = self.times;
         let session = self.sessions.get_mut(holder).ok_or(NotAlive)?;
-        if times.deadline_ms(session.last_exchange_ms) < now.monotonic_ms {
+        if session.over || times.deadline_ms(session.last_exchange_ms) < now.monotonic_ms {
             return Err(NotAlive);
         }
         session.last_exchange_ms = session.last_exchange_ms.max(now.monotonic_ms);
@@ -213,15 +216,19 @@ impl Live {
         }
     }
 
-    /// Holders whose time has passed and whose leases are not parked yet.
+    /// Holders whose time has passed and whose leases are not parked yet. Their sessions are over
+    /// from now on: an exchange whose clock was read before the deadline and which runs after this
+    /// must not be granted anything that nobody would park.
     #[must_use]
-    pub fn lapsed(&self, now: Now) -> Vec<HolderId> {
-        let mut lapsed: Vec<_> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| !self.is_alive(session, now))
-            .map(|(id, _)| id.clone())
-            .collect();
+    pub fn lapsed(&mut self, now: Now) -> Vec<HolderId> {
+        let times = self.times;
+        let mut lapsed = Vec::new();
+        for (id, session) in &mut self.sessions {
+            session.over |= times.deadline_ms(session.last_exchange_ms) < now.monotonic_ms;
+            if session.over {
+                lapsed.push(id.clone());
+            }
+        }
         lapsed.sort();
         lapsed
     }
@@ -316,7 +323,7 @@ impl Live {
     }
 
     fn is_alive(&self, session: &Session, now: Now) -> bool {
-        self.times.deadline_ms(session.last_exchange_ms) >= now.monotonic_ms
+        !session.over && self.times.deadline_ms(session.last_exchange_ms) >= now.monotonic_ms
     }
 
     fn apply(&mut self, effect: Effect) {
@@ -345,6 +352,7 @@ impl Live {
                     last_exchange_ms: now.monotonic_ms,
                     acknowledged: starts_at.unwrap_or_default(),
                     refused: known.map(|known| known.refused).unwrap_or_default(),
+                    over: false,
                 };
                 self.sessions.insert(holder, session);
             }

@@ -2,13 +2,15 @@
 //! transaction and committed, synced, once. So a hundred requests that arrive together cost a few
 //! disk syncs instead of a hundred, and no two writers ever race for the same money.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
 use crate::app::Work;
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use crate::engine::{Engine, Jobs};
 use crate::failpoint;
 use crate::store::StoreError;
@@ -19,6 +21,10 @@ const QUEUE: usize = 1024;
 
 /// Jobs in one transaction: enough to share a sync among, few enough that none waits long.
 const BATCH: usize = 256;
+
+/// Work in one transaction, in milliseconds: a job is answered after its whole batch, and some
+/// jobs take long.
+const BATCH_MS: u64 = 50;
 
 /// A job whose type of answer is hidden, so that jobs of all types share one queue.
 trait Job: Send {
@@ -70,11 +76,11 @@ impl Writer {
     ///
     /// # Errors
     /// When the system cannot start a thread.
-    pub fn start(engine: Engine) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub fn start(engine: Engine, clock: Arc<dyn Clock>) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (queue, jobs) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || write(engine, &jobs))?;
+            .spawn(move || write(engine, &*clock, &jobs))?;
         Ok((Self { queue }, thread))
     }
 
@@ -105,15 +111,36 @@ impl Writer {
     }
 }
 
-fn write(mut engine: Engine, queue: &Receiver<Box<dyn Job>>) {
-    while let Ok(first) = queue.recv() {
-        let mut batch = vec![first];
-        while batch.len() < BATCH
+fn write(mut engine: Engine, clock: &dyn Clock, queue: &Receiver<Box<dyn Job>>) {
+    // Taken from the queue and not run yet: at most a batch.
+    let mut waiting: VecDeque<Box<dyn Job>> = VecDeque::new();
+    loop {
+        if waiting.is_empty() {
+            match queue.recv() {
+                Ok(first) => waiting.push_back(first),
+                Err(_) => return,
+            }
+        }
+        while waiting.len() < BATCH
             && let Ok(next) = queue.try_recv()
         {
-            batch.push(next);
+            waiting.push_back(next);
         }
-        let committed = engine.batch(|jobs| batch.iter_mut().for_each(|job| job.run(jobs)));
+        let mut batch = Vec::new();
+        let committed = engine.batch(|jobs| {
+            let began_ms = clock.now().monotonic_ms;
+            while let Some(mut job) = waiting.pop_front() {
+                job.run(jobs);
+                batch.push(job);
+                if clock.now().monotonic_ms >= began_ms.saturating_add(BATCH_MS) {
+                    break;
+                }
+            }
+        });
+        if batch.is_empty() {
+            // The transaction could not begin; nobody is kept waiting for a store that fails.
+            batch.extend(waiting.drain(..));
+        }
         if let Err(error) = &committed {
             tracing::error!(%error, jobs = batch.len(), "a batch was not committed");
         }

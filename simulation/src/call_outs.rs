@@ -3,11 +3,13 @@
 use std::rc::Rc;
 
 use gate::{Call, Input};
+use serde_json::Value;
 
 use crate::checker::{Invariant, Violation};
+use crate::events::Event;
 use crate::server::Answer;
 use crate::worker::{Sent, Ticket};
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// A call-out on its way.
 #[derive(Debug)]
@@ -27,13 +29,21 @@ const REPEATED_FIRST_MS: u64 = 4_000;
 const REPORTS_KEPT: usize = 16;
 const DAY_MS: u64 = 86_400_000;
 
+/// Whether a poll's answer says that it was too far behind.
+fn body_is_too_late(body: &[u8]) -> bool {
+    let reply: Value = serde_json::from_slice(body).unwrap_or_default();
+    let what = |at: usize| reply.pointer(&format!("/changes/{at}/what")).and_then(Value::as_str);
+    (what(0), what(1)) == (Some("all_keys"), Some("catalogue"))
+}
+
 impl World {
     pub(crate) fn send(&mut self, ticket: Ticket, call: Call) {
         self.after(call.timeout_ms, Event::CallTimesOut { ticket });
         let path = call.headers.iter().find(|(name, _)| *name == ":path");
         let path = path.map_or(String::new(), |(_, path)| path.clone());
-        let renews = path.starts_with("/proxy/v1/changes") || path.starts_with("/proxy/v1/holders");
-        let sent = Sent { at_ms: self.now_ms, renews };
+        let registers = path.starts_with("/proxy/v1/holders");
+        let renews = registers || path.starts_with("/proxy/v1/changes");
+        let sent = Sent { at_ms: self.now_ms, renews, registers };
         if let Some(worker) = self.worker(ticket.place) {
             worker.sends(ticket.call, sent);
         }
@@ -91,6 +101,7 @@ impl World {
         };
         let body = tampered.as_deref().unwrap_or(body);
         let answer = self.server.call(self.now_ms, ticket, path, body)?;
+        answer.as_ref().map_or(Ok(()), |answer| self.note_grant(answer))?;
         if std::mem::take(&mut self.dies_before_answering) {
             self.log.note(self.now_ms, || format!("no answer to {:?}", ticket.call));
             self.stop_server();
@@ -111,6 +122,21 @@ impl World {
             self.server.call(self.now_ms, ticket, path, &forged)?;
         }
         self.reply_to(ticket, answer);
+        Ok(())
+    }
+
+    /// Where a key has been moved, it matters when money is granted from above its new place.
+    pub(crate) fn note_grant(&mut self, answer: &Answer) -> anyhow::Result<()> {
+        if !self.checker.awaits_grants() {
+            return Ok(());
+        }
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let lease = ["/lease/granted/lease", "/answer/granted/lease"];
+        let lease = lease.iter().find_map(|at| answer.pointer(at)?.as_str());
+        let Some(lease) = lease else { return Ok(()) };
+        if let Some((key, accounts)) = self.ledger.lease_of(lease)? {
+            self.checker.granted(&key, &accounts);
+        }
         Ok(())
     }
 
@@ -160,11 +186,15 @@ impl World {
         status: Option<u16>,
         body: &[u8],
     ) -> anyhow::Result<()> {
+        let now_ms = self.now_ms;
         let Some(worker) = self.worker(ticket.place) else { return Ok(()) };
         if worker.life != ticket.life {
             return Ok(());
         }
         let Some(sent) = worker.takes_answer(ticket.call) else { return Ok(()) };
+        if status == Some(200) && (sent.registers || (sent.renews && body_is_too_late(body))) {
+            worker.missed_news_ms = now_ms;
+        }
         if sent.renews && status == Some(200) {
             self.checker.renewed(ticket.life, sent.at_ms);
         }

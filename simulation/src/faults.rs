@@ -1,9 +1,10 @@
 //! What goes wrong beside the network: VMs crash, the server stops and starts, proxies are cut off,
 //! workers race for shared memory.
 
+use crate::events::Event;
 use crate::upstream::UpstreamCall;
 use crate::worker::{Life, Place, Worker};
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// A server that stopped is back within this time, in milliseconds.
 const DOWN_MOST_MS: u64 = 12_000;

@@ -1,7 +1,7 @@
 //! The server's tables as they stand on disk, read past the server's own code.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -101,6 +101,15 @@ impl Ledger {
         Ok(Self { connection, seen: Cell::new(None) })
     }
 
+    /// Looks into no file.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn of_nothing() -> anyhow::Result<Self> {
+        let connection = Connection::open_in_memory()?;
+        Ok(Self { connection, seen: Cell::new(None) })
+    }
+
     /// Whether anything was committed since this was asked last. Most of what a server does (polls,
     /// sweeps that find nothing, repeated reports) writes nothing.
     ///
@@ -156,6 +165,17 @@ impl Ledger {
         rows.collect::<Result<_, rusqlite::Error>>().context("the accounts cannot be read")
     }
 
+    /// Level and owner of every frozen budget.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn frozen(&self) -> anyhow::Result<BTreeSet<(String, String)>> {
+        let sql = "SELECT level, owner FROM budgets WHERE frozen";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, rusqlite::Error>>().context("the budgets cannot be read")
+    }
+
     /// Every lease: what was granted, and from which accounts.
     ///
     /// # Errors
@@ -177,6 +197,29 @@ impl Ledger {
             lease.accounts.push(account);
         }
         Ok(leases)
+    }
+
+    /// The key of a lease, and the accounts that it was granted from.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn lease_of(&self, lease: &str) -> anyhow::Result<Option<(String, Vec<AccountId>)>> {
+        let Some((holder, n)) = lease.rsplit_once('-') else { return Ok(None) };
+        let mut statement = self.connection.prepare_cached(
+            "SELECT l.key, la.level, la.owner, la.period, la.start_ms
+             FROM leases l JOIN lease_accounts la ON la.holder = l.holder AND la.n = l.n
+             WHERE l.holder = ? AND l.n = ? AND l.key IS NOT NULL",
+        )?;
+        let rows = statement.query_map([holder, n], |row| {
+            let key: String = row.get(0)?;
+            Ok((key, account_id(row, 1)?))
+        })?;
+        let mut found: Option<(String, Vec<AccountId>)> = None;
+        for row in rows {
+            let (key, account) = row?;
+            found.get_or_insert_with(|| (key, Vec::new())).1.push(account);
+        }
+        Ok(found)
     }
 
     /// One number from the tables, for a fault that must know what the server knows.

@@ -9,27 +9,37 @@
 //! | How large is a seed's world, how bad its weather? | [`scenario`] |
 //! | What happens when? | `world`, `requests`, `call_outs` |
 //! | What do messages suffer? | [`network`] |
-//! | What else goes wrong? | `faults`, `pauses`, `clocks`, `administration` |
+//! | What else goes wrong? | `faults`, `pauses`, `clocks`, [`restores`] |
+//! | What do administrators do? | `administration`, `keys`, `tenancy` |
 //! | What does a provider produce? | [`upstream`] |
-//! | What must hold? | [`checker`], reading the tables by [`ledger`] |
+//! | What must hold? | [`checker`], `ends`, reading the tables by [`ledger`] |
+//! | Does what a client waits for come? | `hush` |
 //! | Would it be noticed? | [`mutation`] |
-//! | How much of a budget can be used? | [`usability`] |
+//! | How much of a budget, of a window can be used? | [`usability`], [`saturation`] |
 
 mod administration;
 mod call_outs;
 pub mod checker;
 mod clocks;
 pub mod dice;
+mod ends;
 pub mod event_log;
+mod events;
 mod faults;
+mod hush;
+mod keys;
 pub mod ledger;
 pub mod mutation;
 pub mod network;
 mod pauses;
 mod requests;
+mod rest;
+pub mod restores;
+pub mod saturation;
 pub mod scenario;
 pub mod server;
 mod tally;
+mod tenancy;
 mod traffic;
 pub mod upstream;
 pub mod usability;
@@ -38,9 +48,9 @@ mod world;
 
 pub use checker::{Invariant, Violation};
 pub use mutation::Mutation;
+pub use scenario::Scenario;
 pub use tally::Tally;
 
-use scenario::Scenario;
 use world::World;
 
 /// What came of one seed.
@@ -73,7 +83,20 @@ impl Outcome {
 /// When the world itself cannot be built or goes on: no temporary folder, a message that cannot
 /// be read. A broken invariant is no error but part of the outcome.
 pub fn run(seed: u64, mutation: Option<Mutation>, keeps_log: bool) -> anyhow::Result<Outcome> {
-    let mut world = World::new(seed, Scenario::of(seed), mutation, keeps_log)?;
+    run_in(Scenario::of(seed), seed, mutation, keeps_log)
+}
+
+/// Runs one seed in this scenario.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(
+    scenario: Scenario,
+    seed: u64,
+    mutation: Option<Mutation>,
+    keeps_log: bool,
+) -> anyhow::Result<Outcome> {
+    let mut world = World::new(seed, scenario, mutation, keeps_log)?;
     let violation = match world.run() {
         Ok(()) => None,
         Err(error) => Some(error.downcast::<Violation>()?),

@@ -51,8 +51,30 @@ pub enum Mutation {
     StoppedWallClock,
     /// Replies older than what has been applied are accepted.
     OldRevision,
-    /// Money is granted without regard to the organisation's budget.
-    ForgottenLevel,
+    /// Money is granted without regard to keys' own budgets.
+    ForgottenKeys,
+    /// Money is granted without regard to users' budgets.
+    ForgottenUsers,
+    /// Money is granted without regard to teams' budgets.
+    ForgottenTeams,
+    /// Money is granted without regard to organisations' budgets.
+    ForgottenOrgs,
+    /// Money is granted without regard to wallets.
+    ForgottenWallets,
+    /// A moved key, or a budget with another period, grants before holders have handed back.
+    GrantBeforeRecall,
+    /// One worker acknowledges that keys were moved or recalled, and keeps what it has.
+    KeptLeases,
+    /// Holders acknowledge recalls and keep what they have.
+    IgnoredRecall,
+    /// Budgets whose past is lost grant at once.
+    ThawedBudgets,
+    /// What vanished holders had of a window over all proxies is free at once, as is what was used.
+    EmptiedCooling,
+    /// Reports do not say what was used of windows over all proxies.
+    UnreportedPermits,
+    /// The host never closes a stream.
+    SwallowedClose,
     /// A repeated ask is granted a second lease.
     DoubleGrant,
     /// The last record of each report is lost, and acknowledged all the same.
@@ -74,9 +96,23 @@ const OTHER_NUMBER: u64 = 1 << 40;
 /// Newer than any revision of a run.
 const LATE_REVISION: u64 = 1 << 40;
 
+/// Nothing was ever granted from, or settled in, budgets of this level.
+macro_rules! forget {
+    ($level:literal) => {
+        concat!(
+            "DELETE FROM lease_accounts WHERE level = '",
+            $level,
+            "'; UPDATE accounts SET settled = 0, parked = 0, outstanding = 0, overdraft = 0 \
+             WHERE level = '",
+            $level,
+            "';"
+        )
+    };
+}
+
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 35] = [
         Self::HalvedSpent,
         Self::DroppedVoid,
         Self::SwallowedReport,
@@ -95,7 +131,18 @@ impl Mutation {
         Self::StoppedClock,
         Self::StoppedWallClock,
         Self::OldRevision,
-        Self::ForgottenLevel,
+        Self::ForgottenKeys,
+        Self::ForgottenUsers,
+        Self::ForgottenTeams,
+        Self::ForgottenOrgs,
+        Self::ForgottenWallets,
+        Self::GrantBeforeRecall,
+        Self::KeptLeases,
+        Self::IgnoredRecall,
+        Self::ThawedBudgets,
+        Self::EmptiedCooling,
+        Self::UnreportedPermits,
+        Self::SwallowedClose,
         Self::DoubleGrant,
         Self::ForgottenRecord,
         Self::DroppedTombstone,
@@ -169,6 +216,14 @@ impl Mutation {
                 }
                 report["leases"] = Value::Array(leases);
             }
+            Self::UnreportedPermits => {
+                let mut leases = array(report.get_mut("leases"));
+                for lease in &mut leases {
+                    let fields = lease.as_object_mut();
+                    changed |= fields.and_then(|fields| fields.remove("permits_used")).is_some();
+                }
+                report["leases"] = Value::Array(leases);
+            }
             Self::DroppedVoid => {
                 let fields = report.as_object_mut();
                 changed = fields.and_then(|fields| fields.remove("void")).is_some();
@@ -199,6 +254,19 @@ impl Mutation {
         match self {
             Self::DeafWorker if place == VICTIM => {
                 reply.get_mut("changes")?.as_array_mut()?.clear();
+            }
+            Self::IgnoredRecall => {
+                let changes = reply.get_mut("changes")?.as_array_mut()?;
+                changes.retain(|change| change["what"] != "recall");
+            }
+            // What takes a key out of use is heard all the same.
+            Self::KeptLeases if place == VICTIM => {
+                let changes = reply.get_mut("changes")?.as_array_mut()?;
+                changes.retain(|change| match change["what"].as_str() {
+                    Some("key") => change["state"] != "active",
+                    Some("catalogue") => true,
+                    _ => false,
+                });
             }
             Self::EndlessSession => *reply.get_mut("session_ttl_ms")? = json!(ENDLESS_MS),
             Self::OldRevision if reply.get("key").is_some() => {
@@ -274,11 +342,19 @@ impl Mutation {
                 "UPDATE leases SET held = spent, standing = 'closed' WHERE standing = 'parked';
                  UPDATE accounts SET parked = 0;",
             ),
-            Self::ForgottenLevel => Some(
-                "DELETE FROM lease_accounts WHERE level = 'org';
-                 UPDATE accounts SET settled = 0, parked = 0, outstanding = 0, overdraft = 0
-                    WHERE level = 'org';",
-            ),
+            Self::ForgottenKeys => Some(forget!("key")),
+            Self::ForgottenUsers => Some(forget!("user")),
+            Self::ForgottenTeams => Some(forget!("team")),
+            Self::ForgottenOrgs => Some(forget!("org")),
+            Self::ForgottenWallets => Some(forget!("wallet")),
+            Self::GrantBeforeRecall => {
+                Some("UPDATE keys SET moved_revision = 0; UPDATE budgets SET began_revision = 0;")
+            }
+            Self::ThawedBudgets => Some("UPDATE budgets SET frozen = 0"),
+            // Format and what is held.
+            Self::EmptiedCooling => {
+                Some("UPDATE cluster_windows SET permits = substr(permits, 1, 9)")
+            }
             Self::DroppedTombstone => {
                 Some("DELETE FROM leases WHERE voided = 1 AND key IS NULL AND granted = 0")
             }

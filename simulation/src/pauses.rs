@@ -2,8 +2,9 @@
 //! laptop). Nothing of what comes for a sleeper is lost; all of it is there when it wakes, later
 //! than anybody reckoned with.
 
+use crate::events::Event;
 use crate::worker::Place;
-use crate::world::{Event, World};
+use crate::world::World;
 
 impl World {
     /// The workers of a proxy, or one alone, stop for a time of up to several sessions.
@@ -30,7 +31,12 @@ impl World {
 
     /// A worker goes on; what has come for it meanwhile happens now, in about that order.
     pub(crate) fn wake(&mut self, place: Place) {
-        for event in self.asleep.remove(&place).unwrap_or_default() {
+        let Some(events) = self.asleep.remove(&place) else { return };
+        let now_ms = self.now_ms;
+        if let Some(worker) = self.worker(place) {
+            worker.woke_ms = now_ms;
+        }
+        for event in events {
             let after = self.dice.below(3);
             self.after(after, event);
         }
@@ -53,7 +59,9 @@ impl World {
             Event::Opens { place, .. } | Event::Tick { place } | Event::Knock { place } => {
                 Some(*place)
             }
-            Event::BodyComes { at } | Event::ClientLeaves { at } => Some(at.place),
+            Event::BodyComes { at } | Event::ClientLeaves { at } | Event::MustBeOver { at, .. } => {
+                Some(at.place)
+            }
             Event::Upstream { call } => self.calls.get(*call).map(|call| call.at.place),
             // What is lost on the way does not wait for anybody.
             Event::AnswerArrives { ticket, .. } if self.network.is_cut_off(ticket.place.proxy) => {

@@ -5,18 +5,21 @@ use std::rc::Rc;
 use gate::{Input, Reply, StreamId};
 use serde_json::Value;
 
-use crate::administration::Key;
 use crate::checker::{Admission, Invariant, Violation};
+use crate::events::Event;
+use crate::keys::Key;
 use crate::scenario::Clients;
 use crate::traffic::{
     CONTEXT_TOKENS, INPUT_OVERHEAD_TOKENS, chat_body, chat_headers, list_headers, steady_body,
 };
 use crate::upstream::{Part, Terms, UpstreamCall};
 use crate::worker::{Place, Request, Stream, StreamAt};
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// Requests with a credential that may have been withdrawn long ago, in a thousand.
 const STALE_PER_MILLE: u64 = 200;
+/// Requests with the key that most use, where there is one, in a thousand.
+const FAVOURITE_PER_MILLE: u64 = 800;
 /// Clients that give up, in a thousand.
 const LEAVING_PER_MILLE: u64 = 80;
 /// Uploads that take very long, where any does, in a thousand.
@@ -29,6 +32,9 @@ impl World {
     pub(crate) fn burst(&mut self) -> anyhow::Result<()> {
         let next = self.dice.between(1, 2 * self.scenario.gap_ms);
         self.after(next, Event::Burst);
+        if self.is_hushed() {
+            return Ok(());
+        }
         let (one_place, one_credential) = (self.some_place(), self.some_credential());
         // Some bursts meet one worker, or use one key, at the same moment.
         let (scattered, mixed) = (self.dice.per_mille(500), self.dice.per_mille(500));
@@ -48,6 +54,12 @@ impl World {
 
     /// Mostly a credential that should work, sometimes one that should not any more.
     fn some_credential(&mut self) -> usize {
+        let favourite = self.favourite.and_then(|index| self.keys.get(index));
+        if let Some(credential) = favourite.and_then(Key::valid_credential)
+            && self.dice.per_mille(FAVOURITE_PER_MILLE)
+        {
+            return credential;
+        }
         let any = self.dice.index(self.credentials.len());
         if self.dice.per_mille(STALE_PER_MILLE) {
             return any;
@@ -157,7 +169,7 @@ impl World {
             overruns: self.scenario.overruns,
             is_reliable: self.scenario.clients != Clients::Mixed,
         };
-        let call = UpstreamCall::begin(at, names, &body, terms, &mut self.dice);
+        let mut call = UpstreamCall::begin(at, names, &body, terms, &mut self.dice);
         self.log.note(self.now_ms, || {
             let (place, stream) = (at.place, at.stream);
             let (request, whole) = (&call.request, call.whole);
@@ -166,8 +178,11 @@ impl World {
         if let Some(ms) = call.next_after_ms() {
             self.after(ms, Event::Upstream { call: index });
         }
+        call.admitted_ms = self.now_ms;
+        call.eras = self.checker.eras(&key);
         self.calls.push(call);
         self.tally.forwarded += 1;
+        self.need_not_wait();
         self.count_hopeless(false)?;
         self.crash_at_rate(at.place);
         let (running, running_tokens) = self.running(at.place.proxy, &key);
@@ -217,31 +232,44 @@ impl World {
         self.log.note(self.now_ms, || {
             format!("{place:?} {id:?} credential {credential}: answered {status}")
         });
-        // A call whose key has ended may be answered before the upstream is; it is charged as cut.
-        if stream.upstream.is_some() && status != 401 {
+        // A call whose key has ended, or whose money has, may be answered before the upstream does;
+        // it is charged as cut.
+        if stream.upstream.is_some() {
+            if [401, 402].contains(&status) {
+                return Ok(());
+            }
             let text = format!("{place:?} {id:?} is answered {status} after it was forwarded");
             return Err(Violation { invariant: Invariant::Refusal, text }.into());
+        }
+        if status == 402 {
+            self.need_not_wait();
         }
         self.count_hopeless(status == 402)?;
         if status != 429 {
             return Ok(());
         }
         let refusal: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let Some(key) = self.credentials.get(credential).and_then(|it| self.keys.get(it.key))
-        else {
-            return Ok(());
-        };
-        if refusal.pointer("/error/code").and_then(Value::as_str) != Some("rpm_exceeded") {
-            return Ok(());
-        }
+        let code = refusal.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
         let mut seconds = reply
             .headers
             .iter()
             .find(|(name, _)| *name == "retry-after")
             .and_then(|(_, value)| value.parse().ok());
+        self.told_to_wait(place, credential, (code, seconds))?;
+        let Some(key) = self.credentials.get(credential).and_then(|it| self.keys.get(it.key))
+        else {
+            return Ok(());
+        };
+        if code != "rpm_exceeded" {
+            return Ok(());
+        }
         let (id, limits) = (key.id.as_str().to_owned(), key.limits);
         if let Some(mutation) = self.mutation {
             mutation.after_refusal(&mut seconds, &id, self.now_ms, place, &mut self.proxies);
+        }
+        if limits.per_minute.is_none() && limits.over_all_proxies.is_some() {
+            self.tally.full_everywhere += 1;
+            return Ok(());
         }
         self.checker.refused_by_window(self.now_ms, (place.proxy, &id), limits, seconds)?;
         if self.dice.per_mille(PUNCTUAL_PER_MILLE) && !self.traffic_is_over() {

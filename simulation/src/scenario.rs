@@ -4,6 +4,7 @@ use policy_server::live::SessionTimes;
 
 use crate::dice::Dice;
 use crate::network::Weather;
+use crate::restores::Disk;
 
 /// 2026-11-20T12:00:00Z.
 const NOON_UNIX_MS: u64 = 1_795_176_000_000;
@@ -20,6 +21,12 @@ pub enum Clients {
     Exhausting {
         /// Crashes in a thousand forwarded calls.
         crashes_per_mille: u64,
+    },
+    /// One key with a window over all proxies and no budget, used three times as often as it may
+    /// be; nothing goes wrong.
+    Saturating {
+        /// Requests in a minute.
+        limit: u64,
     },
 }
 
@@ -54,6 +61,12 @@ pub struct Scenario {
     pub admin_gap_ms: u64,
     /// Some answers and some uploads take up to this long, in milliseconds; zero where none does.
     pub longest_call_ms: u64,
+    /// Most requests use one key, with money for many calls: then VMs keep leases for later calls.
+    pub has_favourite: bool,
+    /// What becomes of the server's disk.
+    pub disk: Disk,
+    /// Whenever a client is told to wait, all others fall silent, and what it waits for must come.
+    pub hushes: bool,
     /// The provider sometimes produces more than the limit in the request allows.
     pub overruns: bool,
 }
@@ -74,7 +87,9 @@ impl Scenario {
         };
         // Half the runs live fast, so that sessions lapse often within few virtual seconds.
         let times = if dice.per_mille(500) { SHORT_SESSIONS } else { SessionTimes::default() };
-        let mut scenario = if dice.per_mille(250) {
+        let mut scenario = if dice.per_mille(200) {
+            Self::lively(times, weather, &mut dice)
+        } else if dice.per_mille(250) {
             Self::storm(times, &mut dice)
         } else {
             Self {
@@ -92,6 +107,9 @@ impl Scenario {
                 fault_gap_ms: dice.between(6, 50) * 1_000,
                 admin_gap_ms: dice.between(5, 40) * 1_000,
                 longest_call_ms: 0,
+                has_favourite: false,
+                disk: Disk::Lasts,
+                hushes: false,
                 overruns: false,
             }
         };
@@ -104,7 +122,36 @@ impl Scenario {
             scenario.longest_call_ms = 2 * (times.ttl_ms + times.grace_ms);
         }
         scenario.overruns = dice.per_mille(150);
+        scenario.disk = match dice.below(12) {
+            0 => Disk::LostWithJournal,
+            1 => Disk::LostWithoutJournal,
+            _ => Disk::Lasts,
+        };
         scenario
+    }
+
+    /// One key that is used all the time, and changed often.
+    fn lively(times: SessionTimes, weather: Weather, dice: &mut Dice) -> Self {
+        Self {
+            clients: Clients::Mixed,
+            start_unix_ms: NOON_UNIX_MS,
+            has_daily_budgets: false,
+            proxies: 2,
+            workers: 1 + dice.index(2),
+            traffic_ms: dice.between(20, 40) * 1_000,
+            gap_ms: dice.between(100, 400),
+            burst: dice.between(1, 3),
+            tick_ms: dice.between(1, 5) * 100,
+            times,
+            weather,
+            fault_gap_ms: dice.between(4, 20) * 1_000,
+            admin_gap_ms: dice.between(1_000, 4_000),
+            longest_call_ms: 0,
+            has_favourite: true,
+            disk: Disk::Lasts,
+            hushes: false,
+            overruns: false,
+        }
     }
 
     /// One small proxy in which everything happens at once: cold VMs, changes, slow messages.
@@ -128,6 +175,9 @@ impl Scenario {
             fault_gap_ms: dice.between(3, 12) * 1_000,
             admin_gap_ms: dice.between(300, 3_000),
             longest_call_ms: 0,
+            has_favourite: false,
+            disk: Disk::Lasts,
+            hushes: false,
             overruns: false,
         }
     }
@@ -152,9 +202,38 @@ impl Scenario {
             fault_gap_ms: 0,
             admin_gap_ms: 0,
             longest_call_ms: 0,
+            has_favourite: false,
+            disk: Disk::Lasts,
+            hushes: false,
             overruns: false,
         }
     }
 }
+
+impl Scenario {
+    /// As [`Scenario::exhausting`] without crashes, but whoever is told to wait is left alone.
+    #[must_use]
+    pub fn hushed(seed: u64) -> Self {
+        Self { hushes: true, ..Self::exhausting(seed, 0) }
+    }
+
+    /// Two proxies with two workers each, and three times as many requests as a window over all of
+    /// them allows.
+    #[must_use]
+    pub fn saturating(seed: u64, limit: u64) -> Self {
+        Self {
+            clients: Clients::Saturating { limit },
+            traffic_ms: SATURATED_MINUTES * 60_000,
+            gap_ms: 60_000 / (3 * limit.max(1)),
+            burst: 1,
+            // As the filter sets its timer.
+            tick_ms: 50,
+            ..Self::exhausting(seed, 0)
+        }
+    }
+}
+
+/// For how long a window over all proxies is saturated.
+pub(crate) const SATURATED_MINUTES: u64 = 6;
 
 const SHORT_SESSIONS: SessionTimes = SessionTimes { ttl_ms: 8_000, grace_ms: 1_000 };

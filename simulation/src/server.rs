@@ -8,12 +8,11 @@ use policy_server::app::FilterError;
 use policy_server::clock::{Now, SeededEntropy};
 use policy_server::engine::Engine;
 use policy_server::live::SessionTimes;
+use policy_server::restore::{Restored, restore};
 use policy_server::store::sqlite::Sqlite;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wire::v1::{
-    AdmitRequest, ChangesReply, LeaseAnswer, LeaseRequest, Problem, ProblemBody, Refusal,
-};
+use wire::v1::{AdmitRequest, ChangesReply, LeaseRequest, Problem, ProblemBody};
 use wire::{Epoch, HolderId, Revision};
 
 use crate::worker::Ticket;
@@ -23,6 +22,9 @@ const WAIT_MOST_MS: u64 = 25_000;
 
 /// How long it keeps an ask for money that is only set aside for others.
 const MONEY_WAIT_MS: u64 = 250;
+
+/// By which a journal is told from others; each world has one.
+const JOURNAL_SEED: [u8; 32] = [7; 32];
 
 /// An HTTP answer.
 #[derive(Debug, Clone)]
@@ -54,6 +56,9 @@ struct WaitingAsk {
 pub struct Server {
     _folder: tempfile::TempDir,
     path: PathBuf,
+    /// Every commit is written here first, where one is kept.
+    journal: Option<PathBuf>,
+    backup: Option<PathBuf>,
     seed: u64,
     times: SessionTimes,
     /// Wall time at virtual time zero; an operator's step of the clock moves it.
@@ -74,7 +79,12 @@ impl Server {
     ///
     /// # Errors
     /// When the database cannot be made.
-    pub fn start(seed: u64, times: SessionTimes, start_unix_ms: u64) -> anyhow::Result<Self> {
+    pub fn start(
+        seed: u64,
+        times: SessionTimes,
+        start_unix_ms: u64,
+        has_journal: bool,
+    ) -> anyhow::Result<Self> {
         // A disk that survives only this process is enough: what crashes here is the engine.
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() {
@@ -85,6 +95,8 @@ impl Server {
         let folder = folder.context("no temporary folder")?;
         let mut server = Self {
             path: folder.path().join("simulation.sqlite"),
+            journal: has_journal.then(|| folder.path().join("simulation.journal")),
+            backup: None,
             _folder: folder,
             seed,
             times,
@@ -114,11 +126,49 @@ impl Server {
     pub fn start_again(&mut self, now_ms: u64) -> anyhow::Result<()> {
         self.starts += 1;
         self.started_ms = now_ms;
-        let store = Sqlite::open(&self.path)?;
+        let store = match &self.journal {
+            Some(journal) => Sqlite::open_with_journal(&self.path, journal, JOURNAL_SEED)?,
+            None => Sqlite::open(&self.path)?,
+        };
         let entropy = Box::new(SeededEntropy::new(self.seed ^ (self.starts << 32)));
         let (engine, _) = Engine::start(store, entropy, self.times, self.now(now_ms))?;
         self.engine = Some(engine);
         Ok(())
+    }
+
+    /// Copies the database, also while it is written.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn back_up(&mut self) -> anyhow::Result<()> {
+        let copy = self.path.with_extension("backup");
+        Sqlite::copy(&self.path, &copy)?;
+        self.backup = Some(copy);
+        Ok(())
+    }
+
+    /// Whether there is a copy.
+    #[must_use]
+    pub fn has_backup(&self) -> bool {
+        self.backup.is_some()
+    }
+
+    /// Puts the copy in the place of the database of a server that does not run, as an operator
+    /// would.
+    ///
+    /// # Errors
+    /// When there is no copy, or it cannot be restored.
+    pub fn restore(&mut self, now_ms: u64) -> anyhow::Result<Restored> {
+        let backup = self.backup.as_ref().context("there is no backup")?;
+        for log in ["sqlite-wal", "sqlite-shm"] {
+            let log = self.path.with_extension(log);
+            if log.exists() {
+                std::fs::remove_file(log)?;
+            }
+        }
+        std::fs::copy(backup, &self.path)?;
+        let unix_ms = self.now(now_ms).unix_ms;
+        Ok(restore(&self.path, self.journal.as_deref(), unix_ms)?)
     }
 
     /// Stops at once. What was committed stays; polls get no answer.
@@ -210,27 +260,35 @@ impl Server {
             }
             "/proxy/v1/admit" => {
                 let request: AdmitRequest = read(body)?;
-                let reply = engine.run(now, |work| work.admit(&request));
-                if let Ok(reply) = &reply {
-                    if may_wait && is_contended(&reply.lease) {
+                let reply = engine.run(now, |work| {
+                    let reply = work.admit(&request)?;
+                    let waits = work.may_come_back(&reply.lease)?;
+                    Ok((reply, waits))
+                });
+                if let Ok((reply, waits)) = &reply {
+                    if may_wait && *waits {
                         self.asks.push(call);
                         return Ok(None);
                     }
                     engine.shared().answered(&request.holder, request.n, &reply.lease);
                 }
-                answer(reply)
+                answer(reply.map(|(reply, _)| reply))
             }
             "/proxy/v1/leases" => {
                 let request: LeaseRequest = read(body)?;
-                let reply = engine.run(now, |work| work.lease(&request));
-                if let Ok(reply) = &reply {
-                    if may_wait && is_contended(&reply.answer) {
+                let reply = engine.run(now, |work| {
+                    let reply = work.lease(&request)?;
+                    let waits = work.may_come_back(&reply.answer)?;
+                    Ok((reply, waits))
+                });
+                if let Ok((reply, waits)) = &reply {
+                    if may_wait && *waits {
                         self.asks.push(call);
                         return Ok(None);
                     }
                     engine.shared().answered(&request.holder, request.n, &reply.answer);
                 }
-                answer(reply)
+                answer(reply.map(|(reply, _)| reply))
             }
             "/proxy/v1/reports" => {
                 let request = read(body)?;
@@ -319,10 +377,6 @@ impl Server {
         let polls = self.polls.iter().map(|poll| poll.until_ms);
         polls.chain(self.asks.iter().map(|ask| ask.until_ms)).min()
     }
-}
-
-fn is_contended(answer: &LeaseAnswer) -> bool {
-    matches!(answer, LeaseAnswer::Refused(Refusal::Contended { .. }))
 }
 
 /// A successful answer.

@@ -33,6 +33,26 @@ pub struct Tally {
     pub rollovers: u64,
     /// Requests made exactly when a refusal had said.
     pub retries: u64,
+    /// Streams that had to be over because their key was taken out of use.
+    pub expected_ends: u64,
+    /// Times that all clients but one fell silent.
+    pub hushes: u64,
+    /// Commits that journals brought back.
+    pub replayed: u64,
+    /// Budgets that were frozen because a past was lost.
+    pub frozen: u64,
+    /// Those of them that an operator released.
+    pub released: u64,
+    /// Payments into wallets.
+    pub top_ups: u64,
+    /// Keys that were moved to another team or user.
+    pub moved_keys: u64,
+    /// Keys for which another place, or another period of a budget, came to be in force.
+    pub moves_in_force: u64,
+    /// Windows over all proxies that got another limit.
+    pub moved_limits: u64,
+    /// Refusals by windows over all proxies.
+    pub full_everywhere: u64,
 }
 
 impl Tally {
@@ -54,5 +74,15 @@ impl Tally {
         self.overdrawn += other.overdrawn;
         self.rollovers += other.rollovers;
         self.retries += other.retries;
+        self.expected_ends += other.expected_ends;
+        self.hushes += other.hushes;
+        self.replayed += other.replayed;
+        self.frozen += other.frozen;
+        self.released += other.released;
+        self.top_ups += other.top_ups;
+        self.moved_keys += other.moved_keys;
+        self.moves_in_force += other.moves_in_force;
+        self.moved_limits += other.moved_limits;
+        self.full_everywhere += other.full_everywhere;
     }
 }

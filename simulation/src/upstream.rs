@@ -5,6 +5,7 @@ use gate::Headers;
 use serde_json::{Value, json};
 use wire::v1::{CutCalls, Usage};
 
+use crate::checker::Eras;
 use crate::dice::Dice;
 use crate::worker::{Life, StreamAt};
 
@@ -78,6 +79,10 @@ pub struct UpstreamCall {
     pub whole: Usage,
     /// What the key pays for a call without usage.
     pub cut_calls: CutCalls,
+    /// When it was admitted, in virtual time.
+    pub admitted_ms: u64,
+    /// Among which placements of its key that of its lease must be.
+    pub eras: Eras,
     /// Prompt and answer at the limits of the request.
     limits: Usage,
     steps: std::vec::IntoIter<Step>,
@@ -138,7 +143,20 @@ impl UpstreamCall {
         let whole = if let Fate::Error(_) = fate { Usage::default() } else { whole };
         let (produced, cut_calls) = (Usage::default(), terms.cut_calls);
         let steps = steps.into_iter();
-        Self { at, request, key, produced, over: false, whole, cut_calls, limits, steps }
+        let (over, admitted_ms, eras) = (false, 0, 0..=0);
+        Self {
+            at,
+            request,
+            key,
+            produced,
+            over,
+            whole,
+            cut_calls,
+            admitted_ms,
+            eras,
+            limits,
+            steps,
+        }
     }
 
     /// The most tokens that it may come to.

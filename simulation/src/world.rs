@@ -1,95 +1,34 @@
 //! The world: its clock, its queue of events, and what each event sets in motion.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
 
 use gate::Input;
 use gate::testing::ProcessMemory;
-use metering::period::Period;
-use wire::NanoUsd;
 
-use crate::administration::{Credential, Key};
 use crate::call_outs::Message;
-use crate::checker::{Checker, Invariant, Rest, Violation};
+use crate::checker::Checker;
 use crate::dice::Dice;
 use crate::event_log::EventLog;
-use crate::ledger::{AccountRow, Ledger};
+use crate::events::{Event, Queued};
+use crate::hush::Hush;
+use crate::keys::{Credential, Key};
+use crate::ledger::Ledger;
 use crate::mutation::Mutation;
-use crate::network::{Network, Weather};
+use crate::network::Network;
+use crate::restores::Disk;
 use crate::scenario::{Clients, Scenario};
-use crate::server::{Answer, Server};
+use crate::server::Server;
 use crate::tally::Tally;
+use crate::tenancy::Tenancy;
 use crate::upstream::UpstreamCall;
-use crate::worker::{Life, Place, Request, StreamAt, Ticket, Worker};
+use crate::worker::{Life, Place, StreamAt, Ticket, Worker};
 
 /// How often the server looks for lapsed sessions.
 const SWEEP_EVERY_MS: u64 = 1_000;
-/// After the traffic, the time for running calls to end and for the last reports to be answered,
-/// beyond what sessions need to lapse.
-const COMING_TO_REST_MS: u64 = 45_000;
-/// When, after the traffic, each worker gets one more request: a VM registers only at a request.
-const KNOCKS_MS: [u64; 3] = [3_000, 20_000, 35_000];
 /// Most events of a run; a world that needs more goes in circles.
 const MOST_EVENTS: u64 = 1_000_000;
-
-/// Requests in a row that find no money, after which clients that only try to spend give up.
-const HOPELESS: u64 = 40;
-
-/// Something that happens at its time.
-#[derive(Debug, Clone)]
-pub(crate) enum Event {
-    Burst,
-    Opens { place: Place, request: Rc<Request> },
-    BodyComes { at: StreamAt },
-    ClientLeaves { at: StreamAt },
-    Upstream { call: usize },
-    CallArrives { ticket: Ticket, message: Rc<Message> },
-    AnswerArrives { ticket: Ticket, answer: Rc<Answer> },
-    CallTimesOut { ticket: Ticket },
-    WaitEnds,
-    Tick { place: Place },
-    Sweep,
-    Fault,
-    Crash { place: Place },
-    Wakes { place: Place },
-    Heal { proxy: usize },
-    ServerBack,
-    ServerWakes,
-    Administer,
-    Withdraw,
-    SetActive { key: usize, active: bool },
-    TrafficEnds,
-    Knock { place: Place },
-}
-
-#[derive(Debug)]
-struct Queued {
-    at_ms: u64,
-    /// Events of one instant happen in the order in which they were made.
-    order: u64,
-    event: Event,
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at_ms, self.order) == (other.at_ms, other.order)
-    }
-}
-
-impl Eq for Queued {}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at_ms, self.order).cmp(&(other.at_ms, other.order))
-    }
-}
 
 /// A proxy process: one shared memory, several workers.
 pub(crate) struct Proxy {
@@ -123,8 +62,9 @@ pub(crate) struct World {
     pub(crate) proxies: Vec<Proxy>,
     pub(crate) keys: Vec<Key>,
     pub(crate) credentials: Vec<Credential>,
-    pub(crate) org_cap: NanoUsd,
-    pub(crate) org_period: Option<Period>,
+    pub(crate) tenancy: Tenancy,
+    /// The key that most requests use, where there is one.
+    pub(crate) favourite: Option<usize>,
     /// An administrator has set a cap in this event.
     pub(crate) caps_changed: bool,
     /// The ledger may have changed in this event.
@@ -138,14 +78,18 @@ pub(crate) struct World {
     pub(crate) asleep: BTreeMap<Place, Vec<Event>>,
     /// What was sent to the server while it sleeps.
     pub(crate) waits_for_server: Vec<Event>,
+    /// When the database was replaced by a copy.
+    pub(crate) restored_ms: Option<u64>,
     /// The server dies after its next commit.
     pub(crate) dies_before_answering: bool,
     /// Answered reports, to be repeated at the end.
     pub(crate) old_reports: Vec<Rc<Message>>,
     /// Requests since the last forwarded one that found no money.
-    hopeless: u64,
-    end_ms: u64,
-    traffic_is_over: bool,
+    pub(crate) hopeless: u64,
+    /// A client that waits while all others are silent.
+    pub(crate) hush: Option<Hush>,
+    pub(crate) end_ms: u64,
+    pub(crate) traffic_is_over: bool,
     queue: BinaryHeap<Reverse<Queued>>,
     next_order: u64,
 }
@@ -158,7 +102,8 @@ impl World {
         mutation: Option<Mutation>,
         keeps_log: bool,
     ) -> anyhow::Result<Self> {
-        let server = Server::start(seed, scenario.times, scenario.start_unix_ms)?;
+        let has_journal = scenario.disk == Disk::LostWithJournal;
+        let server = Server::start(seed, scenario.times, scenario.start_unix_ms, has_journal)?;
         let ledger = Ledger::open(server.path())?;
         let mut world = Self {
             now_ms: 0,
@@ -171,8 +116,8 @@ impl World {
             proxies: Vec::new(),
             keys: Vec::new(),
             credentials: Vec::new(),
-            org_cap: NanoUsd::ZERO,
-            org_period: None,
+            tenancy: Tenancy::default(),
+            favourite: None,
             caps_changed: false,
             server_acted: true,
             calls: Vec::new(),
@@ -182,9 +127,11 @@ impl World {
             tally: Tally::default(),
             asleep: BTreeMap::new(),
             waits_for_server: Vec::new(),
+            restored_ms: None,
             dies_before_answering: false,
             old_reports: Vec::new(),
             hopeless: 0,
+            hush: None,
             end_ms: u64::MAX,
             traffic_is_over: false,
             queue: BinaryHeap::new(),
@@ -230,6 +177,7 @@ impl World {
             let change = self.dice.between(1, 2 * self.scenario.admin_gap_ms);
             self.after(change, Event::Administer);
         }
+        self.schedule_restore();
         self.after(self.scenario.traffic_ms, Event::TrafficEnds);
     }
 
@@ -340,33 +288,19 @@ impl World {
                 self.server_acted = true;
                 self.set_active(key, active)
             }
+            Event::BackUp | Event::LosesDisk if self.traffic_is_over => Ok(()),
+            Event::BackUp => self.back_up(),
+            Event::LosesDisk => {
+                self.server_acted = true;
+                self.lose_disk()
+            }
+            Event::ReleaseBudgets => self.release_budgets(),
+            Event::TriesAgain if self.traffic_is_over => Ok(()),
+            Event::TriesAgain => self.try_again(),
+            Event::MustBeOver { at, key } => self.must_be_over(at, key),
             Event::TrafficEnds => self.end_traffic(),
             Event::Knock { place } => self.knock(place),
         }
-    }
-
-    fn end_traffic(&mut self) -> anyhow::Result<()> {
-        if self.traffic_is_over {
-            return Ok(());
-        }
-        let times = self.scenario.times;
-        // The longest upload is followed by the longest answer.
-        let running_ms = 3 * self.scenario.longest_call_ms;
-        let rest_ms = times.ttl_ms + times.grace_ms + running_ms + COMING_TO_REST_MS;
-        self.end_ms = self.now_ms + rest_ms;
-        self.log.note(self.now_ms, || "the traffic ends, the network is whole".to_owned());
-        self.traffic_is_over = true;
-        self.network.weather = Weather::FAIR;
-        (0..self.proxies.len()).for_each(|proxy| self.network.heal(proxy));
-        self.start_server()?;
-        self.server.asleep_until_ms = 0;
-        self.wake_server();
-        self.dies_before_answering = false;
-        for place in self.places() {
-            self.wake(place);
-            KNOCKS_MS.iter().for_each(|ms| self.after(running_ms + ms, Event::Knock { place }));
-        }
-        Ok(())
     }
 
     fn sweep(&mut self) -> anyhow::Result<()> {
@@ -398,6 +332,7 @@ impl World {
             return Ok(());
         };
         let life = worker.life;
+        worker.swallows_close = self.mutation == Some(Mutation::SwallowedClose);
         worker.first_fed_ms.get_or_insert(self.now_ms);
         let reaction = worker.feed(now, memory, input);
         for (id, stream, reply) in reaction.replies {
@@ -425,6 +360,7 @@ impl World {
             }
             for (ticket, answer) in self.server.ripe_asks(self.now_ms)? {
                 self.server_acted = true;
+                self.note_grant(&answer)?;
                 self.reply_to(ticket, answer);
             }
         }
@@ -441,53 +377,18 @@ impl World {
         }
         let (server, now_ms) = (&self.server, self.now_ms);
         let applied = self.checker.note_applied(|revision| server.is_applied(revision, now_ms));
+        applied.iter().for_each(|credential| self.expect_ends(*credential));
+        let (server, applied) = (&self.server, applied.len());
         self.tally.withdrawals += applied as u64;
+        let moves = self.checker.note_placed(|revision| server.is_applied(revision, now_ms));
+        self.tally.moves_in_force += moves as u64;
         if applied > 0 {
             self.log.note(self.now_ms, || format!("{applied} withdrawal(s) in force everywhere"));
         }
         Ok(())
     }
 
-    fn at_rest(&mut self) -> anyhow::Result<()> {
-        let accounts = self.ledger.accounts()?;
-        let count = |is_it: &dyn Fn(&AccountRow) -> bool| {
-            accounts.iter().filter(|account| is_it(account)).count() as u64
-        };
-        self.tally.parked += count(&|account| account.parked > NanoUsd::ZERO);
-        self.tally.overdrawn += count(&|account| account.overdraft > NanoUsd::ZERO);
-        let budgets: BTreeSet<_> = accounts.iter().map(|account| account.id.budget()).collect();
-        self.tally.rollovers += (accounts.len() - budgets.len()) as u64;
-        let waiting: usize =
-            self.proxies.iter().flat_map(|proxy| &proxy.workers).map(|it| it.streams.len()).sum();
-        if waiting > 0 {
-            let text = format!("{waiting} requests never ended");
-            return Err(Violation { invariant: Invariant::Rest, text }.into());
-        }
-        let open = self.ledger.open_leases()?;
-        if !open.is_empty() {
-            let text = format!("money is held that no call can spend: {open:?}");
-            return Err(Violation { invariant: Invariant::Rest, text }.into());
-        }
-        let (records, leases) = (self.ledger.records()?, self.ledger.leases()?);
-        let rest = Rest {
-            calls: &self.calls,
-            records: &records,
-            leases: &leases,
-            limits_are_kept: !self.scenario.overruns,
-        };
-        self.checker.at_rest(&rest, |key| self.budgets_above(key))?;
-        let place = Place { proxy: 0, worker: 0 };
-        self.repeat_old_reports(Ticket { place, life: Life(0), call: gate::CallId(0) })
-    }
-
     pub(crate) fn traffic_is_over(&self) -> bool {
         self.traffic_is_over
-    }
-
-    /// Clients that only try to spend a budget give up once it is gone.
-    pub(crate) fn count_hopeless(&mut self, found_no_money: bool) -> anyhow::Result<()> {
-        self.hopeless = if found_no_money { self.hopeless + 1 } else { 0 };
-        let gives_up = self.scenario.clients != Clients::Mixed && self.hopeless == HOPELESS;
-        if gives_up { self.end_traffic() } else { Ok(()) }
     }
 }

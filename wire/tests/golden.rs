@@ -322,6 +322,7 @@ fn changes() {
             },
             Change::Catalogue { version: VERSION },
             Change::Recall { level: Level::Team, owner: policy().owner(Level::Team).unwrap() },
+            Change::Exhausted { level: Level::Wallet, owner: "acme".into() },
             Change::AllKeys,
         ],
     };

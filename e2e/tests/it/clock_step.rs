@@ -53,6 +53,14 @@ fn a_step_of_the_wall_clock_moves_dates_and_nothing_else() {
     let clients = (0..4).map(|_| fixture.stack.gateway(&secret)).collect();
     let load = Load::start(clients, Duration::from_secs(60), call);
 
+    // Each worker registers at its first request.
+    let alive =
+        || fixture.stack.admin().get("/admin/v1/status").unwrap().json()["live_holders"].clone();
+    while alive() != WORKERS {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{} workers serve", alive());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
     for (offset, expected) in [(0, "200"), (HOUR_S, "key_expired"), (-HOUR_S, "200"), (0, "200")] {
         clock.set(offset).unwrap();
         let stepped = Instant::now();

@@ -13,6 +13,7 @@ mod exact_budget;
 mod hot_key;
 mod hot_restart;
 mod ledger;
+mod levels;
 mod passing;
 mod revocation;
 mod sdk;

@@ -46,6 +46,7 @@ impl Exchange {
             asked: None,
             want: Want::default(),
             ask_is_open: false,
+            ask_is_stale: false,
             began_ms: now.monotonic_ms,
             began_unix_ms: now.wall_ms,
             failures: 0,

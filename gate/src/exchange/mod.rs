@@ -72,6 +72,9 @@ pub(crate) struct Open {
     /// Some ask under this number was not answered, or its answer was discarded: it may still be
     /// granted, so the number must be disclaimed unless the lease is used.
     pub(crate) ask_is_open: bool,
+    /// The key, or what is above it, has changed since the number was taken: what is granted under
+    /// it may be from where the key was before, and may be granted so again whenever it is asked for.
+    pub(crate) ask_is_stale: bool,
     pub(crate) began_ms: u64,
     pub(crate) began_unix_ms: u64,
     /// Calls to the server that failed.

@@ -2,7 +2,7 @@
 
 use metering::usage::StreamAnswer;
 use wire::NanoUsd;
-use wire::v1::{KeyState, Usage};
+use wire::v1::{KeyState, Level, Usage};
 
 use super::{Answer, Running};
 use crate::io::Now;
@@ -49,6 +49,8 @@ pub(crate) enum Reason {
     Expired,
     /// It has more output than was reserved for it.
     OutputBound,
+    /// Nothing is left of the account that pays for it.
+    Exhausted(Level),
 }
 
 /// What is to be done about a call that is to end.
@@ -85,6 +87,7 @@ impl Reason {
             Self::Disabled => Refusal::Disabled,
             Self::Expired => Refusal::Expired,
             Self::OutputBound => Refusal::OutputBoundExceeded,
+            Self::Exhausted(level) => Refusal::Exhausted { level },
         }
     }
 }

@@ -16,7 +16,7 @@ const MOST_PER_TICK: usize = 8;
 impl Gate {
     /// Asks for keys whose money is running out.
     pub(super) fn ask_ahead(&mut self, now: Now) {
-        let usable = now.is_exact && self.link.usable(now.monotonic_ms).is_some();
+        let usable = now.is_exact && self.link.usable(now).is_some();
         let most = MOST_PER_TICK.min(MOST_AT_ONCE.saturating_sub(self.aheads.len()));
         if !usable || most == 0 {
             return;

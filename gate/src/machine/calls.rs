@@ -5,14 +5,14 @@ use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Catalogue, Change, ChangesReply, KeyAnswer, LeaseAnswer,
     LeaseReply, LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, ReportReply,
 };
-use wire::{Epoch, LeaseId, NanoUsd, Nonce, PROTOCOL_VERSION, Revision};
+use wire::{Epoch, KeyDigest, LeaseId, NanoUsd, Nonce, PROTOCOL_VERSION, Revision};
 
 use super::{Gate, Pending};
 use crate::catalogue::Models;
 use crate::exchange::{Open, Stage};
 use crate::io::{CallId, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
-use crate::link::Session;
+use crate::link::{Sent, Session};
 use crate::policy_calls::{Answered, Caller, Purpose, read};
 use crate::pool::{Said, Want};
 use crate::refusal::Refusal;
@@ -85,9 +85,10 @@ impl Gate {
         id
     }
 
-    /// The same ask keeps its number, another one gets a new one.
+    /// The same ask keeps its number, unless it was taken before a change; another one gets a new
+    /// one.
     fn number_the_ask(&mut self, open: &mut Open, ask: Option<&Ask>, now: Now) {
-        if open.lease_number.is_some() && open.asked.as_deref() == ask {
+        if open.lease_number.is_some() && !open.ask_is_stale && open.asked.as_deref() == ask {
             return;
         }
         if open.ask_is_open {
@@ -95,6 +96,7 @@ impl Gate {
             open.ask_is_open = false;
         }
         self.next_lease += 1;
+        open.ask_is_stale = false;
         open.lease_number = Some(self.next_lease);
         open.asked = ask.cloned().map(Box::new);
         open.want = match self.keys.get(&open.digest) {
@@ -149,7 +151,7 @@ impl Gate {
         self.next_call += 1;
         let id = CallId(self.next_call);
         let nonce = self.link.nonce;
-        self.calls.insert(id, Pending { purpose, stream, sent_ms: now.monotonic_ms, nonce });
+        self.calls.insert(id, Pending { purpose, stream, sent: Sent::at(now), nonce });
         id
     }
 
@@ -179,9 +181,13 @@ impl Gate {
             return;
         };
         open.waited = true;
+        let reporter = self.reporter();
         let effect = self.learn(&mut open, pending, status, body, now);
         if self.link.session.is_none() {
-            // A grant of a holder that is no more is void by itself.
+            // An earlier copy of its ask may be granted to the holder that is no more.
+            if let Some(n) = open.lease_number.filter(|_| open.ask_is_open) {
+                self.outbox.void(reporter, n);
+            }
             open.granted = None;
             self.ask_is_over(&mut open);
         }
@@ -223,11 +229,11 @@ impl Gate {
     ) -> Effect {
         match pending.purpose {
             Purpose::Register => self.read_or(status, body, now, |gate, reply: RegisterReply| {
-                gate.registered(reply, pending.sent_ms);
+                gate.registered(reply, pending.sent);
             }),
             Purpose::Catalogue => self.read_or(status, body, now, Self::take_catalogue),
             Purpose::Changes => self.read_or(status, body, now, |gate, reply: ChangesReply| {
-                gate.apply(&reply, pending.sent_ms, now);
+                gate.apply(&reply, pending.sent, now);
             }),
             Purpose::Admit { asks } => {
                 self.read_or(status, body, now, |gate, reply: AdmitReply| {
@@ -266,6 +272,7 @@ impl Gate {
 
     fn take_lease(&mut self, open: &mut Open, answer: LeaseAnswer, now: Now) {
         match answer {
+            LeaseAnswer::Granted(_) if open.ask_is_stale => open.ask_is_open = true,
             LeaseAnswer::Granted(grant) => {
                 let asked = open.asked.take();
                 self.ask_is_over(open);
@@ -325,13 +332,13 @@ impl Gate {
         known.is_some_and(|session| session.epoch == epoch && revision >= session.revision)
     }
 
-    fn registered(&mut self, reply: RegisterReply, sent_ms: u64) {
+    fn registered(&mut self, reply: RegisterReply, sent: Sent) {
         let epoch = self.link.session.as_ref().map(|session| session.epoch);
         if epoch != Some(reply.epoch) {
             self.forget_keys();
             self.models = None;
         }
-        self.link.registered(reply, sent_ms);
+        self.link.registered(reply, sent);
     }
 
     fn take_catalogue(&mut self, catalogue: Catalogue) {
@@ -340,7 +347,7 @@ impl Gate {
         }
     }
 
-    fn apply(&mut self, reply: &ChangesReply, sent_ms: u64, now: Now) {
+    fn apply(&mut self, reply: &ChangesReply, sent: Sent, now: Now) {
         let now_ms = now.monotonic_ms;
         if self.link.session.as_ref().is_none_or(|session: &Session| session.epoch != reply.epoch) {
             return self.lose_holder(now);
@@ -349,6 +356,7 @@ impl Gate {
             match change {
                 Change::Key { key, digests, state } => {
                     digests.iter().for_each(|digest| self.keys.forget(digest));
+                    self.age_asks(|digest| digests.contains(digest));
                     self.key_is(key, *state);
                     let said = self.pool.recall_key(key, now_ms);
                     self.say(said);
@@ -356,9 +364,11 @@ impl Gate {
                 // Where history does not reach back, it may have held a recall.
                 Change::AllKeys => {
                     self.forget_keys();
+                    self.age_asks(|_| true);
                     let said = self.pool.recall_all(now_ms);
                     self.say(said);
                 }
+                Change::Exhausted { level, owner } => self.is_exhausted(*level, owner),
                 Change::Recall { level, owner } => {
                     let said = self.pool.recall(*level, owner, now_ms);
                     self.say(said);
@@ -370,17 +380,43 @@ impl Gate {
                 }
             }
         }
-        self.link.caught_up(reply.revision, sent_ms);
+        self.link.caught_up(reply.revision, sent);
+    }
+
+    /// These keys, or what is above them, have changed: numbers under which money is asked for are
+    /// of no use any more. (Not at a recall alone: it may be for the sake of this very ask.)
+    fn age_asks(&mut self, concerns: impl Fn(&KeyDigest) -> bool) {
+        for exchange in self.streams.values_mut() {
+            if let Stage::Open(open) = &mut exchange.stage
+                && concerns(&open.digest)
+            {
+                open.ask_is_stale = open.lease_number.is_some();
+            }
+        }
     }
 
     /// The server has forgotten this holder: so does the VM, with all that hung on it.
     pub(super) fn lose_holder(&mut self, now: Now) {
         let said = self.pool.recall_all(now.monotonic_ms);
         self.say(said);
-        for (_, (key, _)) in std::mem::take(&mut self.aheads) {
-            // Whatever was granted is void by itself: its holder is no more.
+        // What is still being asked for may be granted to the holder that is lost, and would be
+        // parked: its numbers are disclaimed in its name.
+        let lost = self.reporter();
+        for (_, (key, n)) in std::mem::take(&mut self.aheads) {
             self.pool.ahead_done(&key, false, now.monotonic_ms);
+            self.outbox.void(lost.clone(), n);
         }
+        let mut open: Vec<u64> = self
+            .streams
+            .values()
+            .filter_map(|exchange| match &exchange.stage {
+                Stage::Open(open) => open.lease_number,
+                Stage::Running(_) | Stage::Answered => None,
+            })
+            .collect();
+        // The map has no order, what is said must have one.
+        open.sort_unstable();
+        open.into_iter().for_each(|n| self.outbox.void(lost.clone(), n));
         let (high, low) = (self.random.next().to_le_bytes(), self.random.next().to_le_bytes());
         let mut nonce = [0; 16];
         nonce.iter_mut().zip(high.into_iter().chain(low)).for_each(|(to, from)| *to = from);
@@ -433,7 +469,7 @@ impl Gate {
             Purpose::Changes => match read::<ChangesReply>(status, body) {
                 Answered::Ok(reply) => {
                     self.link.poll_answered();
-                    self.apply(&reply, pending.sent_ms, now);
+                    self.apply(&reply, pending.sent, now);
                     // What is recalled goes back before this poll says that it has.
                     self.report(now);
                     if self.link.session.is_some() && self.models.is_none() {
@@ -456,7 +492,7 @@ impl Gate {
             Purpose::Register => match read::<RegisterReply>(status, body) {
                 Answered::Ok(reply) => {
                     self.link.poll_answered();
-                    self.registered(reply, pending.sent_ms);
+                    self.registered(reply, pending.sent);
                 }
                 Answered::HolderLost | Answered::Failed => {
                     let jitter = self.random.next();

@@ -80,7 +80,7 @@ impl Gate {
         now: Now,
         memory: &mut dyn SharedMemory,
     ) -> Step {
-        let usable = now.is_exact && self.link.usable(now.monotonic_ms).is_some();
+        let usable = now.is_exact && self.link.usable(now).is_some();
         let known = if usable { self.keys.get(&open.digest) } else { None };
         // Until the body is there, only a key that is known to be bad decides anything.
         if matches!(open.body, Body::Coming) {
@@ -240,6 +240,7 @@ impl Gate {
         open.lease_number = None;
         open.asked = None;
         open.ask_is_open = false;
+        open.ask_is_stale = false;
     }
 }
 

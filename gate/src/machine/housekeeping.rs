@@ -71,7 +71,7 @@ impl Gate {
         let limit = self.config.server.timeout_ms.saturating_add(REPORT_TIMEOUT_MARGIN_MS);
         let lost = self.calls.iter().find(|(_, pending)| {
             pending.purpose == Purpose::Report
-                && now.monotonic_ms.saturating_sub(pending.sent_ms) > limit
+                && now.monotonic_ms.saturating_sub(pending.sent.monotonic_ms) > limit
         });
         if let Some(id) = lost.map(|(id, _)| *id) {
             self.calls.remove(&id);
@@ -80,7 +80,7 @@ impl Gate {
         }
         self.calls.retain(|_, pending| {
             pending.stream.is_some()
-                || now.monotonic_ms.saturating_sub(pending.sent_ms) < LONGEST_CALL_MS
+                || now.monotonic_ms.saturating_sub(pending.sent.monotonic_ms) < LONGEST_CALL_MS
         });
         self.forget_lost_aheads(now);
     }

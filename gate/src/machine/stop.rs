@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use wire::v1::{AdmitReply, AdmitRequest, KeyAnswer, KeyState};
-use wire::{KeyDigest, KeyId};
+use wire::v1::{AdmitReply, AdmitRequest, KeyAnswer, KeyState, Level};
+use wire::{KeyDigest, KeyId, NanoUsd};
 
 use super::Gate;
 use crate::exchange::{Reason, Running, Stage, StopStep};
@@ -26,13 +26,8 @@ pub(super) struct Rechecks {
 impl Gate {
     /// The server says in which state a key is: unless it may be used, its running calls end.
     pub(super) fn key_is(&mut self, key: &KeyId, state: KeyState) {
-        let Some(reason) = Reason::of(state) else { return };
-        for exchange in self.streams.values_mut() {
-            if let Stage::Running(running) = &mut exchange.stage
-                && running.policy.key == *key
-            {
-                self.stops_asked |= running.ask_stop(reason);
-            }
+        if let Some(reason) = Reason::of(state) {
+            self.end_where(reason, |running| running.policy.key == *key);
         }
     }
 
@@ -81,15 +76,40 @@ impl Gate {
         }
     }
 
-    /// The server has answered. That it does not know the digest may mean that the key was
-    /// rotated, and says nothing about calls that run.
+    /// The server has answered. A digest that it does not know (any more) was that of a key that is
+    /// deleted, or was rotated, perhaps before it was revoked: its calls end, since none of them may
+    /// outlive a revocation, though after a mere rotation they could have gone on.
     pub(super) fn rechecked(&mut self, digest: KeyDigest, reply: AdmitReply) {
         if !self.is_current(reply.epoch, reply.revision) {
             return self.rechecks.waiting.push_back(digest);
         }
-        if let KeyAnswer::Known(policy) = reply.key {
-            self.key_is(&policy.key, policy.state);
-            self.keys.learn(digest, Some(*policy));
+        match reply.key {
+            KeyAnswer::Known(policy) => {
+                self.key_is(&policy.key, policy.state);
+                self.keys.learn(digest, Some(*policy));
+            }
+            KeyAnswer::Unknown => {
+                self.keys.learn(digest, None);
+                self.end_where(Reason::Revoked, |running| running.digest == digest);
+            }
+        }
+    }
+
+    /// Nothing is left of an account: calls that run on its money end.
+    pub(super) fn is_exhausted(&mut self, level: Level, owner: &str) {
+        self.end_where(Reason::Exhausted(level), |running| {
+            let pays = running.drawn.as_ref().is_some_and(|(_, draw)| draw.amount > NanoUsd::ZERO);
+            pays && running.policy.owner(level).as_deref() == Some(owner)
+        });
+    }
+
+    fn end_where(&mut self, reason: Reason, which: impl Fn(&Running) -> bool) {
+        for exchange in self.streams.values_mut() {
+            if let Stage::Running(running) = &mut exchange.stage
+                && which(running)
+            {
+                self.stops_asked |= running.ask_stop(reason);
+            }
         }
     }
 

@@ -168,7 +168,9 @@ impl Purse {
     }
 
     pub(super) fn running_out(&mut self, now_ms: u64) -> Option<Ahead> {
-        let kept = self.leases.iter().filter(|held| held.lease.is_kept()).count();
+        let last_draw = self.last_draw;
+        let useful = |held: &&Held| held.lease.is_kept() && held.lease.can(last_draw);
+        let kept = self.leases.iter().filter(useful).count();
         let is_lively = self.demand.calls(now_ms) >= LIVELY_CALLS;
         if self.asks_ahead || !is_lively || now_ms < self.holds_off_until_ms || kept >= MOST_AHEAD {
             return None;

@@ -14,7 +14,7 @@ use super::permits::{OpenWindow, needs_permits, no_permits};
 use super::policy::OpenAccount;
 use super::{FilterError, Work};
 use crate::live::Effect;
-use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError};
+use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError, WindowId};
 
 /// Grants disclaimed in one request: far more than a VM has call-outs in flight.
 const VOIDS_MOST: usize = 1024;
@@ -132,38 +132,39 @@ impl Work<'_> {
         }
         for n in numbers {
             let id = lease_id(holder, *n)?;
-            match self.rows.lease(&id)? {
-                Some(mut lease) => {
-                    let movement = lease.money.void();
-                    lease.voided = true;
-                    self.move_money(&id, &movement)?;
-                    self.void_permits(&mut lease)?;
-                    self.rows.save_lease(&lease)?;
-                }
-                None => {
-                    let mut money = LeaseMoney::granted(NanoUsd::ZERO);
-                    money.void();
-                    let lease = LeaseRow {
-                        id,
-                        holder: holder.clone(),
-                        n: *n,
-                        key: None,
-                        granted: NanoUsd::ZERO,
-                        money,
-                        output_tokens: 0,
-                        scarce: false,
-                        permits: no_permits(),
-                        windows: Vec::new(),
-                        granted_life: 0,
-                        granted_monotonic_ms: 0,
-                        voided: true,
-                        granted_unix_ms: self.now.unix_ms,
-                    };
-                    self.rows.add_lease(&lease, &[])?;
-                }
-            }
+            self.part(id.as_str(), |work| work.void_one(holder, *n, &id))?;
         }
         Ok(())
+    }
+
+    fn void_one(&mut self, holder: &HolderId, n: u64, id: &LeaseId) -> Result<(), FilterError> {
+        if let Some(mut lease) = self.rows.lease(id)? {
+            let movement = lease.money.void();
+            lease.voided = true;
+            self.move_money(id, &movement)?;
+            self.void_permits(&mut lease)?;
+            self.rows.save_lease(&lease)?;
+            return Ok(());
+        }
+        let mut money = LeaseMoney::granted(NanoUsd::ZERO);
+        money.void();
+        let lease = LeaseRow {
+            id: id.clone(),
+            holder: holder.clone(),
+            n,
+            key: None,
+            granted: NanoUsd::ZERO,
+            money,
+            output_tokens: 0,
+            scarce: false,
+            permits: no_permits(),
+            windows: Vec::new(),
+            granted_life: 0,
+            granted_monotonic_ms: 0,
+            voided: true,
+            granted_unix_ms: self.now.unix_ms,
+        };
+        Ok(self.rows.add_lease(&lease, &[])?)
     }
 
     /// Applies a movement to every account that the lease was granted from.
@@ -199,8 +200,16 @@ impl Work<'_> {
         n: u64,
         key: Option<&KeyRow>,
     ) -> Result<Option<LeaseAnswer>, FilterError> {
-        let lease = self.rows.lease(&lease_id(holder, n)?)?;
-        lease.map(|lease| same_again(lease, key)).transpose()
+        let Some(lease) = self.rows.lease(&lease_id(holder, n)?)? else { return Ok(None) };
+        let is_kept = !lease.scarce;
+        let (id, windows) = (lease.id.clone(), lease.windows.clone());
+        let answer = same_again(lease, key)?;
+        if is_kept && matches!(answer, LeaseAnswer::Granted(_)) {
+            let shares = self.rows.shares(&id)?;
+            let budgets = shares.into_iter().map(|share| share.account.budget);
+            self.note_plenty(budgets.chain(windows.iter().map(WindowId::subject)));
+        }
+        Ok(Some(answer))
     }
 
     /// Grants the lease number `n` of a holder, or says why not. Every account above the key is
@@ -225,7 +234,7 @@ impl Work<'_> {
             let retry_after_ms = FROZEN_RETRY_MS;
             return Ok(LeaseAnswer::Refused(Refusal::Contended { retry_after_ms }));
         }
-        if self.must_wait_for_recalls(key, &accounts) {
+        if self.must_wait_for_recalls(key, &accounts)? {
             return Ok(LeaseAnswer::Refused(contended()));
         }
         let live_holders = self.shared.live().alive(self.now);
@@ -296,8 +305,8 @@ impl Work<'_> {
         Ok(match reserve(&levels, bounds, price) {
             Ok(reservation) => Ok((reservation, accounts)),
             Err(denial) => {
-                if denial == Denial::Contended {
-                    self.recall_contended(&accounts, bounds.least(price).amount)?;
+                if let Denial::Contended { need } = denial {
+                    self.recall_contended(&accounts, need)?;
                 }
                 Err(refusal(denial))
             }
@@ -352,7 +361,7 @@ fn granted(lease: LeaseRow) -> LeaseAnswer {
 fn refusal(denial: Denial) -> Refusal {
     match denial {
         Denial::Exceeded { level, need, left } => Refusal::BudgetExceeded { level, need, left },
-        Denial::Contended => Refusal::Contended { retry_after_ms: CONTENDED_RETRY_MS },
+        Denial::Contended { .. } => Refusal::Contended { retry_after_ms: CONTENDED_RETRY_MS },
     }
 }
 

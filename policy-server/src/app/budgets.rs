@@ -68,7 +68,7 @@ impl Work<'_> {
 
     /// Sets or removes a cap. Removing one keeps the period, so that setting it again in the same
     /// period counts what was spent in between. A lower one is recalled, so that what is out comes
-    /// back under it soon. Another period begins another account, which does not know of leases
+    /// back under it soon, and where it is below what is spent already, running calls end. Another period begins another account, which does not know of leases
     /// granted from the one before: it grants once they have been recalled everywhere.
     pub(super) fn save_cap(
         &mut self,
@@ -92,6 +92,16 @@ impl Work<'_> {
                 budget.began_revision = revision;
             }
         }
-        Ok(self.rows.save_budget(id, &budget)?)
+        self.rows.save_budget(id, &budget)?;
+        if lowered && self.is_exhausted(id, &budget)? {
+            self.publish(Change::Exhausted { level: id.level, owner: id.owner.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is left under a cap, however running calls end.
+    fn is_exhausted(&mut self, id: &BudgetId, budget: &Budget) -> Result<bool, AdminError> {
+        let account = self.open_account(id.clone(), budget)?.at.account;
+        Ok(account.left().is_none_or(|left| left == NanoUsd::ZERO))
     }
 }

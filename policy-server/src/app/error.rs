@@ -34,6 +34,15 @@ pub enum FilterError {
     Entropy(#[from] NoEntropy),
 }
 
+impl FilterError {
+    /// Whether what is stored contradicts itself: trying again cannot help, and everything else
+    /// that the same request says is to be carried out without it.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Ledger(_) | Self::Store(StoreError::Unreadable(_)))
+    }
+}
+
 /// One thing that is wrong with a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldProblem {

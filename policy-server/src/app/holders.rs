@@ -5,7 +5,7 @@ use wire::{HolderId, PROTOCOL_VERSION};
 
 use super::{Counters, FilterError, Work};
 use crate::live::{Effect, LIVE_HOLDERS_MOST};
-use crate::store::{HolderRow, HolderState, StoreError};
+use crate::store::{HolderRow, HolderState, LeaseRow, StoreError};
 
 /// A plugin's name is for people; longer ones are a mistake.
 const LONGEST_PLUGIN_NAME: usize = 256;
@@ -70,22 +70,37 @@ impl Work<'_> {
         let lapsed = self.shared.live().lapsed(self.now);
         let mut left = PARKED_PER_SWEEP;
         for holder in lapsed {
-            let leases = self.rows.open_leases(&holder, left)?;
-            let found = u32::try_from(leases.len()).unwrap_or(u32::MAX);
-            for mut lease in leases {
-                let movement = self.park(&lease.id, &mut lease.money)?;
-                self.move_money(&lease.id, &movement)?;
-                self.lapse_permits(&mut lease)?;
-                self.rows.save_lease(&lease)?;
-                Counters::add(&self.counters.parked_leases, 1);
+            // Where a row is damaged, this holder stays for the next sweep and the others go on.
+            let most = left;
+            let found =
+                self.part(holder.as_str(), |work| Ok(work.rows.open_leases(&holder, most)?))?;
+            let Some(leases) = found else { continue };
+            let mut damaged = false;
+            for lease in leases {
+                let id = lease.id.clone();
+                if self.part(id.as_str(), |work| work.park_lapsed(lease))?.is_some() {
+                    left = left.saturating_sub(1);
+                } else {
+                    damaged = true;
+                }
             }
-            left = left.saturating_sub(found);
             if left == 0 {
                 return Ok(true);
             }
-            self.end_holder(holder)?;
+            if !damaged {
+                self.end_holder(holder)?;
+            }
         }
         self.release_due()
+    }
+
+    fn park_lapsed(&mut self, mut lease: LeaseRow) -> Result<(), FilterError> {
+        let movement = self.park(&lease.id, &mut lease.money)?;
+        self.move_money(&lease.id, &movement)?;
+        self.lapse_permits(&mut lease)?;
+        self.rows.save_lease(&lease)?;
+        Counters::add(&self.counters.parked_leases, 1);
+        Ok(())
     }
 
     fn end_holder(&mut self, id: HolderId) -> Result<(), StoreError> {

@@ -98,6 +98,8 @@ pub struct Counters {
     pub recalls: AtomicU64,
     /// Leases parked because their holder vanished.
     pub parked_leases: AtomicU64,
+    /// Rows met that contradict themselves, each time; the rest of a request goes on without.
+    pub damaged_rows: AtomicU64,
 }
 
 impl Counters {
@@ -126,6 +128,42 @@ impl<'a> Work<'a> {
         now: Now,
     ) -> Self {
         Self { rows, shared, counters, entropy: None, now, effects: Vec::new() }
+    }
+
+    /// Carries out a part of a job of which nothing remains where it meets a damaged row. That is
+    /// counted and logged as trouble of `what`, and answered with none, so that the rest of the job
+    /// goes on.
+    ///
+    /// # Errors
+    /// Every other error of the part: then the job must fail.
+    fn part<T>(
+        &mut self,
+        what: &str,
+        part: impl FnOnce(&mut Self) -> Result<T, FilterError>,
+    ) -> Result<Option<T>, FilterError> {
+        let effects = self.effects.len();
+        let begun = self.rows.begin_part()?;
+        match part(self) {
+            Ok(done) => {
+                self.rows.keep_part()?;
+                Ok(Some(done))
+            }
+            Err(error) => {
+                self.rows.undo_part(begun)?;
+                self.effects.truncate(effects);
+                if !error.is_damage() {
+                    return Err(error);
+                }
+                self.note_damage(what, &error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Counts and logs a damaged row.
+    fn note_damage(&self, what: &str, error: &dyn std::error::Error) {
+        Counters::add(&self.counters.damaged_rows, 1);
+        tracing::error!(what, %error, "a damaged row was passed over");
     }
 
     /// Random bytes.

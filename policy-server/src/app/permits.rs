@@ -11,7 +11,7 @@ use super::admission::CONTENDED_RETRY_MS;
 use super::policy::key_limit;
 use super::{FilterError, Work};
 use crate::live::Effect;
-use crate::store::{BudgetId, KeyRow, LeaseRow, StoreResult, StoredLimit, WindowId};
+use crate::store::{BudgetId, KeyRow, LeaseRow, StoreError, StoreResult, StoredLimit, WindowId};
 
 /// A window above a key as it stands now.
 #[derive(Debug, Clone)]
@@ -24,7 +24,14 @@ pub(super) struct OpenWindow {
 impl OpenWindow {
     /// Whose window it is, as recalls name it.
     pub(super) fn subject(&self) -> BudgetId {
-        BudgetId { level: self.id.level, owner: self.id.owner.clone() }
+        self.id.subject()
+    }
+}
+
+impl WindowId {
+    /// Whose window it is, as recalls name it.
+    pub(super) fn subject(&self) -> BudgetId {
+        BudgetId { level: self.level, owner: self.owner.clone() }
     }
 }
 
@@ -168,10 +175,24 @@ impl Work<'_> {
         if *moved == Moved::default() {
             return Ok(());
         }
+        let now_ms = self.now.monotonic_ms;
         let life = self.rows.life()?;
         for id in &lease.windows {
-            let mut permits = self.open_window(id)?;
-            permits.apply(moved, last_use_ms, self.now.monotonic_ms)?;
+            let mut permits = match self.open_window(id) {
+                Ok(permits) => permits,
+                // Nothing is granted from it either; the lease's money and its other windows go on.
+                Err(error @ StoreError::Unreadable(_)) => {
+                    self.note_damage(lease.id.as_str(), &error);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if let Err(error) = permits.apply(moved, last_use_ms, now_ms) {
+                // What was used counts in any case: against whoever uses the window.
+                self.note_damage(lease.id.as_str(), &error);
+                let used = moved.used.saturating_add(moved.beyond);
+                permits.cool(used, last_use_ms.saturating_add(id.window.millis()), now_ms);
+            }
             self.rows.save_permits(id, life, &permits)?;
         }
         if moved.freed > 0 {

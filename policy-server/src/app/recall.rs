@@ -7,7 +7,7 @@ use wire::{NanoUsd, Revision};
 use super::policy::OpenAccount;
 use super::{Counters, Work};
 use crate::live::Effect;
-use crate::store::{BudgetId, KeyRow, StoreError, StoreResult};
+use crate::store::{Budget, BudgetId, KeyRow, StoreError, StoreResult};
 
 impl Work<'_> {
     /// Recalls every account in which a call that needs this much finds too little room, as far as
@@ -41,19 +41,35 @@ impl Work<'_> {
 
     /// Whether holders may still spend, for this key or from these budgets, leases that are charged
     /// elsewhere: the key was moved, or a budget began another account, and not every living
-    /// holder has applied the recall that went with it.
-    pub(super) fn must_wait_for_recalls(&self, key: &KeyRow, accounts: &[OpenAccount]) -> bool {
+    /// holder has applied the recall that went with it. What every one has applied is forgotten, so
+    /// that a later start of the server, after which nobody has applied anything yet, waits for none
+    /// of it again.
+    pub(super) fn must_wait_for_recalls(
+        &mut self,
+        key: &KeyRow,
+        accounts: &[OpenAccount],
+    ) -> StoreResult<bool> {
         let began = accounts.iter().map(|account| account.began_revision);
         let newest = began.fold(key.moved_revision, Revision::max);
-        self.shared.live().await_everywhere(newest, self.now)
+        if self.shared.live().await_everywhere(newest, self.now) {
+            return Ok(true);
+        }
+        if key.moved_revision != Revision::default() {
+            self.rows.save_key(&KeyRow { moved_revision: Revision::default(), ..key.clone() })?;
+        }
+        for account in accounts.iter().filter(|at| at.began_revision != Revision::default()) {
+            if let Some(budget) = self.rows.budget(&account.id.budget)? {
+                let settled = Budget { began_revision: Revision::default(), ..budget };
+                self.rows.save_budget(&account.id.budget, &settled)?;
+            }
+        }
+        Ok(false)
     }
 
-    /// Money of these accounts was granted that its holder may keep.
+    /// Money of these accounts was granted that its holder may keep. Whether a recall stands is not
+    /// asked: one of the same batch does, but is known only after the commit.
     pub(super) fn note_plenty(&mut self, accounts: impl Iterator<Item = BudgetId>) {
-        let mut live = self.shared.live();
-        for account in accounts.filter(|account| live.recalls().stands(account)) {
-            self.effects.push(Effect::RecallEnded(account));
-        }
+        self.effects.extend(accounts.map(Effect::RecallEnded));
     }
 
     /// The newest revision that this job knows of: the server's before it, or one it published.

@@ -2,7 +2,7 @@
 //! nothing until an operator has looked at them.
 
 use wire::v1::Change;
-use wire::{Epoch, Revision};
+use wire::{Epoch, HolderId, LeaseId, Revision};
 
 use super::{AccountView, AdminError, FilterError, Work};
 use crate::live::Effect;
@@ -54,19 +54,51 @@ impl Work<'_> {
         if server.epoch != epoch || applied <= server.revision {
             return Ok(None);
         }
-        let begun = begin_new_epoch(self.rows, self.now.unix_ms)?;
         tracing::error!(
             database_revision = server.revision.0,
             applied_revision = applied.0,
+            "the database is older than what filters have applied from it"
+        );
+        self.past_is_lost().map(Some)
+    }
+
+    /// A holder reports a lease of its own that is not there. Grants are durable before they are
+    /// answered, so the database was replaced by an older copy: then a new epoch begins. Not so for
+    /// a holder that registered before this epoch: what it was granted in the one before may be
+    /// lost, as was said when this one began.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn notice_lost_grant(
+        &mut self,
+        epoch: Epoch,
+        holder: &HolderId,
+        lease: &LeaseId,
+    ) -> Result<Option<NewEpoch>, FilterError> {
+        let number = lease.as_str().strip_prefix(holder.as_str());
+        let number = number.and_then(|rest| rest.strip_prefix('-')).map(str::parse::<u64>);
+        if !matches!(number, Some(Ok(_))) || self.rows.server()?.epoch != epoch {
+            return Ok(None);
+        }
+        let known = self.rows.holder(holder)?;
+        if known.is_none_or(|known| known.registered_unix_ms < epoch.0) {
+            return Ok(None);
+        }
+        tracing::error!(%holder, %lease, "the database is older than a grant that was answered");
+        self.past_is_lost().map(Some)
+    }
+
+    fn past_is_lost(&mut self) -> Result<NewEpoch, FilterError> {
+        let begun = begin_new_epoch(self.rows, self.now.unix_ms)?;
+        tracing::error!(
             epoch = begun.epoch.0,
             frozen_budgets = begun.frozen,
-            "the database is older than what filters have applied from it; a new epoch begins and \
-             budgets are frozen until they are released"
+            "a new epoch begins and budgets are frozen until they are released"
         );
         self.effects.push(Effect::EpochBegan(begun.epoch));
         let revision = self.rows.server()?.revision;
         self.effects.push(Effect::Published(revision, Change::AllKeys));
-        Ok(Some(begun))
+        Ok(begun)
     }
 
     /// Lets a frozen budget grant again. One that is not frozen stays as it is.

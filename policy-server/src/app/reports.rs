@@ -13,6 +13,8 @@ const LARGEST_NUMBER: u64 = i64::MAX as u64;
 
 impl Work<'_> {
     /// Takes a batch of reports. A lapsed holder may still report: its parked money is settled.
+    /// What meets a damaged row is counted, logged and passed over: the holder could only send
+    /// the same again, for ever, and with it everything that is in order.
     ///
     /// # Errors
     /// When the holder never registered, the epoch is another one, or the store fails; then
@@ -25,18 +27,20 @@ impl Work<'_> {
         }
         self.void(&request.holder, &request.void)?;
         for report in &request.leases {
-            self.settle(report)?;
+            self.part(report.lease.as_str(), |work| work.settle(request, report))?;
         }
         let mut differing = Vec::new();
         for call in &request.records {
-            if self.record(&request.holder, call)? {
+            let what = call.request.as_str();
+            let recorded = self.part(what, |work| work.record(&request.holder, call))?;
+            if recorded == Some(true) {
                 differing.push(call.sequence);
             }
         }
         Ok(ReportReply { epoch: server.epoch, revision: server.revision, differing })
     }
 
-    fn settle(&mut self, report: &LeaseReport) -> Result<(), FilterError> {
+    fn settle(&mut self, request: &ReportRequest, report: &LeaseReport) -> Result<(), FilterError> {
         let Some(mut lease) = self.rows.lease(&report.lease)? else {
             Counters::add(&self.counters.unknown_leases, 1);
             tracing::error!(
@@ -45,6 +49,8 @@ impl Work<'_> {
                 "a report names a lease that does not exist, as after a restore; its calls are settled \
                  by their records"
             );
+            // The rest of the batch is taken all the same; the next exchange names the old epoch.
+            self.notice_lost_grant(request.epoch, &request.holder, &report.lease)?;
             return Ok(());
         };
         let before = (lease.money, lease.permits);

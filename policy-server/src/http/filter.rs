@@ -156,6 +156,9 @@ async fn changes(
         (live.epoch(), live.revision())
     };
     if epoch == query.epoch && query.revision > revision {
+        // Only a holder that this database knows is believed: a made-up one must not freeze budgets.
+        let touched = edge.shared.live().touch(&query.holder, edge.now());
+        touched.map_err(|_| FilterError::UnknownHolder)?;
         // Nobody can have applied more than there was.
         let applied = query.revision;
         edge.write(move |work| work.notice_lost_past(epoch, applied)).await?;

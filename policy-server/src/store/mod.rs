@@ -44,7 +44,8 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// Everything within one transaction.
 pub trait Transaction:
-    ServerRows
+    Parts
+    + ServerRows
     + OrgRows
     + KeyRows
     + ModelRows
@@ -58,6 +59,20 @@ pub trait Transaction:
     + AuditRows
 {
 }
+
+/// A part of a job that may fail without the rest of it. Parts are not nested.
+pub trait Parts {
+    /// Begins a part. Answers what [`Parts::undo_part`] needs.
+    fn begin_part(&mut self) -> StoreResult<PartBegun>;
+    /// What was written since stays, as far as the job's does.
+    fn keep_part(&mut self) -> StoreResult<()>;
+    /// What was written since is undone. Where that fails, the job must fail.
+    fn undo_part(&mut self, begun: PartBegun) -> StoreResult<()>;
+}
+
+/// Where a part began: how many statements had been written for the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartBegun(pub(crate) usize);
 
 /// The server's own counters.
 pub trait ServerRows {

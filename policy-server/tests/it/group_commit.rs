@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use policy_server::app::FilterError;
 use serde_json::json;
 use wire::v1::{LeaseAnswer, Problem};
 
@@ -87,4 +88,37 @@ async fn what_cannot_be_committed_is_answered_as_not_done_and_leaves_nothing() {
     assert_eq!(accounts(&world.tables())[0].outstanding, 20_000);
     let keys = world.admin_ok("GET", "keys", serde_json::Value::Null).await;
     assert_eq!(keys["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_ends_after_so_much_work() {
+    let world = World::new();
+    let (edge, clock) = (world.app.edge(), &world.clock);
+    let counters = world.app.counters();
+    let before = counters.commits.load(Ordering::Relaxed);
+    // the writer is held until the others wait
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let first = edge.write(move |_| {
+        held.recv().unwrap();
+        Ok::<_, FilterError>(())
+    });
+    let slow = || {
+        let clock = Arc::clone(clock);
+        edge.write(move |_| {
+            clock.advance_ms(30);
+            Ok::<_, FilterError>(())
+        })
+    };
+    let queued = async {
+        let all = tokio::join!(slow(), slow(), slow(), slow(), slow());
+        [all.0, all.1, all.2, all.3, all.4]
+    };
+    let letting_go = async {
+        // every job was queued when it was first polled, before this
+        release.send(()).unwrap();
+    };
+    let (first, all, ()) = tokio::join!(first, queued, letting_go);
+    assert!(first.is_ok() && all.iter().all(Result::is_ok));
+    let commits = counters.commits.load(Ordering::Relaxed) - before;
+    assert!((3..=4).contains(&commits), "{commits} commits for 150 ms of work");
 }

@@ -1,5 +1,6 @@
 //! Holders that vanish: what they could have spent keeps counting until they are heard of again.
 
+use policy_server::clock::Clock as _;
 use serde_json::{Value, json};
 use wire::v1::{Problem, Refusal};
 
@@ -121,4 +122,17 @@ async fn a_holder_that_never_was_may_not_report() {
     let (status, answer) = world.filter("POST", "reports", &request).await;
     assert_eq!(status.as_u16(), 409);
     assert_eq!(answer["error"]["code"], Problem::UNKNOWN_HOLDER);
+}
+
+#[tokio::test]
+async fn a_poll_whose_clock_was_read_before_the_deadline_revives_nobody_after_the_sweep_has_looked()
+{
+    let world = World::with_org(Some("1.00")).await;
+    let holder = world.holder(1).await;
+    let before = world.clock.now();
+    world.clock.advance_ms(GONE_MS);
+    let mut live = world.app.shared().live();
+    assert_eq!(live.lapsed(world.clock.now()), std::slice::from_ref(&holder.id));
+    assert!(live.touch(&holder.id, before).is_err());
+    assert_eq!(live.alive(before), 0);
 }

@@ -392,3 +392,52 @@ async fn a_window_names_its_limit_as_the_policy_does() {
     let expected: &Limit = &policy.limits[0];
     assert_eq!(&limit, expected);
 }
+
+#[tokio::test]
+async fn a_window_that_takes_anothers_place_and_gives_it_back_stays_readable() {
+    let world = World::with_org(None).await;
+    let key = limited(&world, "1m", 300).await;
+    let holder = world.holder(1).await;
+    for n in 0..64 {
+        use_one(&world, &holder, &key, n).await;
+        world.clock.advance_ms(1_000);
+    }
+    let path = format!("keys/{}?wait=0", key.id);
+    for (window, max) in [("1h", 2_000), ("1m", 300)] {
+        world.clock.advance_ms(10);
+        world.admin_ok("PATCH", &path, json!({"limits": [cluster(window, max)]})).await;
+    }
+    let reply = world.poll(&holder, holder.revision, 0).await;
+    world.poll(&holder, reply.revision, 0).await;
+    full(&world, &holder, &key, 100).await;
+    world.pass(GONE_MS + MINUTE).await;
+    use_one(&world, &world.holder(2).await, &key, 101).await;
+    world.check_ledger();
+}
+
+#[tokio::test]
+async fn an_unreadable_window_takes_no_other_report_and_no_other_holder_with_it() {
+    let world = World::with_org(Some("1.00")).await;
+    let (broken, sound) = (limited(&world, "1m", 300).await, limited(&world, "1h", 300).await);
+    let (one, two) = (world.holder(1).await, world.holder(2).await);
+    let bad = taken(&world, &one, &broken, 1, 0).await;
+    let good = taken(&world, &one, &sound, 2, 0).await;
+    taken(&world, &one, &broken, 3, 0).await;
+    taken(&world, &two, &sound, 1, 0).await;
+    let tables = world.tables();
+    let damage = "UPDATE cluster_windows SET permits = x'09' WHERE owner = ?";
+    assert_eq!(tables.execute(damage, [broken.id.as_str()]).unwrap(), 1);
+    let reports = [&bad, &good].map(|grant| {
+        let spent = micro(10);
+        LeaseReport { spent, ..done(&grant.lease, 1, 0) }
+    });
+    world.report(&one, reports.to_vec(), vec![]).await;
+    let settled = accounts(&world.tables()).iter().map(|account| account.settled).max();
+    assert_eq!(settled, Some(20_000), "the organisation's, of both leases");
+    let status = world.admin_ok("GET", "status", Value::Null).await;
+    assert_eq!(status["damaged_rows"], 1);
+    world.pass(GONE_MS).await;
+    let status = world.admin_ok("GET", "status", Value::Null).await;
+    assert_eq!((&status["parked_leases"], &status["live_holders"]), (&json!(2), &json!(0)));
+    assert_eq!(status["outstanding_leases"], 0);
+}

@@ -255,3 +255,66 @@ async fn sixty_four_holders_make_exactly_the_calls_that_a_budget_pays() {
     assert_eq!((account.level.as_str(), account.settled), ("org", 40_000_000), "{account:?}");
     assert_eq!(account.outstanding + account.parked + account.overdraft, 0);
 }
+
+#[tokio::test]
+async fn a_cap_that_is_lowered_to_what_is_spent_ends_the_calls_that_run() {
+    let world = World::with_org(Some("1.00")).await;
+    let key = world.key_with_cap("0.10", "none").await;
+    let one = world.holder(1).await;
+    let lease = world.granted(&one, &key, 1, ask(1_000)).await.lease;
+    world.report(&one, vec![final_report(&lease, micro(2_000))], vec![]).await;
+    let lower = |usd: &'static str| {
+        let path = format!("keys/{}?wait=0", key.id);
+        let world = &world;
+        async move {
+            let body = json!({"budget": {"usd": usd}});
+            world.admin_ok("PATCH", &path, body).await;
+        }
+    };
+    let ended = |changes: &[Change]| {
+        let ended = Change::Exhausted { level: Level::Key, owner: key.id.as_str().to_owned() };
+        changes.iter().filter(|change| **change == ended).count()
+    };
+    lower("0.05").await;
+    assert_eq!(ended(&world.changes(&one).await), 0, "something is left");
+    lower("0.002").await;
+    assert_eq!(ended(&world.changes(&one).await), 1, "exactly what is spent");
+    lower("0.001").await;
+    assert_eq!(ended(&world.changes(&one).await), 2);
+    lower("0.10").await;
+    assert_eq!(ended(&world.changes(&one).await), 2, "raised");
+}
+
+#[tokio::test]
+async fn what_every_holder_has_applied_is_waited_for_no_more_after_a_restart() {
+    let world = World::with_org(Some("1.00")).await;
+    let key = world.key_with_cap("0.50", "month").await;
+    let holder = world.holder(1).await;
+    let path = format!("keys/{}?wait=0", key.id);
+    world.granted(&holder, &key, 9, ask(10)).await;
+    let budget = json!({"budget": {"usd": "0.50", "period": "none"}});
+    world.admin_ok("PATCH", &path, budget).await;
+    contended(&world, &holder, &key, 1, 10).await;
+    let heard = world.poll(&holder, holder.revision, 0).await;
+    world.poll(&holder, heard.revision, 0).await;
+    world.granted(&holder, &key, 2, ask(10)).await;
+    let world = world.restart();
+    world.granted(&holder, &key, 3, ask(10)).await;
+    world.check_ledger();
+}
+
+#[tokio::test]
+async fn a_kept_grant_that_is_answered_again_lets_the_account_be_recalled_again() {
+    let world = World::with_org(Some("1.00")).await;
+    let key = world.key(json!({})).await;
+    let (one, two) = (world.holder(1).await, world.holder(2).await);
+    let kept = world.granted_ahead(&one, &key, 1, ask(50), ALL).await;
+    assert!(!kept.scarce);
+    contended(&world, &two, &key, 1, 499_999).await;
+    assert_eq!(world.changes(&two).await.len(), 1);
+    // the first answer was lost, so its holder had nothing to hand back when it heard of the recall
+    assert_eq!(world.granted_ahead(&one, &key, 1, ask(50), ALL).await, kept);
+    world.clock.advance_ms(RECALL_EVERY_MS);
+    contended(&world, &two, &key, 2, 499_999).await;
+    assert_eq!(world.changes(&two).await.len(), 2);
+}

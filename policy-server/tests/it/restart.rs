@@ -64,6 +64,20 @@ async fn a_second_server_on_the_same_file_refuses_to_start() {
 }
 
 #[tokio::test]
+async fn a_second_server_through_a_link_refuses_to_start() {
+    let world = World::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("tollgate.sqlite");
+    std::os::unix::fs::symlink(world.folder.path().join("tollgate.sqlite"), link).unwrap();
+    let second = start(&elsewhere, &world.clock, 9);
+    assert!(matches!(second, Err(StartError::Open(OpenError::InUse(_)))));
+    let folder_link = elsewhere.path().join("folder");
+    std::os::unix::fs::symlink(world.folder.path(), &folder_link).unwrap();
+    let second = policy_server::store::sqlite::Sqlite::open(&folder_link.join("tollgate.sqlite"));
+    assert!(matches!(second, Err(OpenError::InUse(_))));
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_refused() {
     let world = World::new();
     let folder = tempfile::tempdir().unwrap();

@@ -132,6 +132,50 @@ async fn a_holder_that_knows_more_than_the_database_proves_that_it_went_back() {
 }
 
 #[tokio::test]
+async fn a_made_up_holder_that_claims_to_know_more_freezes_nothing() {
+    let world = World::with_org(Some("0.10")).await;
+    let key = world.key(json!({})).await;
+    let holder = world.holder(1).await;
+    let path = format!("changes?holder=hnobody&epoch={}&revision=999", holder.epoch.0);
+    let (status, answer) = world.filter("GET", &path, &Value::Null).await;
+    assert_eq!((status.as_u16(), &answer["error"]["code"]), (409, &json!(Problem::UNKNOWN_HOLDER)));
+    world.granted(&holder, &key, 1, ask(10)).await;
+}
+
+#[tokio::test]
+async fn a_holder_that_reports_a_grant_which_is_not_there_proves_that_the_database_went_back() {
+    let world = World::with_org(Some("0.10")).await;
+    let key = world.key(json!({})).await;
+    let (holder, other) = (world.holder(1).await, world.holder(2).await);
+    let lost = final_report(&holder.lease(7), micro(5));
+    // somebody else's lease proves nothing
+    world.report(&other, vec![lost.clone()], vec![]).await;
+    world.granted(&holder, &key, 1, ask(10)).await;
+    let known = final_report(&holder.lease(1), micro(20));
+    world.report(&holder, vec![lost.clone(), known], vec![]).await;
+    let (status, _) =
+        world.filter("POST", "admit", &admit_request(&holder, &key, 2, Some(ask(1)))).await;
+    assert_eq!(status.as_u16(), 409);
+    assert_eq!(accounts(&world.tables())[0].settled, 20_000, "the rest of the report counts");
+    let anew = world.holder(1).await;
+    assert!(anew.epoch > holder.epoch);
+    let frozen = Refusal::Contended { retry_after_ms: 60_000 };
+    assert_eq!(world.refused(&anew, &key, 3, ask(1)).await, frozen);
+    // known by now: saying it again begins no further epoch
+    world.report(&anew, vec![lost], vec![]).await;
+    assert_eq!(world.holder(1).await.epoch, anew.epoch);
+}
+
+#[tokio::test]
+async fn a_server_that_finds_the_database_through_a_link_is_a_second_one_too() {
+    let world = World::new();
+    let link = world.folder.path().join("link");
+    std::os::unix::fs::symlink(world.database(), &link).unwrap();
+    let in_use = Sqlite::open(&link).unwrap_err();
+    assert!(in_use.to_string().contains("in use by another server"), "{in_use}");
+}
+
+#[tokio::test]
 async fn only_a_database_that_is_there_and_not_in_use_is_restored() {
     let world = World::new();
     let in_use = restore(&world.database(), None, 1).unwrap_err();

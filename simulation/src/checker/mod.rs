@@ -3,6 +3,7 @@
 
 mod rest;
 pub use rest::Rest;
+mod placement;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,9 @@ use wire::{CatalogueVersion, NanoUsd, Revision};
 use crate::ledger::{AccountId, AccountRow};
 use crate::worker::Life;
 
-pub use windows::ProxyLimits;
+use placement::Placements;
+pub use placement::{Eras, Placement};
+pub use windows::KeyLimits;
 use windows::Windows;
 
 /// The invariants that a run can break.
@@ -24,14 +27,19 @@ pub enum Invariant {
     Ledger,
     /// Upstream cost stays within cap and overdraft.
     TrueCost,
-    /// What is withdrawn or expired is not admitted any more, and nothing after a session's end.
+    /// What is withdrawn or expired is not admitted any more, its streams end, and nothing is
+    /// admitted after a session's end.
     Revocation,
     /// No window admits more than its limit, or refuses while it has room.
     Windows,
     /// Every ended call is charged once and rightly; lost ones are covered by parked money.
     Charges,
+    /// A call is charged above where its key is, not where it was before it was moved.
+    Placement,
     /// A request that was refused has left something behind.
     Refusal,
+    /// What a client was told to wait for does not come.
+    Liveness,
     /// At rest nothing is held that nobody can spend.
     Rest,
 }
@@ -63,6 +71,8 @@ fn broken(invariant: Invariant, text: String) -> Verdict {
 struct Withdrawal {
     credential: usize,
     revision: Revision,
+    /// The key may not be used any more, by whatever secret.
+    is_of_key: bool,
     applied: bool,
 }
 
@@ -84,7 +94,7 @@ pub struct Admission<'a> {
     /// When the key expires, by the wall clock.
     pub expires_unix_ms: Option<u64>,
     /// The key's limits.
-    pub limits: ProxyLimits,
+    pub limits: KeyLimits,
     /// Calls of the key that run in the proxy, this one included.
     pub running: u64,
     /// The most tokens that those can come to.
@@ -99,7 +109,13 @@ pub struct Checker {
     accounts: BTreeMap<AccountId, AccountRow>,
     /// The largest cap that each budget ever had.
     largest_caps: BTreeMap<(String, String), NanoUsd>,
+    /// Budgets that had no cap for a time: then nothing bounds what is spent.
+    uncapped: BTreeSet<(String, String)>,
+    /// The server does not know all that it has granted.
+    past_is_lost: bool,
+    frozen: BTreeSet<(String, String)>,
     withdrawals: Vec<Withdrawal>,
+    placements: Placements,
     windows: Windows,
     prices: BTreeMap<CatalogueVersion, Price>,
     /// Lives that ended in a crash.
@@ -116,7 +132,11 @@ impl Checker {
             session_ttl_ms,
             accounts: BTreeMap::new(),
             largest_caps: BTreeMap::new(),
+            uncapped: BTreeSet::new(),
+            past_is_lost: false,
+            frozen: BTreeSet::new(),
             withdrawals: Vec::new(),
+            placements: Placements::default(),
             windows: Windows::default(),
             prices: BTreeMap::new(),
             crashed: BTreeSet::new(),
@@ -142,6 +162,27 @@ impl Checker {
         self.crashed.insert(life);
     }
 
+    /// The server's database was replaced by an older copy: the accounts are these now. Until this
+    /// time there may be VMs that spend what nobody knows of any more.
+    /// Frozen budgets grant nothing until [`Checker::released`].
+    pub fn past_is_lost(
+        &mut self,
+        accounts: Vec<AccountRow>,
+        frozen: BTreeSet<(String, String)>,
+        until_ms: u64,
+    ) {
+        self.frozen = frozen;
+        let named = accounts.into_iter().map(|account| (account.id.clone(), account));
+        self.accounts = named.collect();
+        self.past_is_lost = true;
+        self.windows.past_is_lost(until_ms);
+    }
+
+    /// An operator has released every frozen budget.
+    pub fn released(&mut self) {
+        self.frozen.clear();
+    }
+
     /// A proxy has started anew: its windows are empty.
     pub fn proxy_restarted(&mut self, proxy: usize) {
         self.windows.forget(proxy);
@@ -153,9 +194,16 @@ impl Checker {
         *known = sent_ms.max(*known);
     }
 
-    /// A credential may not be used from this revision on.
-    pub fn withdrawn(&mut self, credential: usize, revision: Revision) {
-        self.withdrawals.push(Withdrawal { credential, revision, applied: false });
+    /// Whether a VM may still act on what it was told last.
+    #[must_use]
+    pub fn is_in_session(&self, life: Life, now_ms: u64) -> bool {
+        let renewed = self.renewed.get(&life);
+        renewed.is_some_and(|sent_ms| now_ms < sent_ms + self.session_ttl_ms)
+    }
+
+    /// A credential may not be used from this revision on; with it the key, or only this secret.
+    pub fn withdrawn(&mut self, credential: usize, revision: Revision, is_of_key: bool) {
+        self.withdrawals.push(Withdrawal { credential, revision, is_of_key, applied: false });
     }
 
     /// A credential may be used again.
@@ -164,14 +212,50 @@ impl Checker {
     }
 
     /// Asks, for every withdrawal of which that is not known yet, whether the server now says that
-    /// it is in force everywhere. Answers how many have just become so.
-    pub fn note_applied(&mut self, is_applied: impl Fn(Revision) -> bool) -> usize {
+    /// it is in force everywhere. Answers the credentials of which it has just become so, each
+    /// with whether its key is out of use.
+    pub fn note_applied(&mut self, is_applied: impl Fn(Revision) -> bool) -> Vec<(usize, bool)> {
         let open = self.withdrawals.iter_mut().filter(|withdrawal| !withdrawal.applied);
-        open.map(|withdrawal| {
+        open.filter_map(|withdrawal| {
             withdrawal.applied = is_applied(withdrawal.revision);
-            usize::from(withdrawal.applied)
+            withdrawal.applied.then_some((withdrawal.credential, withdrawal.is_of_key))
         })
-        .sum()
+        .collect()
+    }
+
+    /// A key's leases are to be granted from these accounts from this revision on.
+    pub fn placed(&mut self, key: &str, mut placement: Placement, revision: Revision) {
+        self.uncapped.extend(placement.take_uncapped());
+        self.placements.placed(key, placement, revision);
+    }
+
+    /// As [`Checker::note_applied`], for keys that were moved and budgets that got another period;
+    /// and for limits of windows over all proxies, which are not counted.
+    pub fn note_placed(&mut self, is_applied: impl Fn(Revision) -> bool) -> usize {
+        self.windows.note_applied(&is_applied);
+        self.placements.note_applied(is_applied)
+    }
+
+    /// Whether [`Checker::granted`] is to be told.
+    #[must_use]
+    pub fn awaits_grants(&self) -> bool {
+        self.placements.awaits_grants()
+    }
+
+    /// Money of a key was granted from these accounts.
+    pub fn granted(&mut self, key: &str, accounts: &[AccountId]) {
+        self.placements.granted(key, accounts);
+    }
+
+    /// The placements among which that of a call must be that is admitted now.
+    #[must_use]
+    pub fn eras(&self, key: &str) -> Eras {
+        self.placements.eras(key)
+    }
+
+    /// A key's window over all proxies has this limit from this revision on.
+    pub fn cluster_limit_is(&mut self, key: &str, max: u64, revision: Revision) {
+        self.windows.cluster_limit_is(key, max, revision);
     }
 
     /// A request goes to the upstream.
@@ -196,8 +280,8 @@ impl Checker {
             let text = format!("proxy {proxy} admits key {key}, which has expired at {wall_ms}");
             return broken(Invariant::Revocation, text);
         }
-        let renewed = self.renewed.get(&life).copied();
-        if renewed.is_none_or(|sent_ms| now_ms >= sent_ms + self.session_ttl_ms) {
+        if !self.is_in_session(life, now_ms) {
+            let renewed = self.renewed.get(&life);
             let text = format!("{life:?} admits key {key}; its last answered poll: {renewed:?}");
             return broken(Invariant::Revocation, text);
         }
@@ -217,7 +301,7 @@ impl Checker {
         &mut self,
         now_ms: u64,
         (proxy, key): (usize, &str),
-        limits: ProxyLimits,
+        limits: KeyLimits,
         retry_after_s: Option<u64>,
     ) -> Verdict {
         self.windows.refused(now_ms, (proxy, key), limits, retry_after_s)
@@ -230,8 +314,11 @@ impl Checker {
     /// overdraft or a cap that was lowered.
     pub fn ledger(&mut self, accounts: Vec<AccountRow>, caps_changed: bool) -> Verdict {
         for account in accounts {
-            let sums = (account.open_leases, account.parked_leases, account.beyond_leases);
-            if (account.outstanding, account.parked, account.overdraft) != sums {
+            // Calls whose lease is not known any more are settled as overdraft.
+            let overdraft_is_right = account.overdraft == account.beyond_leases
+                || (self.past_is_lost && account.overdraft > account.beyond_leases);
+            let sums = (account.open_leases, account.parked_leases);
+            if (account.outstanding, account.parked) != sums || !overdraft_is_right {
                 let text = format!("the sums differ from those of the leases: {account:?}");
                 return broken(Invariant::Ledger, text);
             }
@@ -240,6 +327,10 @@ impl Checker {
             if let Some(cap) = account.cap {
                 let grew =
                     before.map_or(NanoUsd::ZERO, |before| before.outstanding) < account.outstanding;
+                if grew && self.frozen.contains(&id.budget()) {
+                    let text = format!("granted while the budget is frozen: {account:?}");
+                    return broken(Invariant::Ledger, text);
+                }
                 if grew && account.taken() > cap {
                     let text = format!("granted beyond the cap: {account:?}");
                     return broken(Invariant::Ledger, text);

@@ -18,6 +18,8 @@ pub struct Rest<'a> {
     pub records: &'a [StoredRecord],
     /// What it has granted, by lease.
     pub leases: &'a BTreeMap<String, Lease>,
+    /// When the server lost what it knew since some time before, if it did.
+    pub lost_before_ms: Option<u64>,
     /// The provider keeps to the limits in requests: then nothing may be overdrawn.
     pub limits_are_kept: bool,
 }
@@ -34,18 +36,24 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, call: &UpstreamCall, cost: NanoUsd, record: Option<&StoredRecord>) {
+    /// `is_paid`: money was set aside for the call.
+    fn add(
+        &mut self,
+        call: &UpstreamCall,
+        cost: NanoUsd,
+        (record, is_paid): (Option<&StoredRecord>, bool),
+    ) {
         self.cost = self.cost.saturating_add(cost);
         let Some(record) = record else { return };
         let charged = record.call.cost;
         self.charged = self.charged.saturating_add(charged);
         // Without usage nobody knows the cost: the estimate stands for it, if the key says so.
         let is_estimate = record.call.basis == Basis::Estimated
-            && (call.cut_calls == CutCalls::Estimate || record.call.lease.is_none());
+            && (call.cut_calls == CutCalls::Estimate || !is_paid);
         if is_estimate {
             self.cost = self.cost.saturating_sub(cost).saturating_add(charged.min(cost));
         }
-        if record.call.lease.is_some() {
+        if is_paid {
             let beyond = charged.saturating_sub(record.call.reserved);
             self.beyond_reservations = self.beyond_reservations.saturating_add(beyond);
         }
@@ -53,15 +61,11 @@ impl Sums {
 }
 
 impl Checker {
-    /// The end. `owners` tells every budget above a key, as level and owner.
+    /// The end.
     ///
     /// # Errors
     /// When charges, upstream costs and parked money do not fit together.
-    pub fn at_rest(
-        &self,
-        rest: &Rest<'_>,
-        budgets_above: impl Fn(&str) -> Vec<(String, String)>,
-    ) -> Verdict {
+    pub fn at_rest(&self, rest: &Rest<'_>) -> Verdict {
         let mut by_request: BTreeMap<&str, Vec<&StoredRecord>> = BTreeMap::new();
         for record in rest.records {
             by_request.entry(record.call.request.as_str()).or_default().push(record);
@@ -70,24 +74,42 @@ impl Checker {
         let mut of_budgets: BTreeMap<(String, String), Sums> = BTreeMap::new();
         for call in rest.calls {
             let found = by_request.remove(call.request.as_str()).unwrap_or_default();
-            let expected = usize::from(!self.crashed.contains(&call.life()));
-            if found.len() > 1 || found.len() < expected {
+            // What was recorded before the past was lost is not reported again.
+            let may_be_lost = rest.lost_before_ms.is_some_and(|at_ms| call.admitted_ms < at_ms);
+            let expected = usize::from(!self.crashed.contains(&call.life()) && !may_be_lost);
+            // A record whose answer was lost with the past is sent again by another holder.
+            let most = if may_be_lost { 2 } else { 1 };
+            if found.len() > most || found.len() < expected {
                 let holders: Vec<_> = found.iter().map(|record| &record.holder).collect();
                 let text =
                     format!("call {} has {} records, by {holders:?}", call.request, found.len());
                 return broken(Invariant::Charges, text);
             }
             let record = found.first().copied();
-            record.map_or(Ok(()), |record| self.charged_rightly(call, record))?;
             let version = record.map(|record| record.call.catalogue_version);
             let cost = self.least_cost(call, version);
-            for budget in budgets_above(&call.key) {
-                of_budgets.entry(budget).or_default().add(call, cost, record);
-            }
             let lease = record.and_then(|record| record.call.lease.as_ref());
-            let accounts = lease.and_then(|lease| rest.leases.get(lease.as_str()));
-            for account in accounts.into_iter().flat_map(|lease| &lease.accounts) {
-                of_accounts.entry(account.clone()).or_default().add(call, cost, record);
+            let lease = lease.and_then(|lease| rest.leases.get(lease.as_str()));
+            let is_known = lease.is_some() || rest.lost_before_ms.is_none();
+            let accounts = lease.map_or(&[][..], |lease| &lease.accounts);
+            // A lease may carry permits only.
+            let is_paid = !accounts.is_empty();
+            if let Some(record) = record {
+                self.charged_rightly(call, record, is_paid)?;
+                if is_known {
+                    self.placements.charged(&call.key, &call.eras, record, accounts)?;
+                }
+            }
+            for account in accounts {
+                of_accounts.entry(account.clone()).or_default().add(call, cost, (record, is_paid));
+            }
+            let budgets = if !is_paid {
+                self.placements.certain(&call.key, &call.eras)
+            } else {
+                accounts.iter().map(AccountId::budget).collect()
+            };
+            for budget in budgets {
+                of_budgets.entry(budget).or_default().add(call, cost, (record, is_paid));
             }
         }
         if let Some((request, _)) = by_request.first_key_value() {
@@ -98,6 +120,8 @@ impl Checker {
             let sums = of_accounts.remove(&account.id).unwrap_or_default();
             self.account_at_rest(account, &sums, rest)?;
         }
+        // What calls cost on leases that the server has lost is bounded by nothing that it knows.
+        let of_budgets = if rest.lost_before_ms.is_some() { BTreeMap::new() } else { of_budgets };
         for (budget, sums) in &of_budgets {
             self.budget_at_rest(budget, sums)?;
         }
@@ -118,11 +142,18 @@ impl Checker {
             return Ok(());
         };
         // Under a cap every call has a lease.
-        if account.settled != sums.charged {
+        let is_settled = match rest.lost_before_ms {
+            None => account.settled == sums.charged,
+            // Some records are lost, and some calls were settled without their leases.
+            Some(_) => account.settled >= sums.charged,
+        };
+        if !is_settled {
             let text = format!("records come to {:?}: {account:?}", sums.charged);
             return broken(Invariant::Charges, text);
         }
-        let overdraft_is_right = if rest.limits_are_kept {
+        let overdraft_is_right = if rest.lost_before_ms.is_some() {
+            true
+        } else if rest.limits_are_kept {
             account.overdraft == NanoUsd::ZERO
         } else {
             let least = overdrawn_leases(&account.id, rest);
@@ -133,7 +164,8 @@ impl Checker {
             let text = format!("calls cost {beyond:?} beyond their reservations: {account:?}");
             return broken(Invariant::Charges, text);
         }
-        if sums.cost > largest_cap.saturating_add(account.overdraft) {
+        let bounded = !self.uncapped.contains(&account.id.budget());
+        if bounded && sums.cost > largest_cap.saturating_add(account.overdraft) {
             let text = format!("upstream cost {:?} beyond the cap: {account:?}", sums.cost);
             return broken(Invariant::TrueCost, text);
         }
@@ -159,7 +191,7 @@ impl Checker {
         let caps = accounts().fold(NanoUsd::ZERO, |sum, account| {
             sum.saturating_add(largest_cap).saturating_add(account.overdraft)
         });
-        if sums.cost > caps {
+        if sums.cost > caps && !self.uncapped.contains(budget) {
             let text = format!("{budget:?}: upstream cost {:?} beyond all caps", sums.cost);
             return broken(Invariant::TrueCost, text);
         }
@@ -167,14 +199,19 @@ impl Checker {
     }
 
     /// One record against what the upstream produced.
-    fn charged_rightly(&self, call: &UpstreamCall, record: &StoredRecord) -> Verdict {
+    fn charged_rightly(
+        &self,
+        call: &UpstreamCall,
+        record: &StoredRecord,
+        is_paid: bool,
+    ) -> Verdict {
         let charged = &record.call;
         let true_cost = self.cost(call.produced, charged.catalogue_version);
         let right = match charged.basis {
             Basis::Measured => charged.cost == true_cost,
             Basis::Refunded => charged.cost == NanoUsd::ZERO && call.produced == Usage::default(),
-            // Without a lease nothing bounds the call, and its charge is an estimate only.
-            Basis::Estimated if charged.lease.is_none() => true,
+            // Without money set aside nothing bounds the call, and its charge is an estimate only.
+            Basis::Estimated if !is_paid => true,
             Basis::Estimated => {
                 let covers = call.cut_calls == CutCalls::Estimate || true_cost <= charged.cost;
                 covers && charged.cost <= charged.reserved

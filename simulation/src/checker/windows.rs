@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use wire::Revision;
+
 use super::{Admission, Invariant, Verdict, broken};
 
-/// Limits of a key, counted by each proxy on its own.
+/// How much of a key may be used how fast.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ProxyLimits {
-    /// Requests in a minute.
+pub struct KeyLimits {
+    /// Requests in a minute, counted by each proxy on its own, as are the next two.
     pub per_minute: Option<u64>,
     /// Tokens in a minute.
     pub tokens_per_minute: Option<u64>,
     /// Calls at the same time.
     pub at_once: Option<u64>,
+    /// Requests in a minute over all proxies together.
+    pub over_all_proxies: Option<u64>,
 }
 
 const MINUTE_MS: u64 = 60_000;
@@ -37,10 +41,49 @@ impl Counted {
     }
 }
 
-/// Everything counted, by proxy and key.
+/// A window over all proxies.
+#[derive(Debug, Default)]
+struct Cluster {
+    admissions: VecDeque<u64>,
+    /// Limits that may still be what some proxy keeps to, each with its revision and whether that
+    /// is in force; the newest last.
+    limits: Vec<(u64, Revision, bool)>,
+    /// What was used until then need not be known to the server.
+    counts_from_ms: u64,
+}
+
+impl Cluster {
+    fn note_applied(&mut self, is_applied: impl Fn(Revision) -> bool) {
+        if let [.., newest] = &mut self.limits[..]
+            && !newest.2
+        {
+            newest.2 = is_applied(newest.1);
+        }
+        if let Some(newest) = self.limits.last().copied().filter(|newest| newest.2) {
+            self.limits = vec![newest];
+        }
+    }
+
+    /// A call is admitted; answers how many were within a minute, if that is too many.
+    fn admitted(&mut self, now_ms: u64) -> Option<usize> {
+        while self.admissions.front().is_some_and(|at| at + MINUTE_MS <= now_ms) {
+            self.admissions.pop_front();
+        }
+        if now_ms < self.counts_from_ms {
+            return None;
+        }
+        self.admissions.push_back(now_ms);
+        let most = self.limits.iter().map(|(max, _, _)| *max).max();
+        let count = self.admissions.len();
+        most.is_some_and(|most| count as u64 > most).then_some(count)
+    }
+}
+
+/// Everything counted, by proxy and key, and over all proxies by key.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     counted: BTreeMap<(usize, String), Counted>,
+    clusters: BTreeMap<String, Cluster>,
 }
 
 impl Windows {
@@ -48,6 +91,22 @@ impl Windows {
         let counted = self.counted.entry((proxy, key.to_owned())).or_default();
         counted.expire(now_ms);
         counted
+    }
+
+    pub(super) fn cluster_limit_is(&mut self, key: &str, max: u64, revision: Revision) {
+        self.clusters.entry(key.to_owned()).or_default().limits.push((max, revision, false));
+    }
+
+    pub(super) fn note_applied(&mut self, is_applied: &impl Fn(Revision) -> bool) {
+        self.clusters.values_mut().for_each(|cluster| cluster.note_applied(is_applied));
+    }
+
+    /// The server does not know all that was used until this time.
+    pub(super) fn past_is_lost(&mut self, until_ms: u64) {
+        for cluster in self.clusters.values_mut() {
+            cluster.admissions.clear();
+            cluster.counts_from_ms = until_ms;
+        }
     }
 
     pub(super) fn forget(&mut self, proxy: usize) {
@@ -60,6 +119,14 @@ impl Windows {
 
     pub(super) fn admitted(&mut self, admission: &Admission<'_>) -> Verdict {
         let Admission { now_ms, proxy, key, limits, running, running_tokens, .. } = *admission;
+        if let Some(cluster) = self.clusters.get_mut(key)
+            && let Some(count) = cluster.admitted(now_ms)
+        {
+            let limits = &cluster.limits;
+            let text =
+                format!("{count} calls of key {key} in a minute over all proxies: {limits:?}");
+            return broken(Invariant::Windows, text);
+        }
         let counted = self.counted(now_ms, proxy, key);
         counted.admissions.push_back(now_ms);
         let in_a_minute = counted.admissions.len() as u64;
@@ -85,7 +152,7 @@ impl Windows {
         &mut self,
         now_ms: u64,
         (proxy, key): (usize, &str),
-        limits: ProxyLimits,
+        limits: KeyLimits,
         retry_after_s: Option<u64>,
     ) -> Verdict {
         let Some(limit) = limits.per_minute else {

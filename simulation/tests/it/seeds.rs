@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use simulation::{Outcome, Tally};
 
-/// Some fifty seconds on two cores.
+/// Some ninety seconds on two idle cores.
 const SEEDS: u64 = 2_000;
 
 #[test]
@@ -51,6 +51,15 @@ fn every_seed_keeps_the_invariants() {
         ("clock steps", tally.clock_steps),
         ("rollovers", tally.rollovers),
         ("punctual retries", tally.retries),
+        ("payments into wallets", tally.top_ups),
+        ("commits replayed from journals", tally.replayed),
+        ("frozen budgets", tally.frozen),
+        ("released budgets", tally.released),
+        ("moved keys", tally.moved_keys),
+        ("moves in force", tally.moves_in_force),
+        ("moved limits of windows over all proxies", tally.moved_limits),
+        ("refusals by windows over all proxies", tally.full_everywhere),
+        ("streams that had to end", tally.expected_ends),
         ("401", met(401)),
         ("402", met(402)),
         ("429", met(429)),

@@ -29,7 +29,9 @@ macro_rules! teeth {
 
         #[test]
         fn every_mutation_has_its_test() {
-            assert_eq!([$(Mutation::$mutation),*], Mutation::ALL);
+            // `quiet` has the test of the one that nobody notices while others use the key.
+            let all = Mutation::ALL.into_iter().filter(|it| *it != Mutation::IgnoredRecall);
+            assert_eq!(vec![$(Mutation::$mutation),*], all.collect::<Vec<_>>());
         }
     };
 }
@@ -53,7 +55,17 @@ teeth! {
     an_ignored_session_is_found: StoppedClock breaks Revocation;
     an_ignored_expiry_is_found: StoppedWallClock breaks Revocation;
     an_accepted_old_revision_is_found: OldRevision breaks Revocation;
-    a_forgotten_budget_level_is_found: ForgottenLevel breaks Charges;
+    forgotten_budgets_of_keys_are_found: ForgottenKeys breaks Placement;
+    forgotten_budgets_of_users_are_found: ForgottenUsers breaks Placement;
+    forgotten_budgets_of_teams_are_found: ForgottenTeams breaks Placement;
+    forgotten_budgets_of_organisations_are_found: ForgottenOrgs breaks Placement;
+    forgotten_wallets_are_found: ForgottenWallets breaks Placement;
+    a_grant_before_the_recall_is_found: GrantBeforeRecall breaks Placement;
+    leases_kept_through_a_move_are_found: KeptLeases breaks Placement;
+    thawed_budgets_are_found: ThawedBudgets breaks Ledger;
+    permits_handed_back_at_once_are_found: EmptiedCooling breaks Windows;
+    unreported_permits_are_found: UnreportedPermits breaks Windows;
+    a_stream_that_is_not_closed_is_found: SwallowedClose breaks Revocation;
     a_double_grant_is_found: DoubleGrant breaks Rest;
     a_forgotten_record_is_found: ForgottenRecord breaks Charges;
     a_forgotten_disclaimer_is_found: DroppedTombstone breaks Rest;

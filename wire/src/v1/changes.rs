@@ -44,6 +44,14 @@ pub enum Change {
         /// Its owner, as [`super::KeyPolicy::owner`] names it.
         owner: String,
     },
+    /// A cap was lowered to what is spent already, or below: calls that run on money of this
+    /// account end.
+    Exhausted {
+        /// Its level.
+        level: Level,
+        /// Its owner, as [`super::KeyPolicy::owner`] names it.
+        owner: String,
+    },
     /// Something above many keys changed, or the poll was too far behind: forget every key.
     AllKeys,
 }

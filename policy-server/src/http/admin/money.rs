@@ -94,6 +94,7 @@ async fn status(State(edge): State<Edge>, pairs: Pairs) -> Answer {
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     Ok(Json(json!({
         "differing_records": read(&counters.differing_records),
+        "damaged_rows": read(&counters.damaged_rows),
         "unknown_leases": read(&counters.unknown_leases),
         "recalls": read(&counters.recalls),
         "parked_leases": read(&counters.parked_leases),

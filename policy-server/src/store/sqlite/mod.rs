@@ -32,7 +32,9 @@ pub use self::history::Mismatch;
 use self::journal::{Journal, Opened};
 pub use self::journal::{JournalError, Position};
 use self::statements::Statements;
-use super::{ServerRow, ServerRows, StoreError, StoreResult, TokenRows, Transaction};
+use super::{
+    PartBegun, Parts, ServerRow, ServerRows, StoreError, StoreResult, TokenRows, Transaction,
+};
 use crate::failpoint;
 use crate::live::lock;
 
@@ -353,6 +355,24 @@ impl Rows<'_> {
 
 impl Transaction for Rows<'_> {}
 
+impl Parts for Rows<'_> {
+    fn begin_part(&mut self) -> StoreResult<PartBegun> {
+        self.connection.execute_batch("SAVEPOINT part")?;
+        Ok(PartBegun(self.written.as_ref().map_or(0, |written| written.borrow().len())))
+    }
+
+    fn keep_part(&mut self) -> StoreResult<()> {
+        Ok(self.connection.execute_batch("RELEASE part")?)
+    }
+
+    fn undo_part(&mut self, begun: PartBegun) -> StoreResult<()> {
+        if let Some(written) = &self.written {
+            written.borrow_mut().cut(begun.0);
+        }
+        Ok(self.connection.execute_batch("ROLLBACK TO part; RELEASE part")?)
+    }
+}
+
 impl ServerRows for Rows<'_> {
     fn server(&mut self) -> StoreResult<ServerRow> {
         let found = self.one("SELECT * FROM server", [], |row| {
@@ -414,8 +434,9 @@ fn prepare(mut connection: Connection) -> StoreResult<Connection> {
 
 /// Locks, opens and migrates.
 fn take_up(path: &Path) -> Result<(Connection, LockedFile), OpenError> {
-    let lock = lock_beside(path)?;
+    // Made before it is locked, so that its real path is known.
     open_private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let lock = lock_beside(path)?;
     let opened = Connection::open(path).map_err(StoreError::from).and_then(prepare);
     let connection = opened.map_err(|source| refused(path, source))?;
     Ok((connection, lock))
@@ -425,8 +446,11 @@ fn refused(path: &Path, source: StoreError) -> OpenError {
     OpenError::Database { path: path.to_owned(), source }
 }
 
+/// Locks a file beside the database, by the database's real path: through a link it is the same.
 fn lock_beside(path: &Path) -> Result<LockedFile, OpenError> {
-    let mut lock_path = path.as_os_str().to_owned();
+    let real = path.canonicalize();
+    let real = real.map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let mut lock_path = real.into_os_string();
     lock_path.push(".lock");
     let failed = |source| OpenError::File { path: lock_path.clone().into(), source };
     let file = open_private(Path::new(&lock_path)).map_err(failed)?;
