@@ -176,6 +176,22 @@ fn a_stopped_stream_is_still_read() {
 }
 
 #[test]
+fn only_the_last_event_of_a_response_shows_a_cost() {
+    let report = |kind: &str| {
+        format!(
+            "data: {{\"type\":\"{kind}\",\"response\":{{\"usage\":{{\"input_tokens\":3,\"output_tokens\":2}}}}}}\n\n"
+        )
+    };
+    let answer = || Answer::stream(OpenAiResponses, StreamView::WithUsage);
+    let early = report("response.in_progress");
+    assert_eq!(whole(answer(), &early).0, early);
+    let last = report("response.completed");
+    let expected =
+        last.replace("\"output_tokens\":2", "\"output_tokens\":2,\"cost_usd\":0.000002003");
+    assert_eq!(whole(answer(), &last).0, expected);
+}
+
+#[test]
 fn a_gemini_stream_is_over_when_its_last_candidate_is() {
     let chunk = |candidates: &str| format!("data: {{\"candidates\":[{candidates}]}}\r\n\r\n");
     let text = "{\"content\":{\"parts\":[{\"text\":\"x\"}]}}";
