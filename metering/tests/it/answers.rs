@@ -7,13 +7,13 @@ use wire::v1::Usage;
 /// An answer being read, plain or as a stream.
 #[derive(Clone)]
 pub enum Answer {
-    Plain(PlainAnswer),
+    Plain(Box<PlainAnswer>),
     Stream(Box<StreamAnswer>),
 }
 
 impl Answer {
     pub fn plain(format: AnswerFormat) -> Self {
-        Self::Plain(PlainAnswer::new(format))
+        Self::Plain(Box::new(PlainAnswer::new(format)))
     }
 
     pub fn stream(format: AnswerFormat, view: StreamView) -> Self {
