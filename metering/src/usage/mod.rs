@@ -1,8 +1,11 @@
 //! What an answer used, read byte by byte in whatever chunks it comes, and the few edits that
 //! Tollgate makes to it. Nothing is held back but one event of a stream.
 
-mod chat;
+mod counts;
+mod name;
+mod place;
 mod plain;
+mod reader;
 mod sse;
 mod stream;
 
@@ -11,6 +14,41 @@ pub use sse::{Lines, Piece};
 pub use stream::{LONGEST_HELD_EVENT, StreamAnswer, StreamView};
 
 use wire::v1::Usage;
+
+/// In what form an answer comes: whose API it is, and which of its operations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AnswerFormat {
+    /// OpenAI chat completions; also completions, whose usage and choices look the same.
+    #[default]
+    OpenAiChat,
+    /// OpenAI responses.
+    OpenAiResponses,
+    /// OpenAI embeddings.
+    OpenAiEmbeddings,
+    /// Anthropic messages.
+    AnthropicMessages,
+    /// Gemini `generateContent`, and `streamGenerateContent` with or without `alt=sse`.
+    GeminiGenerate,
+    /// Gemini `embedContent` and `batchEmbedContents`.
+    GeminiEmbed,
+}
+
+impl AnswerFormat {
+    /// Later reports replace only the counts that they have (WIRE 2.6, 2.7).
+    fn has_running_totals(self) -> bool {
+        matches!(self, Self::AnthropicMessages | Self::GeminiGenerate | Self::GeminiEmbed)
+    }
+
+    /// The answer may be an array of documents that comes piece by piece (WIRE 2.7).
+    fn may_be_array(self) -> bool {
+        self == Self::GeminiGenerate
+    }
+
+    /// It has vectors, no text.
+    fn is_embedding(self) -> bool {
+        matches!(self, Self::OpenAiEmbeddings | Self::GeminiEmbed)
+    }
+}
 
 /// Bytes of visible output per token, for output whose count was never reported: English prose has
 /// about four.

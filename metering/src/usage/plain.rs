@@ -1,56 +1,91 @@
-//! An answer that is one JSON document.
+//! An answer that is one JSON document, or an array of documents that comes piece by piece.
 
 use wire::NanoUsd;
 use wire::v1::Usage;
 
-use super::Seen;
-use super::chat::ChatReader;
+use super::reader::Reader;
+use super::{AnswerFormat, Seen};
 use crate::json::Scanner;
 
 /// Reads a plain answer as it passes and writes its cost into the usage block. Nothing is held
-/// back: when the block's closing brace comes by, every count in it is known.
-#[derive(Debug, Clone, Default)]
+/// back: when the block's closing brace comes by, every count in it is known. Tools that Responses
+/// lists only behind its usage are charged but not in the cost that is written.
+#[derive(Debug, Clone)]
 pub struct PlainAnswer {
     scanner: Scanner,
-    reader: ChatReader,
+    reader: Reader,
     at: u64,
     not_json: bool,
-    cost_written: bool,
+}
+
+impl Default for PlainAnswer {
+    /// A chat completion.
+    fn default() -> Self {
+        Self::new(AnswerFormat::default())
+    }
 }
 
 impl PlainAnswer {
-    /// Reads the next chunk. `Some` is the chunk with the cost written into it.
-    pub fn chunk(&mut self, bytes: &[u8], cost: impl Fn(&Usage) -> NanoUsd) -> Option<Vec<u8>> {
-        let begin = self.at;
-        self.at = begin.saturating_add(bytes.len() as u64);
-        if self.not_json {
-            return None;
-        }
-        if self.scanner.feed(bytes, begin, &mut self.reader).is_err() {
-            self.not_json = true;
-        }
-        let member = self.reader.usage_member.filter(|member| member.is_report)?;
-        let usage = self.reader.seen.usage?;
-        let brace = usize::try_from(member.end.checked_sub(1)?.checked_sub(begin)?).ok()?;
-        if self.cost_written || member.has_cost {
-            return None;
-        }
-        self.cost_written = true;
-        Some(with_cost(bytes, brace, member.is_empty, cost(&usage)))
+    /// An answer of which nothing has come yet.
+    #[must_use]
+    pub fn new(format: AnswerFormat) -> Self {
+        let reader = Reader::of_plain(format);
+        Self { scanner: Scanner::default(), reader, at: 0, not_json: false }
     }
 
-    /// What has been seen so far. Output bytes of a document that broke off are all its bytes.
+    /// Reads the next chunk. `Some` is the chunk with the cost written into it.
+    pub fn chunk(&mut self, bytes: &[u8], cost: impl Fn(&Usage) -> NanoUsd) -> Option<Vec<u8>> {
+        let mut edited: Option<Vec<u8>> = None;
+        let mut copied = 0;
+        let mut read = 0;
+        // A piece ends where an object ends, if anywhere: one usage block at most.
+        for piece in bytes.split_inclusive(|byte| *byte == b'}') {
+            let closed_at = self.at.saturating_add(piece.len() as u64);
+            self.feed(piece);
+            read += piece.len();
+            let member = self.reader.usage_member().filter(|member| member.end == closed_at);
+            if let Some(member) = member
+                && member.is_accepted
+                && !member.has_cost
+                && let Some(usage) = self.reader.seen.usage
+            {
+                let brace = read.saturating_sub(1);
+                let out = edited.get_or_insert_default();
+                out.extend_from_slice(bytes.get(copied..brace).unwrap_or_default());
+                out.extend(cost_member(member.is_empty, cost(&usage)).into_bytes());
+                copied = brace;
+            }
+        }
+        let mut out = edited?;
+        out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
+        Some(out)
+    }
+
+    fn feed(&mut self, piece: &[u8]) {
+        let begin = self.at;
+        self.at = begin.saturating_add(piece.len() as u64);
+        if !self.not_json && self.scanner.feed(piece, begin, &mut self.reader).is_err() {
+            self.not_json = true;
+        }
+    }
+
+    /// What has been seen so far. Output bytes of a document that broke off are all its bytes,
+    /// except where what came is known piece by piece, or where there is no output.
     #[must_use]
     pub fn seen(&self) -> Seen {
         let seen = self.reader.seen;
-        if seen.complete && !self.not_json { seen } else { Seen { output_bytes: self.at, ..seen } }
+        let complete = seen.complete && !self.not_json;
+        let is_known = complete || self.reader.is_array() && !self.not_json;
+        if is_known || self.reader.format().is_embedding() {
+            Seen { complete, ..seen }
+        } else {
+            Seen { complete, output_bytes: self.at, ..seen }
+        }
     }
 }
 
-/// Puts `"cost_usd"` before the closing brace at offset `brace`.
-pub(super) fn with_cost(bytes: &[u8], brace: usize, is_empty: bool, cost: NanoUsd) -> Vec<u8> {
-    let comma = if is_empty { "" } else { "," };
-    let member = format!("{comma}\"cost_usd\":{}", cost.to_usd());
-    let (before, after) = bytes.split_at_checked(brace).unwrap_or((bytes, &[]));
-    [before, member.as_bytes(), after].concat()
+/// The member `cost_usd`, to stand before an object's closing brace.
+pub(super) fn cost_member(is_first: bool, cost: NanoUsd) -> String {
+    let comma = if is_first { "" } else { "," };
+    format!("{comma}\"cost_usd\":{}", cost.to_usd())
 }

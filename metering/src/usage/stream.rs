@@ -1,20 +1,21 @@
-//! A chat answer as a stream of events.
+//! An answer as a stream of events.
 
 use wire::NanoUsd;
 use wire::v1::Usage;
 
-use super::Seen;
-use super::chat::{ChatReader, Member};
-use super::plain::with_cost;
+use super::plain::cost_member;
+use super::reader::{Member, Reader};
 use super::sse::{Lines, Piece};
+use super::{AnswerFormat, Seen};
 use crate::json::Scanner;
 
-/// Most bytes of one event that are held to be edited. Chat chunks have some hundred bytes; a
-/// larger event passes as it is, still read.
+/// Most bytes of one event that are held to be edited. Most events have some hundred bytes; a
+/// larger one (a picture, a whole response) passes as it is, still read.
 pub const LONGEST_HELD_EVENT: usize = 1 << 20;
 const DONE: &[u8] = b"[DONE]";
 
-/// What the client is to see of the usage that was forced on its stream.
+/// What the client is to see of the usage that was forced on its stream. Only chat streams have to
+/// be forced; in those of other dialects usage always stands and is always shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamView {
     /// It asked for usage: it sees it, with the cost.
@@ -29,7 +30,7 @@ pub struct StreamAnswer {
     view: StreamView,
     lines: Lines,
     scanner: Scanner,
-    reader: ChatReader,
+    reader: Reader,
     not_json: bool,
     held: Vec<u8>,
     /// The event became too large to be held: its bytes pass as they come.
@@ -48,15 +49,21 @@ pub struct StreamAnswer {
 }
 
 impl StreamAnswer {
+    /// A stream of chat completions of which nothing has come yet; see [`StreamAnswer::of`].
+    #[must_use]
+    pub fn new(view: StreamView, output_bound: Option<u64>) -> Self {
+        Self::of(AnswerFormat::OpenAiChat, view, output_bound)
+    }
+
     /// A stream of which nothing has come yet. One that passes `output_bound` (tokens of all
     /// choices together) stops by itself: the event that passes it is the first that is held back.
     #[must_use]
-    pub fn new(view: StreamView, output_bound: Option<u64>) -> Self {
+    pub fn of(format: AnswerFormat, view: StreamView, output_bound: Option<u64>) -> Self {
         Self {
             view,
             lines: Lines::default(),
             scanner: Scanner::default(),
-            reader: ChatReader::default(),
+            reader: Reader::of_stream(format),
             not_json: false,
             held: Vec::new(),
             passing: false,
@@ -134,7 +141,8 @@ impl StreamAnswer {
     /// What has been seen so far.
     #[must_use]
     pub fn seen(&self) -> Seen {
-        Seen { complete: self.complete, ..self.reader.seen }
+        let complete = self.complete || self.reader.candidates_ended();
+        Seen { complete, ..self.reader.seen }
     }
 
     /// Bytes held back now; at most [`LONGEST_HELD_EVENT`].
@@ -166,18 +174,22 @@ impl StreamAnswer {
     }
 
     fn event_ends(&mut self, out: &mut Vec<u8>, cost: &impl Fn(&Usage) -> NanoUsd) {
-        self.complete |= self.like_done && self.data_bytes == DONE.len();
-        let member = self.reader.usage_member.filter(|_| !self.not_json);
+        let is_done = self.like_done && self.data_bytes == DONE.len();
+        let is_last = self.reader.is_last_event() && self.reader.seen.complete && !self.not_json;
+        if is_done || is_last {
+            self.complete = true;
+            self.reader.close();
+        }
         let held = std::mem::take(&mut self.held);
         let passes = self.output_bound.is_some_and(|bound| self.reader.seen.passes(bound));
         if passes && !self.stopped {
             self.stopped = true;
             self.passed_bound = true;
             out.extend_from_slice(self.event_border(&held));
-        } else if let (Some(member), false) = (member, self.passing || self.stopped) {
-            self.edited(&held, member, out, cost);
-        } else {
+        } else if self.passing || self.stopped || self.not_json {
             out.extend_from_slice(&held);
+        } else {
+            self.edited(&held, out, cost);
         }
         self.scanner = Scanner::default();
         self.reader.next_document();
@@ -188,26 +200,33 @@ impl StreamAnswer {
         self.like_done = true;
     }
 
-    /// An event with a `usage` member.
-    fn edited(
-        &self,
-        held: &[u8],
-        member: Member,
-        out: &mut Vec<u8>,
-        cost: &impl Fn(&Usage) -> NanoUsd,
-    ) {
-        match (self.view, self.reader.seen.usage) {
-            (StreamView::WithUsage, Some(usage)) if member.is_report && !member.has_cost => {
-                let brace = usize::try_from(member.end.saturating_sub(1)).unwrap_or(held.len());
-                out.extend(with_cost(held, brace, member.is_empty, cost(&usage)));
+    /// What the client sees of an event.
+    fn edited(&self, held: &[u8], out: &mut Vec<u8>, cost: &impl Fn(&Usage) -> NanoUsd) {
+        let Some(member) = self.reader.usage_member() else {
+            out.extend_from_slice(held);
+            return;
+        };
+        let format = self.reader.format();
+        let is_hidden = format == AnswerFormat::OpenAiChat && self.view == StreamView::WithoutUsage;
+        // Of several reports of a response only that of its end is shown to be the cost.
+        let is_priced = member.is_accepted
+            && !member.has_cost
+            && (format != AnswerFormat::OpenAiResponses || self.reader.is_last_event());
+        if is_hidden {
+            if member.is_report && !self.reader.has_choices() {
+                return;
             }
-            (StreamView::WithUsage, _) => out.extend_from_slice(held),
-            (StreamView::WithoutUsage, _) if member.is_report && !self.reader.has_choices => {}
-            (StreamView::WithoutUsage, _) => {
-                let (from, to) = member.span_with_comma();
-                out.extend_from_slice(held.get(..from).unwrap_or(held));
-                out.extend_from_slice(held.get(to..).unwrap_or_default());
-            }
+            let (from, to) = member.span_with_comma();
+            out.extend_from_slice(held.get(..from).unwrap_or(held));
+            out.extend_from_slice(held.get(to..).unwrap_or_default());
+        } else if let (true, Some(usage)) = (is_priced, self.reader.seen.usage) {
+            let brace = usize::try_from(member.end.saturating_sub(1)).unwrap_or(held.len());
+            let (before, after) = held.split_at_checked(brace).unwrap_or((held, &[]));
+            out.extend_from_slice(before);
+            out.extend_from_slice(cost_member(member.is_empty, cost(&usage)).as_bytes());
+            out.extend_from_slice(after);
+        } else {
+            out.extend_from_slice(held);
         }
     }
 }

@@ -1,0 +1,125 @@
+//! The member names and string values that mean something in an answer.
+
+macro_rules! words {
+    ($(#[$doc:meta])* $kind:ident { $($variant:ident = $($text:literal)|+,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub(super) enum $kind {
+            #[default]
+            Other,
+            $($variant,)*
+        }
+
+        impl $kind {
+            pub(super) fn of(text: &[u8]) -> Self {
+                match text {
+                    $($($text)|+ => Self::$variant,)*
+                    _ => Self::Other,
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// A member's name, in any dialect.
+    Name {
+        // envelopes
+        Usage = b"usage",
+        UsageMetadata = b"usageMetadata",
+        Response = b"response",
+        Message = b"message",
+        Type = b"type",
+        CostUsd = b"cost_usd",
+        // counts of OpenAI, some of them of Anthropic too
+        PromptTokens = b"prompt_tokens",
+        CompletionTokens = b"completion_tokens",
+        InputTokens = b"input_tokens",
+        OutputTokens = b"output_tokens",
+        TotalTokens = b"total_tokens",
+        PromptDetails = b"prompt_tokens_details",
+        CompletionDetails = b"completion_tokens_details",
+        InputDetails = b"input_tokens_details" | b"input_token_details",
+        OutputDetails = b"output_tokens_details" | b"output_token_details",
+        CachedTokens = b"cached_tokens",
+        CacheWriteTokens = b"cache_write_tokens",
+        CacheWriteDetails = b"cache_write_tokens_details",
+        LongCacheWrite = b"ttl_12h_tokens",
+        AudioTokens = b"audio_tokens",
+        ImageTokens = b"image_tokens",
+        ReasoningTokens = b"reasoning_tokens",
+        ToolUsage = b"tool_usage",
+        WebSearch = b"web_search",
+        RequestCount = b"num_requests",
+        ImageGen = b"image_gen",
+        // counts of Anthropic
+        CacheCreationInputTokens = b"cache_creation_input_tokens",
+        CacheReadInputTokens = b"cache_read_input_tokens",
+        CacheCreation = b"cache_creation",
+        Ephemeral5m = b"ephemeral_5m_input_tokens",
+        Ephemeral1h = b"ephemeral_1h_input_tokens",
+        ThinkingTokens = b"thinking_tokens",
+        ServerToolUse = b"server_tool_use",
+        // Fetches (`web_fetch_requests`) cost their tokens and nothing else.
+        PricedRequests = b"web_search_requests" | b"code_execution_requests",
+        Iterations = b"iterations",
+        // counts of Gemini; the second spelling is the Live API's
+        PromptTokenCount = b"promptTokenCount",
+        CandidatesTokenCount = b"candidatesTokenCount" | b"responseTokenCount",
+        ThoughtsTokenCount = b"thoughtsTokenCount",
+        ToolUsePromptTokenCount = b"toolUsePromptTokenCount",
+        CachedContentTokenCount = b"cachedContentTokenCount",
+        PromptTokensDetails = b"promptTokensDetails",
+        CandidatesTokensDetails = b"candidatesTokensDetails" | b"responseTokensDetails",
+        ToolUsePromptTokensDetails = b"toolUsePromptTokensDetails",
+        CacheTokensDetails = b"cacheTokensDetails",
+        Modality = b"modality",
+        TokenCount = b"tokenCount",
+        // output
+        Choices = b"choices",
+        Delta = b"delta",
+        Output = b"output",
+        Content = b"content",
+        Text = b"text",
+        Refusal = b"refusal",
+        Reasoning = b"reasoning" | b"reasoning_content",
+        Arguments = b"arguments",
+        Transcript = b"transcript",
+        Input = b"input",
+        Code = b"code",
+        Summary = b"summary",
+        ContentBlock = b"content_block",
+        Thinking = b"thinking",
+        PartialJson = b"partial_json",
+        Candidates = b"candidates",
+        Parts = b"parts",
+        Thought = b"thought",
+        FunctionCall = b"functionCall",
+        Args = b"args",
+        ExecutableCode = b"executableCode",
+        InlineData = b"inlineData",
+        Data = b"data",
+        FinishReason = b"finishReason",
+        PromptFeedback = b"promptFeedback",
+        BlockReason = b"blockReason",
+        GroundingMetadata = b"groundingMetadata",
+        WebSearchQueries = b"webSearchQueries",
+    }
+}
+
+words! {
+    /// A string value: what an event, an item or a modality is.
+    Word {
+        Audio = b"AUDIO",
+        Image = b"IMAGE",
+        // Iterations whose tokens Anthropic leaves out of its top-level counts.
+        Apart = b"compaction" | b"advisor_message",
+        MessageStop = b"message_stop",
+        ResponseEnd = b"response.completed" | b"response.incomplete" | b"response.failed",
+        // A summary of tokens that count elsewhere, so not one token each.
+        SummaryDelta = b"response.reasoning_summary_text.delta",
+        SearchCall = b"web_search_call",
+        ToolCall = b"file_search_call" | b"code_interpreter_call",
+        ImageCall = b"image_generation_call",
+    }
+}
