@@ -158,7 +158,7 @@ pub enum ModelCommand {
         /// Its concrete name, the one sent upstream.
         id: String,
         #[command(flatten)]
-        prices: PriceArgs,
+        prices: Box<PriceArgs>,
         /// Most tokens of input and output together.
         #[arg(long)]
         context_length: u64,
