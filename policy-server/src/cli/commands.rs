@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, ClientError, segment};
 use super::table::{Column, lines, table};
+use prices::PriceArgs;
 
 /// How to print.
 #[derive(Debug, Args)]
@@ -152,22 +153,12 @@ impl OrgCommand {
 /// `tollgate models …`
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
-    /// Add a model or replace what is known of it.
+    /// Add a model or replace what is known of it, prices included.
     Put {
         /// Its concrete name, the one sent upstream.
         id: String,
-        /// Price of input in USD per million tokens.
-        #[arg(long, value_name = "USD_PER_MTOK", required_unless_present = "free")]
-        input_price: Option<String>,
-        /// Price of output in USD per million tokens.
-        #[arg(long, value_name = "USD_PER_MTOK", required_unless_present = "free")]
-        output_price: Option<String>,
-        /// Price of cached input in USD per million tokens; default: as input.
-        #[arg(long, value_name = "USD_PER_MTOK")]
-        cached_input_price: Option<String>,
-        /// It costs nothing.
-        #[arg(long, conflicts_with_all = ["input_price", "output_price", "cached_input_price"])]
-        free: bool,
+        #[command(flatten)]
+        prices: Box<PriceArgs>,
         /// Most tokens of input and output together.
         #[arg(long)]
         context_length: u64,
@@ -225,10 +216,7 @@ impl ModelCommand {
         match self {
             Self::Put {
                 id,
-                input_price,
-                output_price,
-                cached_input_price,
-                free,
+                prices,
                 context_length,
                 max_output_tokens,
                 input_overhead_tokens,
@@ -237,10 +225,7 @@ impl ModelCommand {
                 output,
             } => {
                 let mut body = Map::new();
-                insert(&mut body, "input_usd_per_mtok", input_price);
-                insert(&mut body, "output_usd_per_mtok", output_price);
-                insert(&mut body, "cached_input_usd_per_mtok", cached_input_price);
-                insert(&mut body, "free", free.then_some(true));
+                prices.add(&mut body)?;
                 insert(&mut body, "context_length", Some(context_length));
                 insert(&mut body, "max_output_tokens", Some(max_output_tokens));
                 insert(&mut body, "input_overhead_tokens", input_overhead_tokens);
@@ -331,6 +316,7 @@ fn pretty(answer: &Value) -> String {
 
 mod budgets;
 mod keys;
+mod prices;
 mod tenancy;
 pub use budgets::BudgetCommand;
 pub use keys::KeyCommand;

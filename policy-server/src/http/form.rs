@@ -116,6 +116,12 @@ impl Form {
         self.problems.push(problem);
     }
 
+    /// Whether a problem with a field was noted.
+    pub fn is_wrong(&self, name: &str) -> bool {
+        let path = self.at(name);
+        self.problems.iter().any(|problem| problem.param == path)
+    }
+
     /// Ends reading: whatever field is left over is unknown.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod form;
 mod key_form;
 mod model_form;
 mod org_form;
+mod price_form;
 mod query;
 mod show;
 mod wait;

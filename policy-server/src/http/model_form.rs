@@ -1,20 +1,16 @@
 //! The JSON by which administrators describe a model.
 
-use serde_json::Value;
-use wire::v1::Price;
-use wire::{ModelName, PicoUsdPerToken};
+use wire::ModelName;
 
-use super::form::{Form, Read, checked, flag, number, texts};
-use crate::app::{AdminError, Given, ModelForm};
+use super::form::{Form, flag, number, texts};
+use super::price_form::price;
+use crate::app::{AdminError, ModelForm};
 
 /// Other names of one model.
 const ALIASES_MOST: usize = 64;
 
 /// No model reads or writes as much at once; keeps every product of tokens and prices small.
-const TOKENS_MOST: u64 = 1_000_000_000;
-
-/// A million USD per million tokens: larger prices are a mistake.
-const DEAREST: PicoUsdPerToken = PicoUsdPerToken(1_000_000 * 1_000_000);
+pub const TOKENS_MOST: u64 = 1_000_000_000;
 
 /// What chat framing and hidden prompts take where an operator says nothing: some ten tokens per
 /// message and a short system preamble.
@@ -53,47 +49,4 @@ pub fn model_form(body: &[u8]) -> Result<ModelForm, AdminError> {
         input_overhead_tokens: overhead.value().unwrap_or(DEFAULT_INPUT_OVERHEAD_TOKENS),
         reasoning,
     })
-}
-
-/// Prices are never guessed: they are given, or the model is said to be free, or they are `null`
-/// and the model is refused until it has some.
-fn price(form: &mut Form) -> Option<Price> {
-    let input = form.given("input_usd_per_mtok", usd_per_mtok);
-    let output = form.given("output_usd_per_mtok", usd_per_mtok);
-    let cached_input = form.given("cached_input_usd_per_mtok", usd_per_mtok).value();
-    let free = form.given("free", flag).value().unwrap_or(false);
-    let any_given = matches!(input, Given::Value(_))
-        || matches!(output, Given::Value(_))
-        || cached_input.is_some();
-    match (input, output) {
-        _ if free && any_given => {
-            form.wrong("free", "contradicts the prices given");
-            None
-        }
-        _ if free => Some(Price::default()),
-        (Given::Value(input), Given::Value(output)) => {
-            Some(Price::text(input, output, cached_input))
-        }
-        (Given::Null, Given::Null) if cached_input.is_none() => None,
-        (input, output) => {
-            let missing = "is required: a price, or \"free\": true, or null for both prices to \
-                           refuse the model until it has some";
-            if !matches!(input, Given::Value(_)) {
-                form.wrong("input_usd_per_mtok", missing);
-            }
-            if !matches!(output, Given::Value(_)) {
-                form.wrong("output_usd_per_mtok", missing);
-            }
-            None
-        }
-    }
-}
-
-fn usd_per_mtok(value: Value) -> Read<PicoUsdPerToken> {
-    let price = checked(|text| PicoUsdPerToken::from_usd_per_mtok(&text))(value)
-        .map_err(|error| format!("must be USD per million tokens as a text: {error}"))?;
-    if price > DEAREST {
-        return Err(format!("must be at most {}", DEAREST.to_usd_per_mtok()));
-    }
-    Ok(price)
 }

@@ -4,9 +4,10 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use wire::NanoUsd;
-use wire::v1::{ModelSet, Price};
+use wire::v1::ModelSet;
 
 use super::key_form::{cut_calls, scope, unit, window};
+use super::price_form::show_price;
 use crate::app::{AccountView, KeyView, OrgView, Page};
 use crate::store::{Budget, CatalogueModel, RecordRow, StoredLimit, WalletEntry};
 
@@ -60,15 +61,9 @@ pub fn org(view: &OrgView) -> Map<String, Value> {
 /// A model.
 pub fn model(stored: &CatalogueModel) -> Map<String, Value> {
     let model = &stored.model;
-    let price = model.price;
-    object(json!({
+    let mut shown = object(json!({
         "id": model.name,
         "aliases": model.aliases,
-        "input_usd_per_mtok": price.map(|price| price.rates.input.to_usd_per_mtok()),
-        "output_usd_per_mtok": price.map(|price| price.rates.output.to_usd_per_mtok()),
-        "cached_input_usd_per_mtok":
-            price.and_then(|price| price.rates.cached_input).map(|cached| cached.to_usd_per_mtok()),
-        "free": price == Some(Price::default()),
         "context_length": model.context_length,
         "max_output_tokens": model.max_output_tokens,
         "input_overhead_tokens": model.input_overhead_tokens,
@@ -76,7 +71,9 @@ pub fn model(stored: &CatalogueModel) -> Map<String, Value> {
         "retired": model.retired,
         "created_at": instant(model.created_unix_s.saturating_mul(1_000)),
         "updated_at": instant(stored.updated_unix_ms),
-    }))
+    }));
+    shown.extend(show_price(model.price.as_ref()));
+    shown
 }
 
 /// A line of the request log.

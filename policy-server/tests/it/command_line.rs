@@ -169,3 +169,65 @@ fn a_second_server_on_the_same_files_exits_with_code_1_and_says_why() {
     assert!(first.holder(1).is_some(), "the first one is not disturbed");
     assert_eq!(first.terminate(), Some(0));
 }
+
+#[test]
+fn every_price_can_be_set_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let token = server.line("admin token: ").expect("shown once").to_owned();
+    let put = |prices: &str| -> Output {
+        tollgate()
+            .args(["models", "put", "opus", "--context-length", "9", "--max-output-tokens", "9"])
+            .args(["--json"])
+            .args(prices.split_whitespace())
+            .env("TOLLGATE_ADMIN_URL", server.admin_url())
+            .env("TOLLGATE_ADMIN_TOKEN", &token)
+            .output()
+            .unwrap()
+    };
+    let output = put("--input-price 3 --output-price 15 --cached-input-price 0.30 \
+         --cache-write-price 3.75 --cache-write-1h-price 6 --audio-input-price 10 \
+         --image-input-price 5 --audio-output-price 20 --image-output-price 40 \
+         --call-price 0.002 --server-tool-call-price 0.01 \
+         --tier above=200000,input=6,output=22.50,cached-input=0.60,cache-write=7.50,cache-write-1h=12,\
+audio-input=11,image-input=5.50,audio-output=21,image-output=41");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let same = [
+        ("input", "3.00", "6.00"),
+        ("output", "15.00", "22.50"),
+        ("cached_input", "0.30", "0.60"),
+        ("cache_write", "3.75", "7.50"),
+        ("cache_write_1h", "6.00", "12.00"),
+        ("audio_input", "10.00", "11.00"),
+        ("image_input", "5.00", "5.50"),
+        ("audio_output", "20.00", "21.00"),
+        ("image_output", "40.00", "41.00"),
+    ];
+    for (kind, below, above) in same {
+        let field = format!("{kind}_usd_per_mtok");
+        assert_eq!(shown[&field], below, "{kind}");
+        assert_eq!(shown["tiers"][0][&field], above, "{kind} in the tier");
+    }
+    assert_eq!(shown["tiers"][0]["above_input_tokens"], 200_000);
+    assert_eq!(shown["usd_per_call"], "0.002");
+    assert_eq!(shown["usd_per_server_tool_call"], "0.01");
+
+    assert!(put("--free").status.success());
+    for (prices, code, says) in [
+        ("", 2, "--input-price"),
+        ("--free --input-price 1 --output-price 1", 2, "--free"),
+        ("--free --cache-write-price 1", 1, "contradicts the prices given"),
+        ("--input-price 1 --output-price 1 --tier 200000", 1, "--tier 200000"),
+        (
+            "--input-price 1 --output-price 1 --tier above=9,input=1",
+            1,
+            "tiers[0].output_usd_per_mtok",
+        ),
+    ] {
+        let refused = put(prices);
+        let complaint = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(code), "{prices}: {complaint}");
+        assert!(complaint.contains(says), "{prices}: {complaint}");
+    }
+}

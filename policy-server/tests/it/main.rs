@@ -21,6 +21,7 @@ mod lost_sessions;
 mod parked;
 mod permit_runs;
 mod permits;
+mod prices;
 mod process;
 mod recall;
 mod restart;

@@ -25,17 +25,10 @@ impl ModelRows for Rows<'_> {
                  updated_ms = excluded.updated_ms",
             params![name, json(&model.model)?, integer(model.updated_unix_ms)],
         )?;
-        let price = model.model.price;
+        let price = model.model.price.as_ref().map(json).transpose()?;
         self.execute(
-            "INSERT OR REPLACE INTO model_prices (model, version, input, output, cached_input)
-             VALUES (?, ?, ?, ?, ?)",
-            params![
-                name,
-                integer(version.0),
-                price.map(|price| integer(price.rates.input.0)),
-                price.map(|price| integer(price.rates.output.0)),
-                price.and_then(|price| price.rates.cached_input.map(|cached| integer(cached.0)))
-            ],
+            "INSERT OR REPLACE INTO model_prices (model, version, price) VALUES (?, ?, ?)",
+            params![name, integer(version.0), price],
         )
     }
 
@@ -45,22 +38,26 @@ impl ModelRows for Rows<'_> {
         version: CatalogueVersion,
     ) -> StoreResult<Option<Option<Price>>> {
         self.one(
-            "SELECT input, output, cached_input FROM model_prices
+            "SELECT price, input, output, cached_input FROM model_prices
              WHERE model = ? AND version <= ? ORDER BY version DESC LIMIT 1",
             params![model.as_str(), integer(version.0)],
-            |row| {
-                let columns = Columns(row);
-                let price = |name| -> rusqlite::Result<Option<PicoUsdPerToken>> {
-                    Ok(columns.optional_number(name)?.map(PicoUsdPerToken))
-                };
-                let cached_input = price("cached_input")?;
-                Ok(match (price("input")?, price("output")?) {
-                    (Some(input), Some(output)) => Some(Price::text(input, output, cached_input)),
-                    _ => None,
-                })
-            },
+            price,
         )
     }
+}
+
+/// The price of a row. Rows from before schema 4 have the prices of text in columns of their own.
+fn price(row: &Row<'_>) -> rusqlite::Result<Option<Price>> {
+    let columns = Columns(row);
+    if let Some(whole) = columns.optional_json("price")? {
+        return Ok(Some(whole));
+    }
+    let rate = |name| -> rusqlite::Result<Option<PicoUsdPerToken>> {
+        Ok(columns.optional_number(name)?.map(PicoUsdPerToken))
+    };
+    let cached_input = rate("cached_input")?;
+    let text = rate("input")?.zip(rate("output")?);
+    Ok(text.map(|(input, output)| Price::text(input, output, cached_input)))
 }
 
 fn catalogue_model(row: &Row<'_>) -> rusqlite::Result<CatalogueModel> {
