@@ -9,6 +9,7 @@
 mod catalogue;
 pub mod config;
 pub mod credential;
+mod dialect;
 mod exchange;
 mod io;
 mod key_cache;

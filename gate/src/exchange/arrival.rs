@@ -3,6 +3,7 @@
 use super::answer::value;
 use super::{Body, Exchange, MOST_CALLS, Open, Stage};
 use crate::credential;
+use crate::dialect::Dialect;
 use crate::io::{Headers, Now};
 use crate::pool::Want;
 use crate::refusal::Refusal;
@@ -19,8 +20,9 @@ impl Exchange {
         headers: &Headers,
         now: Now,
     ) -> Result<Self, Box<(Self, Refusal)>> {
+        let dialect = Dialect::OpenAi;
         let refused = |refusal| {
-            Box::new((Self { request: request.clone(), stage: Stage::Answered }, refusal))
+            Box::new((Self { request: request.clone(), dialect, stage: Stage::Answered }, refusal))
         };
         let method = value(headers, b":method").unwrap_or_default();
         let path = value(headers, b":path").unwrap_or_default();
@@ -52,7 +54,7 @@ impl Exchange {
             failures: 0,
             waited: false,
         };
-        Ok(Self { request: request.clone(), stage: Stage::Open(Box::new(open)) })
+        Ok(Self { request: request.clone(), dialect, stage: Stage::Open(Box::new(open)) })
     }
 }
 

@@ -15,6 +15,7 @@ use metering::window::Call as WindowCall;
 use wire::v1::{Ask, KeyPolicy, Refusal as LeaseRefusal};
 use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, ModelName, RequestId};
 
+use crate::dialect::Dialect;
 use crate::io::CallId;
 use crate::pool::Want;
 use crate::route::Route;
@@ -33,6 +34,8 @@ pub(crate) const MOST_CALLS: u8 = 10;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) request: RequestId,
+    /// In whose form it is answered.
+    pub(crate) dialect: Dialect,
     pub(crate) stage: Stage,
 }
 

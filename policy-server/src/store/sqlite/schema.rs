@@ -10,7 +10,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_start.sql"),
     include_str!("../../../migrations/sqlite/0002_journal.sql"),
     include_str!("../../../migrations/sqlite/0003_leases_and_levels.sql"),
-    include_str!("../../../migrations/sqlite/0004_prices.sql"),
+    include_str!("../../../migrations/sqlite/0005_prices.sql"),
 ];
 
 /// The number of the last step.
