@@ -300,7 +300,7 @@ impl Gate {
     fn reply(&mut self, stream: StreamId, refusal: &Refusal) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         exchange.stage = Stage::Answered;
-        let reply = refusal.reply(exchange.request.as_str());
+        let reply = refusal.reply(exchange.dialect, exchange.request.as_str());
         self.outputs.push_back(Output::Reply { stream, reply });
     }
 
@@ -337,7 +337,8 @@ impl Gate {
         }
         let id = exchange.request.as_str();
         self.outputs.push_back(set("x-tollgate-request-id", id.to_owned()));
-        self.outputs.push_back(set("x-request-id", id.to_owned()));
+        let name = exchange.dialect.request_id_header();
+        self.outputs.push_back(set(name, id.to_owned()));
         for (name, value) in forward::rate_headers(&running.standings) {
             self.outputs.push_back(set(&name, value));
         }

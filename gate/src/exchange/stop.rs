@@ -159,13 +159,13 @@ impl Running {
                 }
                 self.stop.phase = Phase::Told { at_ms: now_ms };
                 let mut bytes = replaced.unwrap_or_default();
-                bytes.extend(Reason::OutputBound.refusal().event());
+                bytes.extend(last_event(answer, Reason::OutputBound));
                 Passage { replaced: Some(bytes), close: false }
             }
             Phase::Asked(reason) => {
                 self.stop.phase = Phase::Told { at_ms: now_ms };
                 let mut bytes = answer.stop().to_vec();
-                bytes.extend(reason.refusal().event());
+                bytes.extend(last_event(answer, reason));
                 answer.chunk(chunk, cost);
                 Passage { replaced: Some(bytes), close: false }
             }
@@ -195,6 +195,11 @@ impl Stop {
     fn is_silent(&self, now_ms: u64) -> bool {
         self.last_chunk_ms.is_none_or(|last| now_ms.saturating_sub(last) >= SILENT_MS)
     }
+}
+
+/// What a stream that is ended says last, in the form of its own API.
+fn last_event(answer: &StreamAnswer, reason: Reason) -> Vec<u8> {
+    reason.refusal().event(answer.format(), answer.next_sequence_number())
 }
 
 /// The client gets every event that is complete, at the end also what is not.

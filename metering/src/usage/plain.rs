@@ -69,6 +69,12 @@ impl PlainAnswer {
         }
     }
 
+    /// In what form it comes.
+    #[must_use]
+    pub fn format(&self) -> AnswerFormat {
+        self.reader.format()
+    }
+
     /// What has been seen so far. Output bytes of a document that broke off are all its bytes,
     /// except where what came is known piece by piece, or where there is no output.
     #[must_use]

@@ -111,6 +111,20 @@ impl StreamAnswer {
         self.event_border(&held)
     }
 
+    /// In what form it comes.
+    #[must_use]
+    pub fn format(&self) -> AnswerFormat {
+        self.reader.format()
+    }
+
+    /// The `sequence_number` that an event of our own has where the events of a stream are numbered
+    /// (Responses): one more than the highest that was read. Numbers of events that were dropped are
+    /// left out, none stands twice.
+    #[must_use]
+    pub fn next_sequence_number(&self) -> u64 {
+        self.reader.next_event_number()
+    }
+
     /// It stopped by itself because of its output bound. What [`StreamAnswer::chunk`] has returned
     /// then ends where an event may follow.
     #[must_use]
