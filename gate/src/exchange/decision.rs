@@ -62,6 +62,7 @@ pub(crate) fn ask(body: &Body, models: &Models) -> Option<Ask> {
     let Body::Read(Ok(request)) = body else { return None };
     check_parameters(request).ok()?;
     let model = models.find(&request.model).filter(|model| !model.retired)?;
+    check_supported(request, model).ok()?;
     model.price?;
     Some(ask_of(request, model, models.version))
 }
@@ -84,14 +85,13 @@ fn ask_of(request: &Request, model: &Model, catalogue_version: CatalogueVersion)
     }
 }
 
-/// The catalogue does not say how many tokens an image or a recording can have.
 fn input_limits(model: &Model) -> InputLimits {
     InputLimits {
         context_length: model.context_length,
         overhead_tokens: model.input_overhead_tokens,
-        image_tokens: None,
-        audio_tokens: None,
-        document_tokens: None,
+        image_tokens: model.image_tokens,
+        audio_tokens: model.audio_tokens,
+        document_tokens: model.document_tokens,
     }
 }
 
@@ -105,6 +105,15 @@ fn check_parameters(request: &Request) -> Result<(), Refusal> {
     let mut restricted =
         request.features.iter().filter(|feature| feature.kind != FeatureKind::UnknownParameter);
     restricted.next().map_or(Ok(()), |feature| unsupported(feature.param.clone()))
+}
+
+/// Whether the model takes the optional members of the request.
+fn check_supported(request: &Request, model: &Model) -> Result<(), Refusal> {
+    let supported = model.supported_parameters.as_deref();
+    match supported.and_then(|supported| request.unsupported(supported)) {
+        Some(param) => Err(Refusal::Body(Problem::UnsupportedByModel(param))),
+        None => Ok(()),
+    }
 }
 
 /// What the VM knows when it decides.
@@ -163,6 +172,7 @@ fn check_request<'a>(
         return Err(Refusal::ModelNotAllowed(name()));
     }
     check_parameters(request)?;
+    check_supported(request, model)?;
     if let OutputLimit::Tokens(tokens) = request.output_limit
         && tokens >= model.context_length
     {
