@@ -77,8 +77,11 @@ fn is_in_the_table(refusal: &Refusal) {
     }
 }
 
-/// Each refusal with its code, `param`, what is said of waiting (seconds) and of trying again.
-fn table() -> Vec<(Refusal, &'static str, Row, Option<&'static str>, Option<u64>, bool)> {
+/// A refusal with its code, its row, its `param`, the seconds to wait, and whether trying again is
+/// for the client to decide.
+type Case = (Refusal, &'static str, Row, Option<&'static str>, Option<u64>, bool);
+
+fn table() -> Vec<Case> {
     let model = || "m".to_owned();
     let (requests, tokens) = (Unit::Requests, Unit::Tokens);
     let missing = NoCredential::Missing;
