@@ -21,7 +21,7 @@ pub enum Mutation {
     DroppedVoid,
     /// Reports are acknowledged by somebody who keeps nothing.
     SwallowedReport,
-    /// Every record arrives a second time under another number.
+    /// Every record arrives a second time under another number, for another call.
     RepeatedRecord,
     /// One worker acknowledges changes of keys without applying them.
     DeafWorker,
@@ -245,6 +245,7 @@ impl Mutation {
                 for mut record in records.clone() {
                     let sequence = record.get("sequence").and_then(Value::as_u64).unwrap_or(0);
                     record["sequence"] = json!(sequence + OTHER_NUMBER);
+                    record["request"] = json!(format!("again-{sequence}"));
                     records.push(record);
                     changed = true;
                 }

@@ -90,9 +90,7 @@ impl Checker {
             // What was recorded before the past was lost is not reported again.
             let may_be_lost = rest.lost_before_ms.is_some_and(|at_ms| call.admitted_ms < at_ms);
             let expected = usize::from(!self.crashed.contains(&call.life()) && !may_be_lost);
-            // A record whose answer was lost with the past is sent again by another holder.
-            let most = if may_be_lost { 2 } else { 1 };
-            if found.len() > most || found.len() < expected {
+            if found.len() > 1 || found.len() < expected {
                 let holders: Vec<_> = found.iter().map(|record| &record.holder).collect();
                 let text =
                     format!("call {} has {} records, by {holders:?}", call.request, found.len());
