@@ -137,7 +137,8 @@ impl World {
     fn end(&mut self, at: StreamAt) -> anyhow::Result<()> {
         let ended = self.worker(at.place).and_then(|worker| worker.streams.remove(&at.stream));
         let upstream = ended.and_then(|stream| stream.upstream);
-        if let Some(call) = upstream.and_then(|index| self.calls.get(index)) {
+        if let Some(call) = upstream.and_then(|index| self.calls.get_mut(index)) {
+            call.is_charged = true;
             // More than it was allowed is known only where usage told of it: at least so much.
             let usage = call.within_limits();
             let tokens = usage.input_tokens + usage.output_tokens;

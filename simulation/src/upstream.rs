@@ -86,6 +86,8 @@ pub struct UpstreamCall {
     pub produced: Usage,
     /// The answer is over, as far as anybody will see.
     pub over: bool,
+    /// Its gate knows that it is over, and has charged it.
+    pub is_charged: bool,
     /// All that it will come to.
     pub whole: Usage,
     /// What the key pays for a call without usage.
@@ -163,6 +165,7 @@ impl UpstreamCall {
             key,
             produced,
             over,
+            is_charged: false,
             whole,
             cut_calls,
             admitted_ms,
@@ -189,6 +192,26 @@ impl UpstreamCall {
     #[must_use]
     pub fn within_limits(&self) -> Usage {
         within(self.produced, self.limits)
+    }
+
+    /// What its charge covers at least, whether or not anybody has heard of it: of an answer that
+    /// ended without usage, only what was seen, unless the key pays the whole reservation. A prompt
+    /// has a token at least, and so has every delta.
+    #[must_use]
+    pub fn charged_at_least(&self) -> Usage {
+        let is_cut = self.is_charged && !self.told.usage && self.produced != Usage::default();
+        if is_cut && self.cut_calls == CutCalls::Estimate {
+            self.seen()
+        } else {
+            self.within_limits()
+        }
+    }
+
+    /// What anybody who read the answer must take it for, at least.
+    #[must_use]
+    pub fn seen(&self) -> Usage {
+        let (input_tokens, output_tokens) = (1, self.told.deltas);
+        Usage { input_tokens, output_tokens, ..Usage::default() }
     }
 
     /// In which life the answer is expected.

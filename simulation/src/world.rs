@@ -326,6 +326,7 @@ impl World {
         let goes_on = self.dice.per_mille(500);
         if let Some(call) = self.calls.get_mut(index) {
             call.abandoned(goes_on);
+            call.is_charged = true;
         }
     }
 

@@ -2,6 +2,9 @@
 //! budget at most what is settled, parked and outstanding, and of calls that ended without usage
 //! what was reserved beyond their charges. Nothing else may be missing, at no time.
 //!
+//! Until the record of such a call tells what it was charged, only what was seen of it counts: its VM
+//! spends the rest of the reservation again.
+//!
 //! Calls for which no money was set aside are left out: nothing bounds those.
 
 use std::collections::BTreeMap;
@@ -134,9 +137,11 @@ impl Checker {
         }
         for (cost, budget) in costs.iter().zip(&self.cover.budgets) {
             if *cost > budget.held.saturating_add(budget.recorded.unseen) {
-                let name = self.cover.names.iter().find(|(_, index)| {
-                    self.cover.budgets.get(**index).is_some_and(|it| std::ptr::eq(it, budget))
-                });
+                let is_it = |index: &usize| {
+                    self.cover.budgets.get(*index).is_some_and(|it| std::ptr::eq(it, budget))
+                };
+                let name = self.cover.names.iter().find(|(_, index)| is_it(index));
+                let name = name.map(|(name, _)| name);
                 let text = format!("{name:?}: {cost:?} is not covered by {budget:?}");
                 return broken(Invariant::Charges, text);
             }

@@ -231,13 +231,10 @@ impl Checker {
         let right = match charged.basis {
             Basis::Measured => charged.cost == true_cost,
             Basis::Refunded => charged.cost == NanoUsd::ZERO && call.produced == Usage::default(),
-            // A prompt has a token at least, and so has every delta.
             Basis::Estimated => {
-                let (input_tokens, output_tokens) = (1, call.told.deltas);
-                let seen = Usage { input_tokens, output_tokens, ..Usage::default() };
                 // Without money set aside nothing bounds the call.
                 let bounded = !is_paid || self.cut_rightly(call, charged, true_cost);
-                !call.told.usage && charged.cost >= cost(seen) && bounded
+                !call.told.usage && charged.cost >= cost(call.seen()) && bounded
             }
         };
         // What was set aside is what the upstream was allowed to produce.
@@ -259,7 +256,7 @@ impl Checker {
     }
 
     /// What a call cost; where no record tells under which price, the lowest that it can have had,
-    /// and no more than was reserved for it.
+    /// no more than was reserved for it, and only what its charge covers for certain.
     pub(super) fn least_cost(
         &self,
         call: &UpstreamCall,
@@ -268,7 +265,7 @@ impl Checker {
         match version {
             Some(version) => self.cost(call.produced, version),
             None => {
-                let usage = call.within_limits();
+                let usage = call.charged_at_least();
                 let costs = self.prices.values().map(|price| metering::price::cost(&usage, price));
                 costs.min().unwrap_or(NanoUsd::ZERO)
             }
