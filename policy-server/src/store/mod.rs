@@ -14,7 +14,7 @@ pub use rows::{
     KeyLife, KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, Share,
     StoredLimit, WalletAccount, WalletEntry, WindowId,
 };
-use wire::v1::Price;
+use wire::v1::{CallRecord, Price};
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -228,8 +228,9 @@ pub trait HolderRows {
 
 /// The request log.
 pub trait RecordRows {
-    /// Whether the holder's record with this number is there.
-    fn has_record(&mut self, holder: &HolderId, sequence: u64) -> StoreResult<bool>;
+    /// Whether this call is recorded, by whatever holder, or the holder's record with its number is
+    /// there.
+    fn has_record(&mut self, holder: &HolderId, call: &CallRecord) -> StoreResult<bool>;
     /// Appends a record.
     fn add_record(&mut self, record: &RecordRow) -> StoreResult<()>;
     /// Records that match, newest first, with the position of each for the next page.

@@ -56,7 +56,8 @@ pub struct LeaseReport {
 pub struct CallRecord {
     /// Number of the record, unique for the holder.
     pub sequence: u64,
-    /// The call.
+    /// The call, by an id that its filter made and no other call has: it is recorded once, whatever
+    /// holder reports it.
     pub request: RequestId,
     /// The key that made it.
     pub key: KeyId,
