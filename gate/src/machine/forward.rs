@@ -14,7 +14,7 @@ use crate::model_list;
 use crate::policy_calls::Purpose;
 use crate::refusal::Refusal;
 use crate::route::Route;
-use crate::windows::{self, Standing, Standings};
+use crate::windows;
 
 /// What an open request does next.
 enum Step {
@@ -250,54 +250,5 @@ fn step_of(verdict: Verdict) -> Step {
         Verdict::NeedLease(ask) => Step::Call(Purpose::Lease, Some(ask)),
         Verdict::Forward(forward) => Step::Forward(forward),
         Verdict::Refuse(refusal) => Step::Refuse(refusal),
-    }
-}
-
-/// `x-ratelimit-*` in OpenAI's form, where a limit applies.
-pub(super) fn rate_headers(standings: &Standings) -> Vec<(String, String)> {
-    let mut headers = Vec::new();
-    let units = [("requests", standings.requests), ("tokens", standings.tokens)];
-    for (unit, standing) in units {
-        let Some(Standing { max, remaining, reset_ms }) = standing else { continue };
-        headers.push((format!("x-ratelimit-limit-{unit}"), max.to_string()));
-        headers.push((format!("x-ratelimit-remaining-{unit}"), remaining.to_string()));
-        headers.push((format!("x-ratelimit-reset-{unit}"), go_duration(reset_ms)));
-    }
-    headers
-}
-
-/// A duration as Go writes it (`time.Duration.String`), which OpenAI's reset headers use: `850ms`,
-/// `7s`, `1m0s`, `1h2m3s`. From a second up it is rounded up to whole seconds.
-fn go_duration(millis: u64) -> String {
-    if millis < 1000 {
-        return format!("{millis}ms");
-    }
-    let seconds = millis.div_ceil(1000);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::go_duration;
-
-    #[test]
-    fn durations_read_like_go() {
-        for (millis, text) in [
-            (0, "0ms"),
-            (12, "12ms"),
-            (999, "999ms"),
-            (1000, "1s"),
-            (1001, "2s"),
-            (60_000, "1m0s"),
-            (3_723_000, "1h2m3s"),
-            (86_400_000, "24h0m0s"),
-        ] {
-            assert_eq!(go_duration(millis), text);
-        }
     }
 }
