@@ -7,6 +7,7 @@ use wire::RequestId;
 use wire::v1::{Ask, Refusal as LeaseRefusal};
 
 use super::Gate;
+use crate::dialect::Dialect;
 use crate::exchange::{Body, Forward, Knowledge, Open, Stage, Verdict, ask, check_key, decide};
 use crate::io::{Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
@@ -29,7 +30,7 @@ impl Gate {
     /// Takes an open request as far as it can go now.
     pub(super) fn advance(&mut self, stream: StreamId, now: Now, memory: &mut dyn SharedMemory) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
-        let request = exchange.request.clone();
+        let (dialect, request) = (exchange.dialect, exchange.request.clone());
         let Stage::Open(open) = &mut exchange.stage else { return };
         if open.waits_for.is_some() {
             return;
@@ -37,7 +38,7 @@ impl Gate {
         let Stage::Open(mut open) = std::mem::replace(&mut exchange.stage, Stage::Answered) else {
             return;
         };
-        match self.step(&open, &request, now, memory) {
+        match self.step(&open, (dialect, &request), now, memory) {
             Step::Wait => self.put_back(stream, open),
             Step::Call(..) if open.calls_left == 0 => {
                 self.abandon(&open, now);
@@ -76,7 +77,7 @@ impl Gate {
     fn step(
         &mut self,
         open: &Open,
-        request: &RequestId,
+        (dialect, request): (Dialect, &RequestId),
         now: Now,
         memory: &mut dyn SharedMemory,
     ) -> Step {
@@ -125,8 +126,10 @@ impl Gate {
                 };
                 return step_of(decide(open, &known, now, &mut self.pool, memory));
             }
-            Route::Models => model_list::list(&models, &policy, request.as_str()),
-            Route::Model(name) => model_list::one(&models, &policy, name, request.as_str()),
+            Route::Models => model_list::list(dialect, &models, &policy, b"", request.as_str()),
+            Route::Model(name) => {
+                model_list::one(dialect, &models, &policy, name, request.as_str())
+            }
         };
         listed.map_or_else(Step::Refuse, Step::Reply)
     }
