@@ -17,6 +17,10 @@ pub const MODEL: &str = "gpt-4o-mini";
 /// has every few hundred milliseconds.
 const REST: Duration = Duration::from_millis(400);
 
+/// Most connections that are opened until each of a few workers has got one. With four workers the
+/// chance that one gets none of them is below one in ten million.
+const MOST_CONNECTIONS: usize = 64;
+
 /// A stack with the organisation `acme` and [`MODEL`] (alias `fast`).
 pub struct Fixture {
     /// The stack.
@@ -67,6 +71,29 @@ impl Fixture {
         let made = self.stack.admin().post("/admin/v1/keys", &body)?.success()?.json();
         let text = |name: &str| made[name].as_str().map(str::to_owned).context("no such member");
         Ok((text("id")?, text("key")?))
+    }
+
+    /// Clients with a connection each, at least so many and as many more as it takes until this many
+    /// workers have registered: the kernel deals connections out by chance, and a few of them may
+    /// all come to one worker. `connect` makes a client and has it call.
+    ///
+    /// # Errors
+    /// When `connect` fails, or a worker gets none of 64 connections.
+    pub fn clients_of_every_worker(
+        &self,
+        at_least: usize,
+        workers: u32,
+        mut connect: impl FnMut() -> anyhow::Result<Client>,
+    ) -> anyhow::Result<Vec<Client>> {
+        let mut clients = Vec::new();
+        loop {
+            let status = self.stack.admin().get("/admin/v1/status")?.success()?.json();
+            if clients.len() >= at_least && status["live_holders"] == workers {
+                return Ok(clients);
+            }
+            anyhow::ensure!(clients.len() < MOST_CONNECTIONS, "not all workers serve: {status}");
+            clients.push(connect()?);
+        }
     }
 
     /// What the mock upstream counted.
