@@ -96,6 +96,19 @@ impl Fixture {
         }
     }
 
+    /// Revokes a key and waits for at most `wait_ms` until that is applied; the answer, and how long
+    /// it took.
+    ///
+    /// # Errors
+    /// When the admin API refuses.
+    pub fn revoke(&self, key: &str, wait_ms: u64) -> anyhow::Result<(Value, Duration)> {
+        let admin = self.stack.admin();
+        let path = format!("/admin/v1/keys/{key}/revoke?wait={wait_ms}");
+        let begun = Instant::now();
+        let answer = admin.post(&path, &json!({}))?.success()?;
+        Ok((answer.json(), begun.elapsed()))
+    }
+
     /// What the mock upstream counted.
     ///
     /// # Errors
@@ -274,6 +287,17 @@ pub fn chat(client: &Client, members: Value) -> anyhow::Result<Answer> {
         body.extend(members);
     }
     client.post("/v1/chat/completions", &body)
+}
+
+/// A plain chat call with this key by a client that has none of its own.
+///
+/// # Errors
+/// When no complete answer arrives.
+pub fn chat_as(client: &Client, secret: &str) -> anyhow::Result<Answer> {
+    let body = json!({"model": MODEL, "messages": [{"role": "user", "content": "hello"}]});
+    let bearer = format!("Bearer {secret}");
+    let headers = [("authorization", bearer.as_str())];
+    client.send("POST", "/v1/chat/completions", &headers, Some(body.to_string()))
 }
 
 /// A plain or streamed chat call for which the mock upstream has this fault.
