@@ -1,5 +1,6 @@
 //! A running stack with something to call.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use xtask::http_client::{Answer, Client};
 use xtask::stack::{Stack, StackOptions};
 
-use crate::audit::{Spend, UpstreamCall};
+use crate::audit::{Comparison, Spend, UpstreamCall, compare};
 
 /// The model that every fixture has. Prices are chosen so that every token matters to the
 /// nano-dollar: 0.153 and 0.617 USD per million tokens.
@@ -214,6 +215,27 @@ impl Fixture {
                 None => return Ok(all),
             }
         }
+    }
+
+    /// Both books of a key once every call at the upstream, which is at rest, has its record and no
+    /// money is out.
+    ///
+    /// # Errors
+    /// When that does not happen within `limit`, each.
+    ///
+    /// # Panics
+    /// When the books contradict each other: see [`compare`].
+    pub fn settled_books(&self, key: &str, limit: Duration) -> anyhow::Result<(Spend, Comparison)> {
+        let calls = self.upstream_calls(key)?;
+        wait_within(limit, REST, "a record of every call", || {
+            let records = self.all_records(key)?;
+            let names: BTreeSet<_> =
+                records.iter().filter_map(|record| record["request"].as_str()).collect();
+            Ok(calls.iter().all(|call| names.contains(call.request.as_str())))
+        })?;
+        let spend = self.spend_at_rest(key, limit)?;
+        // Records may still have come while the money came to rest.
+        Ok((spend, compare(&self.all_records(key)?, &calls)))
     }
 
     /// The `spend` of a key once no lease of it is outstanding.
