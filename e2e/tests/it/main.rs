@@ -5,6 +5,7 @@ mod clock_step;
 mod cluster_windows;
 mod configuration;
 mod disconnects;
+mod disk_full;
 mod documents;
 mod endings;
 mod envoy_held_up;
