@@ -18,6 +18,7 @@ mod levels;
 mod passing;
 mod revocation;
 mod sdk;
+mod second_server;
 mod server_killed;
 mod server_unreachable;
 mod stream_end;
