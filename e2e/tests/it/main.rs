@@ -16,6 +16,7 @@ mod hot_restart;
 mod ledger;
 mod levels;
 mod passing;
+mod restored;
 mod revocation;
 mod sdk;
 mod second_server;
