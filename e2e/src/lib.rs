@@ -8,6 +8,6 @@ pub mod load;
 mod raw;
 pub mod streaming;
 
-pub use fixture::{Fixture, MODEL, chat, faulty_chat, streamed_chat, wait_within};
+pub use fixture::{Fixture, MODEL, chat, chat_as, faulty_chat, streamed_chat, wait_within};
 pub use raw::raw_request;
 pub mod wall_clock;

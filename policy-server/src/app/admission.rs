@@ -13,6 +13,7 @@ use wire::{HolderId, KeyId, LeaseId, NanoUsd};
 use super::permits::{OpenWindow, needs_permits, no_permits};
 use super::policy::OpenAccount;
 use super::{FilterError, Work};
+use crate::failpoint;
 use crate::live::Effect;
 use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError, WindowId};
 
@@ -285,6 +286,7 @@ impl Work<'_> {
             granted_unix_ms: self.now.unix_ms,
         };
         self.rows.add_lease(&lease, &charged)?;
+        failpoint::note("grant");
         Ok(granted(lease))
     }
 

@@ -6,6 +6,7 @@ use wire::v1::{Basis, CallRecord, LeaseReport, ReportReply, ReportRequest};
 use wire::{HolderId, NanoUsd};
 
 use super::{Counters, FilterError, Work};
+use crate::failpoint;
 use crate::store::{KeyRow, RecordRow, StoreResult};
 
 /// The store's integers have 63 bits; a counter that large is no counter.
@@ -28,6 +29,9 @@ impl Work<'_> {
         self.void(&request.holder, &request.void)?;
         for report in &request.leases {
             self.part(report.lease.as_str(), |work| work.settle(request, report))?;
+        }
+        if !request.leases.is_empty() || !request.records.is_empty() {
+            failpoint::note("report");
         }
         let mut differing = Vec::new();
         for call in &request.records {
