@@ -8,7 +8,7 @@ use metering::request::{FeatureKind, InputLimits, OutputLimit, Problem, Request,
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
 use wire::v1::{Ask, KeyPolicy, KeyState, Model, Price, Refusal as LeaseRefusal};
-use wire::{CatalogueVersion, LeaseId, NanoUsd};
+use wire::{CatalogueVersion, LeaseId, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Open, Running, Stop};
 use crate::catalogue::Models;
@@ -64,10 +64,16 @@ pub(crate) fn ask(body: &Body, models: &Models) -> Option<Ask> {
     let model = models.find(&request.model).filter(|model| !model.retired)?;
     check_supported(request, model).ok()?;
     model.price?;
-    Some(ask_of(request, model, models.version))
+    // The server multiplies by what it knows of the key.
+    Some(ask_of(request, model, models.version, PriceMultiplier::ONE))
 }
 
-fn ask_of(request: &Request, model: &Model, catalogue_version: CatalogueVersion) -> Ask {
+fn ask_of(
+    request: &Request,
+    model: &Model,
+    catalogue_version: CatalogueVersion,
+    price_multiplier: PriceMultiplier,
+) -> Ask {
     let (output_tokens, output_is_clients) = match request.output_limit {
         OutputLimit::Tokens(tokens) => (tokens, true),
         OutputLimit::Absent => (model.max_output_tokens, false),
@@ -82,6 +88,7 @@ fn ask_of(request: &Request, model: &Model, catalogue_version: CatalogueVersion)
         output_is_clients,
         choices: request.answers(),
         server_tool_calls: 0,
+        price_multiplier,
     }
 }
 
@@ -179,7 +186,7 @@ fn check_request<'a>(
         let context = model.context_length;
         return Err(Refusal::ContextLength { asked: tokens.saturating_add(1), context });
     }
-    Ok(Some((request, model, price)))
+    Ok(Some((request, model, price.times(known.policy.price_multiplier))))
 }
 
 /// Windows read, money reserved, windows committed.
@@ -198,7 +205,7 @@ fn admit(
     let now_ms = now.monotonic_ms;
     let groups = windows::groups(&policy.limits, &model.name);
     let counts_tokens = windows::count_tokens(&groups);
-    let mut ask = ask_of(request, model, known.models.version);
+    let mut ask = ask_of(request, model, known.models.version, price.multiplier);
     let mut bounds = Bounds::new(&ask, policy.default_max_output_tokens);
     if let Some(room) = windows::token_room(memory, &groups, now_ms)? {
         // A limit that we choose shrinks to what the windows hold; one that does not fit at all is
