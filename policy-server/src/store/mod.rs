@@ -4,7 +4,9 @@
 mod rows;
 pub mod sqlite;
 
-use wire::{CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId};
+use wire::{
+    CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId, PriceMultiplier,
+};
 
 use metering::budget::Account;
 use metering::period::Period;
@@ -96,9 +98,11 @@ pub trait OrgRows {
     fn org(&mut self, id: &OrgId) -> StoreResult<Option<OrgRow>>;
     /// Organisations in the order of their ids, after `after`, at most `limit`.
     fn orgs(&mut self, after: Option<&str>, limit: u32) -> StoreResult<Vec<OrgRow>>;
-    /// Inserts or replaces.
+    /// Inserts or replaces, and remembers its multiplier for ever.
     fn save_org(&mut self, org: &OrgRow) -> StoreResult<()>;
-    /// Removes the row; ledger and records stay.
+    /// Whether calls of the organisation were ever to be priced by this multiplier.
+    fn had_multiplier(&mut self, id: &OrgId, multiplier: PriceMultiplier) -> StoreResult<bool>;
+    /// Removes the row; ledger, records and multipliers stay.
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()>;
 }
 

@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0003_leases_and_levels.sql"),
     include_str!("../../../migrations/sqlite/0004_record_ids.sql"),
     include_str!("../../../migrations/sqlite/0005_prices.sql"),
+    include_str!("../../../migrations/sqlite/0006_plans.sql"),
 ];
 
 /// The number of the last step.
@@ -104,6 +105,27 @@ mod tests {
                          (holder, sequence, request, key, model, cost, call, recorded_ms)
                      VALUES ('i', 3, 'r2', 'k', 'm', 1, '2', 0)";
         assert!(connection.execute(again, []).is_err(), "a call can be recorded twice");
+    }
+
+    #[test]
+    fn organisations_without_a_plan_pay_the_prices_of_the_catalogue() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let plans = STEPS.iter().position(|step| step.contains("price_multiplier")).unwrap();
+        for step in STEPS.iter().take(plans) {
+            connection.execute_batch(step).unwrap();
+        }
+        let before = u32::try_from(plans).unwrap();
+        connection.pragma_update(None, "user_version", before).unwrap();
+        connection.execute("INSERT INTO orgs VALUES ('acme', 'Acme', '[]', 1, 1)", []).unwrap();
+        migrate(&mut connection).unwrap();
+        let kept: (i64, i64) = connection
+            .query_row(
+                "SELECT price_multiplier, ppm FROM orgs JOIN org_price_multipliers ON org = id",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        assert_eq!(kept, (1_000_000, 1_000_000));
     }
 
     #[test]
