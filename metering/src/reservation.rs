@@ -122,7 +122,9 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::price::tests::{any_price, usage_within};
     use proptest::prelude::*;
+    use wire::v1::Usage;
     use wire::{CatalogueVersion, ModelName, PicoUsdPerToken, PriceMultiplier};
 
     /// 1 and 2 micro-USD per token.
@@ -176,7 +178,36 @@ mod tests {
         assert_eq!(bounds.window_tokens(100), 410);
     }
 
+    /// An ask with any price and a usage within what the ask bounds.
+    fn bounded_call() -> impl Strategy<Value = (Ask, Price, Usage)> {
+        let sizes = (0u64..1 << 21, 0u64..1 << 17, 0u64..6, 0u64..40);
+        (sizes, any_price(), any::<bool>()).prop_flat_map(|(sizes, price, clients)| {
+            let (input, output, choices, tools) = sizes;
+            let ask = Ask { server_tool_calls: tools, ..ask(input, output, clients, choices) };
+            usage_within(input, output * choices.max(1), tools)
+                .prop_map(move |usage| (ask.clone(), price, usage))
+        })
+    }
+
     proptest! {
+        /// With tiers, a plan, tools, surcharges and choices: what was set aside covers every usage
+        /// that it allows, also where money was short and the limit was lowered.
+        #[test]
+        fn a_reservation_covers_every_usage_that_it_allows(
+            (ask, price, usage) in bounded_call(), default in proptest::option::of(0u64..1 << 17),
+            money in 0u64..1 << 45,
+        ) {
+            let bounds = Bounds::new(&ask, default);
+            let reservations = [Some(bounds.wanted(&price)), bounds.within(&price, NanoUsd(money))];
+            for reservation in reservations.into_iter().flatten() {
+                let allowed = reservation.output_tokens * ask.choices.max(1);
+                let output_tokens = usage.output_tokens.min(allowed);
+                let within = Usage { output_tokens, ..usage };
+                prop_assert!(price::cost(&within, &price) <= reservation.amount);
+                prop_assert!(reservation.amount <= bounds.wanted(&price).amount);
+            }
+        }
+
         #[test]
         fn a_reservation_never_passes_the_money(
             input in 0u64..100_000, output in 0u64..100_000, choices in 0u64..5,
