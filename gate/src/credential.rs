@@ -5,10 +5,12 @@ use metering::api_key::{ApiKey, Malformed};
 use wire::KeyDigest;
 
 use crate::io::Headers;
+use crate::route::percent_decoded;
 
 /// Header fields that carry a credential of ours. Each is removed before forwarding.
 const KEY_HEADERS: [&[u8]; 4] = [b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"];
-/// Names under which a credential may stand in a URL. None is accepted there: URLs are logged.
+/// Names under which a credential may stand in a URL. Only the first is accepted, and only where
+/// Gemini's clients send it; all of them are removed, since URLs are logged.
 const QUERY_KEYS: [&[u8]; 9] = [
     b"key",
     b"access_token",
@@ -20,8 +22,12 @@ const QUERY_KEYS: [&[u8]; 9] = [
     b"token",
     b"authorization",
 ];
-/// Other header fields by which clients identify themselves; no provider needs them from a client.
+/// Other header fields by which clients identify themselves, or their accounts at the provider; no
+/// provider needs them from a client.
 const OTHER_SECRETS: [&[u8]; 2] = [b"cookie", b"proxy-authorization"];
+/// Header fields that make some servers read another method than the one that was checked.
+const METHOD_OVERRIDES: [&[u8]; 3] =
+    [b"x-http-method-override", b"x-http-method", b"x-method-override"];
 /// Our own names: what a client sends under them is a lie.
 const RESERVED_PREFIX: &[u8] = b"x-tollgate-";
 
@@ -40,26 +46,51 @@ pub enum NoCredential {
     Malformed(Malformed),
 }
 
-/// The digest of the one well-formed credential of a request.
+/// The digest of the one well-formed credential of a request. `?key=` counts as one where
+/// `takes_query_key` says so.
 ///
 /// # Errors
 /// When there is none, more than one, or one that is malformed.
-pub fn find(headers: &Headers) -> Result<KeyDigest, NoCredential> {
-    let in_url = headers
-        .iter()
-        .filter(|(name, _)| name == b":path")
-        .map(|(_, path)| keys_in_query(path))
-        .sum::<usize>();
+pub fn find(headers: &Headers, takes_query_key: bool) -> Result<KeyDigest, NoCredential> {
+    let path = headers.iter().find(|(name, _)| name == b":path");
+    let path = path.map(|(_, path)| path.as_slice()).unwrap_or_default();
+    let mut in_url = query(path).filter(|parameter| parameter.is_credential());
     let mut in_headers = headers.iter().filter(|(name, _)| KEY_HEADERS.contains(&name.as_slice()));
-    match (in_headers.next(), in_headers.next(), in_url) {
-        (None, _, 0) => Err(NoCredential::Missing),
-        (None, _, 1) => Err(NoCredential::InUrl),
-        (Some((name, value)), None, 0) => {
+    match (in_headers.next(), in_headers.next(), in_url.next(), in_url.next()) {
+        (None, _, None, _) => Err(NoCredential::Missing),
+        (None, _, Some(parameter), None) if takes_query_key && parameter.name == b"key" => {
+            let key = percent_decoded(parameter.value).unwrap_or_default();
+            ApiKey::parse(&key).map(|key| key.digest()).map_err(NoCredential::Malformed)
+        }
+        (None, _, Some(_), None) => Err(NoCredential::InUrl),
+        (Some((name, value)), None, None, _) => {
             let key = if name == b"authorization" { bearer(value)? } else { trim(value) };
             ApiKey::parse(key).map(|key| key.digest()).map_err(NoCredential::Malformed)
         }
         _ => Err(NoCredential::SeveralSent),
     }
+}
+
+/// Whether a path has a parameter `key`.
+#[must_use]
+pub fn has_query_key(path: &[u8]) -> bool {
+    query(path).any(|parameter| parameter.name == b"key")
+}
+
+/// The path without the credentials in its query; none where it has none.
+#[must_use]
+pub fn path_without_credentials(path: &[u8]) -> Option<Vec<u8>> {
+    if !query(path).any(|parameter| parameter.is_credential()) {
+        return None;
+    }
+    let at = path.iter().position(|byte| *byte == b'?')?;
+    let mut out = path.get(..at)?.to_vec();
+    let kept = query(path).filter(|parameter| !parameter.is_credential());
+    for (parameter, join) in kept.zip(std::iter::once(b'?').chain(std::iter::repeat(b'&'))) {
+        out.push(join);
+        out.extend_from_slice(parameter.written);
+    }
+    Some(out)
 }
 
 /// Names of a request's header fields that must not reach the upstream, each once.
@@ -75,6 +106,7 @@ pub fn private_headers(headers: &Headers) -> Vec<Vec<u8>> {
 fn is_private(name: &[u8]) -> bool {
     KEY_HEADERS.contains(&name)
         || OTHER_SECRETS.contains(&name)
+        || METHOD_OVERRIDES.contains(&name)
         || name.starts_with(RESERVED_PREFIX)
 }
 
@@ -95,39 +127,46 @@ fn trim(value: &[u8]) -> &[u8] {
     value.trim_ascii()
 }
 
-/// How many `key=` parameters a path has. Names are compared after percent-decoding would leave
-/// them alone: an encoded `k` is counted too, since an upstream would decode it.
-fn keys_in_query(path: &[u8]) -> usize {
-    let Some(at) = path.iter().position(|byte| *byte == b'?') else { return 0 };
-    let query = path.get(at + 1..).unwrap_or_default();
-    query
-        .split(|byte| matches!(byte, b'&' | b';'))
-        .filter(|pair| {
-            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-            let name = percent_decoded(name);
-            QUERY_KEYS.iter().any(|known| name.eq_ignore_ascii_case(known))
-        })
-        .count()
+/// One parameter of a query.
+struct Parameter<'a> {
+    /// As it stands there.
+    written: &'a [u8],
+    /// Percent-decoded, as an upstream would read it; as written where that cannot be done.
+    name: Vec<u8>,
+    value: &'a [u8],
 }
 
-fn percent_decoded(name: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(name.len());
-    let mut rest = name;
-    while let Some((byte, tail)) = rest.split_first() {
-        let decoded = match (byte, tail) {
-            (b'%', [high, low, after @ ..]) => {
-                let digit = |byte: &u8| char::from(*byte).to_digit(16);
-                digit(high)
-                    .zip(digit(low))
-                    .and_then(|(high, low)| Some((u8::try_from(high << 4 | low).ok()?, after)))
-            }
-            _ => None,
-        };
-        let (byte, after) = decoded.unwrap_or((*byte, tail));
-        out.push(byte);
-        rest = after;
+impl Parameter<'_> {
+    fn is_credential(&self) -> bool {
+        QUERY_KEYS.iter().any(|known| self.name.eq_ignore_ascii_case(known))
     }
-    out
+}
+
+fn query(path: &[u8]) -> impl Iterator<Item = Parameter<'_>> {
+    let at = path.iter().position(|byte| *byte == b'?');
+    let query = at.and_then(|at| path.get(at + 1..)).unwrap_or_default();
+    query.split(|byte| matches!(byte, b'&' | b';')).map(|written| {
+        let at = written.iter().position(|byte| *byte == b'=').unwrap_or(written.len());
+        let (name, value) = written.split_at_checked(at).unwrap_or((written, &[]));
+        let name = percent_decoded(name).unwrap_or_else(|| name.to_vec());
+        Parameter { written, name, value: value.strip_prefix(b"=").unwrap_or(value) }
+    })
+}
+
+/// The first parameter of a query whose name is none of these.
+pub(crate) fn other_parameter(path: &[u8], known: &[&str]) -> Option<String> {
+    let is_known = |name: &[u8]| known.iter().any(|known| known.as_bytes() == name);
+    query(path)
+        .find(|parameter| !parameter.written.is_empty() && !is_known(&parameter.name))
+        .map(|parameter| String::from_utf8_lossy(&parameter.name).chars().take(64).collect())
+}
+
+/// The first of these parameters that has another value than these.
+pub(crate) fn other_value(path: &[u8], names: &[&str], values: &[&str]) -> Option<String> {
+    let is_of = |list: &[&str], bytes: &[u8]| list.iter().any(|text| text.as_bytes() == bytes);
+    let mut named = query(path).filter(|parameter| is_of(names, &parameter.name));
+    let found = named.find(|parameter| !is_of(values, parameter.value))?;
+    Some(String::from_utf8_lossy(&found.name).into_owned())
 }
 
 #[cfg(test)]
@@ -148,13 +187,13 @@ mod tests {
     fn each_place_is_read() {
         let digest = metering::api_key::digest(KEY.as_bytes());
         let bearer = bearer_header();
-        assert_eq!(find(&headers(&[("authorization", &bearer)])), Ok(digest));
+        assert_eq!(find(&headers(&[("authorization", &bearer)]), false), Ok(digest));
         assert_eq!(
-            find(&headers(&[("authorization", b"bearer  sk-AbCdEfGhIjKlMnOpQrStUv ")])),
+            find(&headers(&[("authorization", b"bearer  sk-AbCdEfGhIjKlMnOpQrStUv ")]), false),
             Ok(digest)
         );
         for name in ["x-api-key", "api-key", "x-goog-api-key"] {
-            assert_eq!(find(&headers(&[(name, KEY.as_bytes())])), Ok(digest), "{name}");
+            assert_eq!(find(&headers(&[(name, KEY.as_bytes())]), false), Ok(digest), "{name}");
         }
     }
 
@@ -191,23 +230,53 @@ mod tests {
                 NoCredential::Malformed(Malformed::HalfAPair),
             ),
         ] {
-            assert_eq!(find(&headers(&pairs)), Err(why), "{pairs:?}");
+            assert_eq!(find(&headers(&pairs), false), Err(why), "{pairs:?}");
         }
     }
 
     #[test]
-    fn every_name_of_a_credential_in_a_url_is_noticed() {
+    fn a_key_in_the_url_is_taken_where_gemini_is_spoken() {
+        let digest = metering::api_key::digest(KEY.as_bytes());
+        let of = |path: String| find(&headers(&[(":path", path.as_bytes())]), true);
+        assert_eq!(of(format!("/v1beta/models?key={KEY}")), Ok(digest));
+        assert_eq!(
+            of(format!("/v1beta/models?alt=sse&%6bey={}", KEY.replace('-', "%2D"))),
+            Ok(digest)
+        );
+        assert_eq!(of(format!("/v1beta/models?access_token={KEY}")), Err(NoCredential::InUrl));
+        assert_eq!(
+            of(format!("/v1beta/models?key={KEY}&key={KEY}")),
+            Err(NoCredential::SeveralSent)
+        );
+        assert_eq!(
+            of("/v1beta/models?key=%zz".to_owned()),
+            Err(NoCredential::Malformed(Malformed::NotAKey))
+        );
+        assert_eq!(of("/v1beta/models?alt=sse".to_owned()), Err(NoCredential::Missing));
+    }
+
+    #[test]
+    fn every_credential_leaves_the_url() {
         for name in ["key", "api_key", "API-KEY", "apikey", "token", "%74oken", "authorization"] {
-            assert_eq!(keys_in_query(format!("/v1/models?a=b&{name}=x").as_bytes()), 1, "{name}");
+            let path = format!("/v1/models?a=b&{name}=x;c&d=");
+            let clean = path_without_credentials(path.as_bytes()).unwrap();
+            assert_eq!(clean, b"/v1/models?a=b&c&d=", "{name}");
         }
-    }
-
-    #[test]
-    fn other_parameters_are_no_credentials() {
+        assert_eq!(path_without_credentials(b"/v1/models?key=x").unwrap(), b"/v1/models");
+        assert_eq!(path_without_credentials(b"/m?key=x&alt=sse").unwrap(), b"/m?alt=sse");
         for path in ["/v1/models", "/v1/models?", "/v1/models?monkey=1&keys=2", "/v1/models?a=key"]
         {
-            assert_eq!(keys_in_query(path.as_bytes()), 0, "{path}");
+            assert_eq!(path_without_credentials(path.as_bytes()), None, "{path}");
         }
+    }
+
+    #[test]
+    fn parameters_that_are_not_known_are_found() {
+        assert_eq!(other_parameter(b"/m?alt=sse&key=1", &["alt", "key"]), None);
+        assert_eq!(other_parameter(b"/m?", &["alt"]), None);
+        assert_eq!(other_parameter(b"/m", &["alt"]), None);
+        assert_eq!(other_parameter(b"/m?alt=sse&fields=x", &["alt"]).unwrap(), "fields");
+        assert_eq!(other_parameter(b"/m?%24fields=x", &["alt"]).unwrap(), "$fields");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use wire::{KeyId, Nonce, RequestId};
 
 use crate::catalogue::Models;
 use crate::config::Config;
+use crate::credential::{path_without_credentials, private_headers};
 use crate::exchange::{Answer, Body, Exchange, Open, Stage};
 use crate::io::{CallId, Headers, Input, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::KeyCache;
@@ -234,7 +235,7 @@ impl Gate {
         // A host that reuses ids has ended the old stream without telling us.
         self.end(stream, now, memory);
         let request = self.new_request_id();
-        match Exchange::begin(request, headers, now) {
+        match Exchange::begin(request, headers, &self.config, now) {
             Ok(exchange) => {
                 self.streams.insert(stream, exchange);
                 // An empty body is read like any other, and found not to be JSON.
@@ -244,24 +245,29 @@ impl Gate {
                 {
                     open.body_complete(&[], most);
                 }
-                self.advance(stream, now, memory);
                 self.strip(stream, headers);
+                self.advance(stream, now, memory);
             }
             Err(refused) => {
                 let (exchange, refusal) = *refused;
                 self.streams.insert(stream, exchange);
+                self.strip(stream, headers);
                 self.reply(stream, &refusal);
             }
         }
     }
 
-    /// Removes what the upstream must not see before the request waits for anything: on a host
-    /// that lets a paused request slip, it slips without a credential.
+    /// Removes what neither the upstream nor the proxy's access log must see, before the request
+    /// waits for anything: on a host that lets a paused request slip, it slips without a credential.
     fn strip(&mut self, stream: StreamId, headers: &Headers) {
-        if matches!(self.stage(stream), Some(Stage::Open(_) | Stage::Running(_))) {
-            for name in crate::credential::private_headers(headers) {
-                self.outputs.push_back(Output::RemoveRequestHeader { stream, name });
-            }
+        let path = headers.iter().find(|(name, _)| name == b":path");
+        if let Some(path) = path.and_then(|(_, path)| path_without_credentials(path)) {
+            let value = String::from_utf8_lossy(&path).into_owned();
+            let name = ":path".to_owned();
+            self.outputs.push_back(Output::SetRequestHeader { stream, name, value });
+        }
+        for name in private_headers(headers) {
+            self.outputs.push_back(Output::RemoveRequestHeader { stream, name });
         }
     }
 
@@ -318,7 +324,8 @@ impl Gate {
             .unwrap_or(0);
         running.status = status;
         let (wants_usage, bound) = (running.wants_stream_usage, running.admitted.output_bound);
-        running.answer = Answer::of(status, headers, details, wants_usage, bound);
+        let metered = running.metered;
+        running.answer = Answer::of(status, headers, details, metered, wants_usage, bound);
         let set = |name: &str, value: String| Output::SetResponseHeader {
             stream,
             name: name.to_owned(),
@@ -347,7 +354,11 @@ impl Gate {
         let cost = |usage: &wire::v1::Usage| metering::price::cost(usage, &price);
         let replaced = match &mut running.answer {
             Answer::Plain(plain) => plain.chunk(chunk, cost),
-            Answer::Stream(_) | Answer::NotYet | Answer::Failed | Answer::Unreadable => None,
+            Answer::Stream(_)
+            | Answer::NotYet
+            | Answer::Failed
+            | Answer::Unreadable
+            | Answer::Unread => None,
         };
         if let Some(bytes) = replaced {
             self.outputs.push_back(Output::ReplaceResponseBody { stream, bytes });

@@ -49,8 +49,8 @@ pub struct Charge {
 
 /// Finds the charge.
 ///
-/// Reported usage is charged as it is. Without it the input is estimated from the body and the
-/// output from what was seen; the whole reservation is charged where seeing nothing says nothing
+/// Reported usage is charged as it is. Without it the input is what the answer said of it at its
+/// beginning, or else estimated from the body, and the output is estimated from what was seen; the whole reservation is charged where seeing nothing says nothing
 /// (a reasoning model, an unreadable answer) or where `cut_calls` says so. No call that may have
 /// produced something is free, and none is charged for fewer tokens than its answer had deltas.
 #[must_use]
@@ -78,11 +78,17 @@ pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
             output_tokens: bound.max(seen.map_or(0, |seen| seen.deltas)),
             ..Usage::default()
         },
-        bound => Usage {
-            input_tokens: input_estimate(admitted.body_bytes, admitted.input_bound),
-            output_tokens: seen.unwrap_or_default().output_estimate(bound.unwrap_or(u64::MAX)),
-            ..Usage::default()
-        },
+        bound => {
+            let seen = seen.unwrap_or_default();
+            let estimate = Usage {
+                input_tokens: input_estimate(admitted.body_bytes, admitted.input_bound),
+                ..Usage::default()
+            };
+            Usage {
+                output_tokens: seen.output_estimate(bound.unwrap_or(u64::MAX)),
+                ..seen.input.unwrap_or(estimate)
+            }
+        }
     };
     Charge { usage, cost: price::cost(&usage, &admitted.price), basis: Basis::Estimated }
 }
@@ -121,12 +127,17 @@ mod tests {
         let reasoning = Admitted { reasoning: true, ..ADMITTED };
         let unbounded = Admitted { output_bound: None, ..ADMITTED };
         let whole = 364 + 2 * 1000;
+        let input = Some(Usage { input_tokens: 40, ..Usage::default() });
+        let told =
+            Outcome::Answered(Seen { deltas: 7, output_bytes: 14, input, ..Seen::default() });
         for (name, admitted, outcome, basis, cost) in [
             ("reported", ADMITTED, measured, Basis::Measured, 10 + 2 * 20),
             ("reported wins", by_reservation, measured, Basis::Measured, 10 + 2 * 20),
             ("failed", by_reservation, Outcome::Failed, Basis::Refunded, 0),
             ("cut", ADMITTED, seen(7), Basis::Estimated, 100 + 2 * 7),
             ("cut, many bytes", ADMITTED, prose(7, 9000), Basis::Estimated, 100 + 2 * 1000),
+            ("cut, input told", ADMITTED, told, Basis::Estimated, 40 + 2 * 7),
+            ("cut, input told, reservation", by_reservation, told, Basis::Estimated, whole),
             ("cut, past its bound", ADMITTED, seen(1001), Basis::Estimated, 100 + 2 * 1001),
             ("past its bound, whole", by_reservation, seen(1001), Basis::Estimated, whole + 2),
             ("cut, reservation", by_reservation, seen(7), Basis::Estimated, whole),

@@ -45,8 +45,8 @@ pub fn parse(text: &[u8]) -> Result<Config, Vec<Problem>> {
 }
 
 #[derive(Default)]
-struct Checker {
-    problems: Vec<Problem>,
+pub(super) struct Checker {
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Checker {
@@ -59,7 +59,7 @@ impl Checker {
                 return self.problem("", &format!("is not valid JSON ({place})"));
             }
         };
-        self.known("", &root, &["server", "limits", "name"]);
+        self.known("", &root, &["server", "limits", "name", "paths", "allow"]);
         let server = self.object("", &root, "server", true);
         let limits = self.object("", &root, "limits", false);
         let empty = Map::new();
@@ -74,19 +74,23 @@ impl Checker {
         let body_bytes =
             self.number("limits", limits, "body_bytes", DEFAULT_BODY_BYTES, 1..=MOST_BODY_BYTES);
         let name = self.text("", &root, "name", Some("tollgate"));
+        let paths = self.paths(&root);
+        let allow = self.allow(&root);
         Some(Config {
             server: Server { cluster: cluster?, authority: authority?, timeout_ms: timeout_ms? },
             body_bytes: usize::try_from(body_bytes?).ok()?,
             name: name?,
+            paths: paths?,
+            allow: allow?,
         })
     }
 
-    fn problem<T>(&mut self, path: &str, message: &str) -> Option<T> {
+    pub(super) fn problem<T>(&mut self, path: &str, message: &str) -> Option<T> {
         self.problems.push(Problem { path: path.to_owned(), message: message.to_owned() });
         None
     }
 
-    fn known(&mut self, path: &str, object: &Map<String, Value>, names: &[&str]) {
+    pub(super) fn known(&mut self, path: &str, object: &Map<String, Value>, names: &[&str]) {
         for (name, value) in object {
             let here = join(path, name);
             let lower = name.to_ascii_lowercase();
@@ -127,7 +131,7 @@ impl Checker {
         }
     }
 
-    fn text(
+    pub(super) fn text(
         &mut self,
         path: &str,
         object: &Map<String, Value>,
@@ -172,7 +176,7 @@ impl Checker {
     }
 }
 
-fn join(path: &str, name: &str) -> String {
+pub(super) fn join(path: &str, name: &str) -> String {
     // A name as long as a token might be one that was put in the wrong place.
     let name = if name.len() >= crate::machine::Token::SHORTEST { "(long name)" } else { name };
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }

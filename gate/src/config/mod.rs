@@ -1,8 +1,13 @@
 //! The filter's configuration: what an operator may write, checked completely before it is used.
 
 mod check;
+mod openings;
 
 pub use check::{Problem, parse};
+
+use metering::request::FeatureKind;
+
+pub use crate::route::{ListedPath, PathPattern};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +18,10 @@ pub struct Config {
     pub body_bytes: usize,
     /// Name of this plugin instance, for the server's list of holders.
     pub name: String,
+    /// Paths that are served beside those of the known operations, at a price per call.
+    pub paths: Vec<ListedPath>,
+    /// What requests may ask for although no reservation covers it.
+    pub allow: Vec<FeatureKind>,
 }
 
 /// How to reach the policy server.
@@ -26,6 +35,8 @@ pub struct Server {
     pub timeout_ms: u64,
 }
 
+/// Most `paths`: each is compared with every request that has no other route.
+pub const MOST_PATHS: usize = 64;
 /// Default of `limits.body_bytes`: 10 MiB, room for a long context with inline images.
 pub const DEFAULT_BODY_BYTES: u64 = 10 << 20;
 /// Most that `limits.body_bytes` may be: a VM has 1 GiB of memory for all its streams.

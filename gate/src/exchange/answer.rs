@@ -1,9 +1,41 @@
 //! The upstream's answer on its way to the client.
 
 use metering::charge::Outcome;
-use metering::usage::{PlainAnswer, StreamAnswer, StreamView};
+use metering::request::Operation;
+use metering::usage::{AnswerFormat, PlainAnswer, Seen, StreamAnswer, StreamView};
+use wire::v1::Usage;
 
 use crate::io::Headers;
+
+/// What a call is charged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metered {
+    /// Tokens, which an answer of this form reports.
+    Tokens(AnswerFormat),
+    /// The price per call alone.
+    PerCall,
+    /// Nothing: the provider charges nothing for it.
+    Nothing,
+}
+
+impl Metered {
+    /// What an operation is charged by.
+    pub(crate) fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Chat | Operation::Completions => Self::Tokens(AnswerFormat::OpenAiChat),
+            Operation::Responses => Self::Tokens(AnswerFormat::OpenAiResponses),
+            Operation::Embeddings => Self::Tokens(AnswerFormat::OpenAiEmbeddings),
+            Operation::Messages => Self::Tokens(AnswerFormat::AnthropicMessages),
+            Operation::GenerateContent | Operation::StreamGenerateContent => {
+                Self::Tokens(AnswerFormat::GeminiGenerate)
+            }
+            Operation::EmbedContent | Operation::BatchEmbedContents => {
+                Self::Tokens(AnswerFormat::GeminiEmbed)
+            }
+            Operation::CountMessageTokens | Operation::CountTokens => Self::Nothing,
+        }
+    }
+}
 
 /// How the answer is read.
 #[derive(Debug)]
@@ -18,6 +50,8 @@ pub(crate) enum Answer {
     Stream(Box<StreamAnswer>),
     /// Compressed or of another kind: passes as it is.
     Unreadable,
+    /// What it holds does not matter: passes as it is.
+    Unread,
 }
 
 impl Answer {
@@ -26,6 +60,7 @@ impl Answer {
         status: u16,
         headers: &Headers,
         details: Option<&[u8]>,
+        metered: Metered,
         wants_stream_usage: bool,
         output_bound: Option<u64>,
     ) -> Self {
@@ -33,6 +68,7 @@ impl Answer {
             let lost = details.is_some_and(was_lost_after_sending);
             return if lost { Self::NotYet } else { Self::Failed };
         }
+        let Metered::Tokens(format) = metered else { return Self::Unread };
         let is_compressed = headers.iter().any(|(name, value)| {
             name == b"content-encoding" && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
         });
@@ -43,9 +79,9 @@ impl Answer {
         if is_kind(kind, b"text/event-stream") {
             let view =
                 if wants_stream_usage { StreamView::WithUsage } else { StreamView::WithoutUsage };
-            Self::Stream(Box::new(StreamAnswer::new(view, output_bound)))
+            Self::Stream(Box::new(StreamAnswer::of(format, view, output_bound)))
         } else if is_kind(kind, b"application/json") {
-            Self::Plain(Box::default())
+            Self::Plain(Box::new(PlainAnswer::new(format)))
         } else {
             Self::Unreadable
         }
@@ -59,6 +95,11 @@ impl Answer {
             Self::Plain(plain) => Outcome::Answered(plain.seen()),
             Self::Stream(stream) => Outcome::Answered(stream.seen()),
             Self::Unreadable => Outcome::Unreadable,
+            Self::Unread => Outcome::Answered(Seen {
+                usage: Some(Usage::default()),
+                complete: true,
+                ..Seen::default()
+            }),
         }
     }
 
@@ -106,6 +147,8 @@ fn is_kind(value: &[u8], kind: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    const CHAT: Metered = Metered::Tokens(AnswerFormat::OpenAiChat);
+
     #[test]
     fn chosen_by_the_head() {
         let of = |status, kind: &str, coding: &str| {
@@ -113,7 +156,7 @@ mod tests {
                 (b"content-type".to_vec(), kind.as_bytes().to_vec()),
                 (b"content-encoding".to_vec(), coding.as_bytes().to_vec()),
             ];
-            Answer::of(status, &headers, None, true, None)
+            Answer::of(status, &headers, None, CHAT, true, None)
         };
         assert!(matches!(of(200, "application/json", "identity"), Answer::Plain(_)));
         assert!(matches!(of(200, "Application/JSON; charset=utf-8", "identity"), Answer::Plain(_)));
@@ -124,7 +167,7 @@ mod tests {
         assert!(matches!(of(302, "text/html", "identity"), Answer::Failed));
         assert!(matches!(of(200, "application/json", "Identity"), Answer::Plain(_)));
         let twice = vec![(b"content-encoding".to_vec(), b"gzip".to_vec()); 2];
-        assert!(matches!(Answer::of(200, &twice, None, true, None), Answer::Unreadable));
+        assert!(matches!(Answer::of(200, &twice, None, CHAT, true, None), Answer::Unreadable));
     }
 
     #[test]
@@ -141,7 +184,7 @@ mod tests {
             ("no_healthy_upstream", false),
             ("ext_authz_denied", false),
         ] {
-            let answer = Answer::of(503, &Vec::new(), Some(details.as_bytes()), true, None);
+            let answer = Answer::of(503, &Vec::new(), Some(details.as_bytes()), CHAT, true, None);
             assert_eq!(matches!(answer, Answer::NotYet), lost, "{details}");
         }
     }

@@ -2,13 +2,15 @@
 
 use super::answer::value;
 use super::{Body, Exchange, MOST_CALLS, Open, Stage};
+use crate::config::Config;
 use crate::credential;
 use crate::dialect::Dialect;
 use crate::io::{Headers, Now};
 use crate::pool::Want;
 use crate::refusal::Refusal;
-use crate::route::Route;
-use wire::RequestId;
+use crate::route::{Hints, Route, Target};
+use metering::request::{Operation, Problem, Request, Source, read};
+use wire::{ModelName, RequestId};
 
 impl Exchange {
     /// Reads the head of a request.
@@ -18,24 +20,34 @@ impl Exchange {
     pub(crate) fn begin(
         request: RequestId,
         headers: &Headers,
+        config: &Config,
         now: Now,
     ) -> Result<Self, Box<(Self, Refusal)>> {
-        let dialect = Dialect::OpenAi;
-        let refused = |refusal| {
+        let refused = |dialect, refusal| {
             Box::new((Self { request: request.clone(), dialect, stage: Stage::Answered }, refusal))
         };
         let method = value(headers, b":method").unwrap_or_default();
         let path = value(headers, b":path").unwrap_or_default();
-        let route = Route::of(method, path).ok_or_else(|| refused(Refusal::UnknownEndpoint))?;
-        let digest = credential::find(headers).map_err(|why| refused(Refusal::Credential(why)))?;
+        let Route { dialect, target } =
+            Route::of(method, path, hints(headers, path), &config.paths)
+                .map_err(|dialect| refused(dialect, Refusal::UnknownEndpoint))?;
+        let digest = credential::find(headers, dialect == Dialect::Gemini)
+            .map_err(|why| refused(dialect, Refusal::Credential(why)))?;
         let coding = |name: &[u8]| {
             headers.iter().any(|(other, value)| {
                 other == name && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
             })
         };
-        let body = if route == Route::Chat { Body::Coming } else { Body::None };
+        let body = match target {
+            Target::Call { .. } => Body::Coming,
+            // What a path of the configuration costs does not depend on its body.
+            Target::Listed(_) | Target::Models | Target::Model(_) => Body::None,
+        };
         let open = Open {
-            route,
+            path: credential::path_without_credentials(path).unwrap_or_else(|| path.to_vec()),
+            betas: betas(headers, &target),
+            stray_parameter: stray_parameter(dialect, &target, path),
+            target,
             digest,
             has_content_length: value(headers, b"content-length").is_some(),
             is_compressed: coding(b"content-encoding"),
@@ -59,6 +71,33 @@ impl Exchange {
 }
 
 impl Open {
+    /// The name under which it asks for a model.
+    pub(crate) fn model(&self) -> Option<&str> {
+        match (&self.target, &self.body) {
+            (Target::Listed(model), _) => Some(model.as_str()),
+            (_, Body::Read(Ok(request))) => Some(&request.model),
+            _ => None,
+        }
+    }
+
+    /// What its body asks for.
+    pub(crate) fn request(&self) -> Option<&Request> {
+        match &self.body {
+            Body::Read(Ok(request)) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// The path with this model in the place of the one that it names, if it names one.
+    pub(crate) fn path_for(&self, model: &ModelName) -> Option<String> {
+        match &self.target {
+            Target::Call { path_model: Some(named), .. } => {
+                Some(named.replaced(&self.path, model.as_str()))
+            }
+            _ => None,
+        }
+    }
+
     /// More of the body is buffered. True when it has become too large just now.
     pub(crate) fn body_grows(&mut self, size: usize, most: usize) -> bool {
         let too_large = size > most && matches!(self.body, Body::Coming);
@@ -78,13 +117,60 @@ impl Open {
         end && !announced
     }
 
+    fn read(&self, body: &[u8]) -> Result<Request, Problem> {
+        let Target::Call { operation, path_model } = &self.target else {
+            return Err(Problem::NotAnObject);
+        };
+        let path_model = path_model.as_ref().map(|model| model.name.as_str());
+        read(body, Source { operation: *operation, path_model, betas: &self.betas })
+    }
+
     /// The whole body is there.
     pub(crate) fn body_complete(&mut self, body: &[u8], most: usize) {
         if body.len() > most {
             self.body = Body::TooLarge;
         }
         if matches!(self.body, Body::Coming) {
-            self.body = Body::Read(metering::request::read_chat(body).map(Box::new));
+            self.body = Body::Read(self.read(body).map(Box::new));
         }
     }
+}
+
+fn hints(headers: &Headers, path: &[u8]) -> Hints {
+    let mut hints = Hints { has_google_key: credential::has_query_key(path), ..Hints::default() };
+    for (name, value) in headers {
+        match name.as_slice() {
+            b"x-goog-api-key" => hints.has_google_key = true,
+            b"anthropic-version" => hints.has_anthropic_version = true,
+            // Extended CONNECT (RFC 8441) has no `upgrade`.
+            b":protocol" => hints.wants_websocket = true,
+            b"upgrade" => {
+                let wanted = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                hints.wants_websocket |=
+                    wanted.into_iter().any(|word| word.eq_ignore_ascii_case(b"websocket"));
+            }
+            _ => {}
+        }
+    }
+    hints
+}
+
+/// The betas that a message asks for.
+fn betas(headers: &Headers, target: &Target) -> String {
+    if !matches!(target, Target::Call { operation: Operation::Messages, .. }) {
+        return String::new();
+    }
+    let values = headers.iter().filter(|(name, _)| name == b"anthropic-beta");
+    values.map(|(_, value)| String::from_utf8_lossy(value)).collect::<Vec<_>>().join(",")
+}
+
+/// Google's servers take parameters that change what an answer holds (`fields`) or how it is
+/// written (`alt=proto`, `callback`): without usage, or so that it cannot be read.
+fn stray_parameter(dialect: Dialect, target: &Target, path: &[u8]) -> Option<String> {
+    if dialect != Dialect::Gemini || !matches!(target, Target::Call { .. }) {
+        return None;
+    }
+    let known = ["alt", "$alt", "key", "prettyPrint", "$prettyPrint"];
+    credential::other_parameter(path, &known)
+        .or_else(|| credential::other_value(path, &["alt", "$alt"], &["sse", "json"]))
 }

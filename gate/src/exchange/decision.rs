@@ -4,13 +4,15 @@ use std::rc::Rc;
 
 use metering::charge::Admitted;
 use metering::held_lease::Draw;
-use metering::request::{FeatureKind, InputLimits, OutputLimit, Problem, Request, input_bound};
+use metering::request::{
+    FeatureKind, InputLimits, Operation, OutputLimit, Problem, Request, input_bound,
+};
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, KeyPolicy, KeyState, Model, Price, Refusal as LeaseRefusal};
+use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Refusal as LeaseRefusal};
 use wire::{CatalogueVersion, LeaseId, NanoUsd};
 
-use super::{Answer, Body, Open, Running, Stop};
+use super::{Answer, Body, Metered, Open, Running, Stop};
 use crate::catalogue::Models;
 use crate::io::{Now, SharedMemory};
 use crate::pool::Pool;
@@ -34,7 +36,9 @@ pub(crate) struct Forward {
     pub(crate) running: Running,
     pub(crate) output_limit: Option<u64>,
     pub(crate) model_is_alias: bool,
-    pub(crate) writes_max_completion_tokens: bool,
+    /// The path with the model's own name, where it named another.
+    pub(crate) path: Option<String>,
+    pub(crate) reasoning: bool,
 }
 
 impl From<Refusal> for Verdict {
@@ -57,31 +61,41 @@ pub(crate) fn check_key(policy: &KeyPolicy, now: Now) -> Result<(), Refusal> {
 }
 
 /// The ask of a request whose body is sound and whose model has a price; none for any other, which
-/// will be refused without money.
-pub(crate) fn ask(body: &Body, models: &Models) -> Option<Ask> {
-    let Body::Read(Ok(request)) = body else { return None };
-    check_parameters(request).ok()?;
-    let model = models.find(&request.model).filter(|model| !model.retired)?;
-    model.price?;
-    Some(ask_of(request, model, models.version))
+/// will be refused without money, and for what costs nothing.
+pub(crate) fn ask(open: &Open, models: &Models, allow: &[FeatureKind]) -> Option<Ask> {
+    let name = open.model()?;
+    let model = models.find(name).filter(|model| !model.retired)?;
+    let price = model.price?;
+    if let Body::Read(Ok(request)) = &open.body {
+        check_parameters(open, request, &price, allow).ok()?;
+        if request.operation.is_free() {
+            return None;
+        }
+    }
+    Some(ask_of(open.request(), model, models.version))
 }
 
-fn ask_of(request: &Request, model: &Model, catalogue_version: CatalogueVersion) -> Ask {
-    let (output_tokens, output_is_clients) = match request.output_limit {
+/// `request` is none where a call costs the same whatever it asks for.
+fn ask_of(request: Option<&Request>, model: &Model, catalogue_version: CatalogueVersion) -> Ask {
+    let mut ask = Ask {
+        model: model.name.clone(),
+        catalogue_version,
+        input_tokens: 0,
+        output_tokens: 0,
+        output_is_clients: true,
+        choices: 1,
+        server_tool_calls: 0,
+    };
+    let Some(request) = request else { return ask };
+    (ask.output_tokens, ask.output_is_clients) = match request.output_limit {
         OutputLimit::Tokens(tokens) => (tokens, true),
         OutputLimit::Absent => (model.max_output_tokens, false),
         OutputLimit::NoOutput => (0, true),
     };
-    Ask {
-        model: model.name.clone(),
-        catalogue_version,
-        // Requests that ask for tools of the provider are refused, so none is used.
-        input_tokens: input_bound(request, &input_limits(model), 0),
-        output_tokens,
-        output_is_clients,
-        choices: request.answers(),
-        server_tool_calls: 0,
-    }
+    ask.server_tool_calls = request.server_tools.most_calls.unwrap_or(0);
+    ask.input_tokens = input_bound(request, &input_limits(model), ask.server_tool_calls);
+    ask.choices = request.answers();
+    ask
 }
 
 /// The catalogue does not say how many tokens an image or a recording can have.
@@ -95,16 +109,34 @@ fn input_limits(model: &Model) -> InputLimits {
     }
 }
 
-/// Nobody has permission yet for what a reservation does not cover. Members that we do not know go
-/// through: servers behind chat have many of their own.
-fn check_parameters(request: &Request) -> Result<(), Refusal> {
+/// What a reservation does not cover needs permission: by the configuration, or, for tools of the
+/// provider, by a price and a bound on their uses.
+fn check_parameters(
+    open: &Open,
+    request: &Request,
+    price: &Price,
+    allow: &[FeatureKind],
+) -> Result<(), Refusal> {
     let unsupported = |param| Err(Refusal::Body(Problem::Unsupported(param)));
-    if !request.server_tools.kinds.is_empty() {
-        return unsupported(request.server_tools.param.into());
+    if let Some(name) = &open.stray_parameter {
+        return unsupported(name.clone().into());
     }
-    let mut restricted =
-        request.features.iter().filter(|feature| feature.kind != FeatureKind::UnknownParameter);
+    let tools = &request.server_tools;
+    let are_paid = price.per_server_tool_call.is_some() && tools.most_calls.is_some();
+    if !tools.kinds.is_empty() && !are_paid {
+        return unsupported(tools.param.into());
+    }
+    let is_allowed = |kind| allow.contains(&kind) || is_harmless(kind, request.operation);
+    let mut restricted = request.features.iter().filter(|feature| !is_allowed(feature.kind));
     restricted.next().map_or(Ok(()), |feature| unsupported(feature.param.clone()))
+}
+
+/// Servers behind OpenAI's older operations have many members of their own, which choose how the
+/// same tokens are made.
+fn is_harmless(kind: FeatureKind, operation: Operation) -> bool {
+    let is_open =
+        matches!(operation, Operation::Chat | Operation::Completions | Operation::Embeddings);
+    kind == FeatureKind::UnknownParameter && is_open
 }
 
 /// What the VM knows when it decides.
@@ -112,11 +144,13 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) models: &'a Models,
     pub(crate) policy: &'a Rc<KeyPolicy>,
     pub(crate) body_limit: usize,
+    /// What the configuration permits beyond tokens in and tokens out.
+    pub(crate) allow: &'a [FeatureKind],
     pub(crate) vm: u64,
     pub(crate) outbox_has_room: bool,
 }
 
-/// Decides on a chat request whose key has passed [`check_key`].
+/// Decides on a call whose key has passed [`check_key`].
 pub(crate) fn decide(
     open: &Open,
     known: &Knowledge<'_>,
@@ -124,34 +158,41 @@ pub(crate) fn decide(
     pool: &mut Pool,
     memory: &mut dyn SharedMemory,
 ) -> Verdict {
-    let (request, model, price) = match check_request(open, known) {
+    let checked = match check_request(open, known) {
         Ok(Some(found)) => found,
         Ok(None) => return Verdict::Wait,
         Err(refusal) => return refusal.into(),
     };
-    match admit(open, known, (request, model, price), now, pool, memory) {
+    match admit(open, known, &checked, now, pool, memory) {
         Ok(verdict) => verdict,
         Err(refusal) => refusal.into(),
     }
 }
 
-type Checked<'a> = (&'a Request, &'a Model, Price);
+/// A call that nothing is wrong with, before windows and money.
+struct Checked<'a> {
+    /// None where a call costs the same whatever it asks for.
+    request: Option<&'a Request>,
+    model: &'a Model,
+    price: Price,
+    metered: Metered,
+}
 
 /// Body, model, entitlement, context: everything that costs nothing to check.
 fn check_request<'a>(
     open: &'a Open,
     known: &Knowledge<'a>,
 ) -> Result<Option<Checked<'a>>, Refusal> {
-    let request = match &open.body {
+    match &open.body {
         Body::TooLarge => return Err(Refusal::BodyTooLarge(known.body_limit)),
         Body::Coming => return Ok(None),
-        _ if open.is_compressed => return Err(Refusal::UnsupportedEncoding),
-        Body::Read(Ok(request)) => request,
+        Body::Read(_) if open.is_compressed => return Err(Refusal::UnsupportedEncoding),
         Body::Read(Err(problem)) => return Err(Refusal::Body(problem.clone())),
-        Body::None => return Err(Refusal::UnknownEndpoint),
-    };
-    let name = || request.model.clone();
-    let model = known.models.find(&request.model).ok_or_else(|| Refusal::UnknownModel(name()))?;
+        Body::Read(Ok(_)) | Body::None => {}
+    }
+    let asked = open.model().ok_or(Refusal::UnknownEndpoint)?;
+    let name = || asked.to_owned();
+    let model = known.models.find(asked).ok_or_else(|| Refusal::UnknownModel(name()))?;
     if model.retired {
         return Err(Refusal::ModelRemoved(name()));
     }
@@ -162,21 +203,25 @@ fn check_request<'a>(
     if !known.policy.models.contains(&model.name) {
         return Err(Refusal::ModelNotAllowed(name()));
     }
-    check_parameters(request)?;
+    let Some(request) = open.request() else {
+        return Ok(Some(Checked { request: None, model, price, metered: Metered::PerCall }));
+    };
+    check_parameters(open, request, &price, known.allow)?;
     if let OutputLimit::Tokens(tokens) = request.output_limit
         && tokens >= model.context_length
     {
         let context = model.context_length;
         return Err(Refusal::ContextLength { asked: tokens.saturating_add(1), context });
     }
-    Ok(Some((request, model, price)))
+    let metered = Metered::of(request.operation);
+    Ok(Some(Checked { request: Some(request), model, price, metered }))
 }
 
 /// Windows read, money reserved, windows committed.
 fn admit(
     open: &Open,
     known: &Knowledge<'_>,
-    (request, model, price): Checked<'_>,
+    checked: &Checked<'_>,
     now: Now,
     pool: &mut Pool,
     memory: &mut dyn SharedMemory,
@@ -184,10 +229,12 @@ fn admit(
     if !known.outbox_has_room {
         return Err(Refusal::OutboxFull);
     }
+    let Checked { request, model, price, metered } = *checked;
     let policy = known.policy;
     let now_ms = now.monotonic_ms;
     let groups = windows::groups(&policy.limits, &model.name);
-    let counts_tokens = windows::count_tokens(&groups);
+    let costs = metered != Metered::Nothing;
+    let counts_tokens = costs && windows::count_tokens(&groups);
     let mut ask = ask_of(request, model, known.models.version);
     let mut bounds = Bounds::new(&ask, policy.default_max_output_tokens);
     if let Some(room) = windows::token_room(memory, &groups, now_ms)? {
@@ -207,12 +254,13 @@ fn admit(
     let check = |memory: &mut dyn SharedMemory| {
         windows::check(memory, &groups, window_call(bounds.output_tokens()), now_ms)
     };
-    let reserves = policy.budgeted || counts_tokens;
+    let pays = costs && policy.budgeted;
+    let reserves = pays || counts_tokens;
     let takes_permit = windows::takes_permit(&policy.limits, &model.name);
     let mut output_tokens = bounds.output_tokens();
     let mut drawn = None;
-    if policy.budgeted || takes_permit {
-        let call = Money { bounds: &bounds, price: &price, takes_permit };
+    if pays || takes_permit {
+        let call = Money { bounds: &bounds, price: &price, pays, takes_permit };
         match draw(pool, policy, open, &call, now_ms) {
             Some((lease, draw, tokens)) => {
                 output_tokens = tokens;
@@ -241,13 +289,18 @@ fn admit(
         }
     };
     let input_bound = ask.input_tokens;
+    // Its answer has no usage, and its output comes where nobody sees it.
+    let is_answered_later = request.is_some_and(|request| request.needs(FeatureKind::Background));
+    let streamed = request.is_some_and(|request| request.stream);
+    let is_alias = open.model() != Some(model.name.as_str());
+    let path = if is_alias { open.path_for(&model.name) } else { None };
     let admitted = Admitted {
         price,
-        body_bytes: request.body_bytes,
+        body_bytes: request.map_or(0, |request| request.body_bytes),
         input_bound,
         output_bound: reserves.then(|| output_tokens.saturating_mul(ask.choices)),
         reasoning: model.reasoning,
-        cut_calls: policy.cut_calls,
+        cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
     };
     let running = Running {
         policy: Rc::clone(policy),
@@ -255,12 +308,13 @@ fn admit(
         model: model.name.clone(),
         catalogue_version: known.models.version,
         admitted,
+        metered,
         drawn,
         groups,
         window_call,
         standings,
-        streamed: request.stream,
-        wants_stream_usage: request.wants_stream_usage,
+        streamed,
+        wants_stream_usage: request.is_some_and(|request| request.wants_stream_usage),
         admitted_ms: now_ms,
         status: 0,
         answer: Answer::NotYet,
@@ -271,8 +325,9 @@ fn admit(
     Ok(Verdict::Forward(Box::new(Forward {
         running,
         output_limit: (reserves && !ask.output_is_clients).then_some(output_tokens),
-        model_is_alias: request.model != model.name.as_str(),
-        writes_max_completion_tokens: model.reasoning,
+        model_is_alias: is_alias,
+        path,
+        reasoning: model.reasoning,
     })))
 }
 
@@ -280,6 +335,8 @@ fn admit(
 struct Money<'a> {
     bounds: &'a Bounds,
     price: &'a Price,
+    /// It draws money, not only a permit.
+    pays: bool,
     takes_permit: bool,
 }
 
@@ -292,9 +349,9 @@ fn draw(
     call: &Money<'_>,
     now_ms: u64,
 ) -> Option<(LeaseId, Draw, u64)> {
-    let Money { bounds, price, takes_permit } = *call;
+    let Money { bounds, price, pays, takes_permit } = *call;
     let own = open.granted.as_ref().map(|(_, lease)| lease);
-    if !policy.budgeted {
+    if !pays {
         let draw = Draw { amount: NanoUsd::ZERO, takes_permit };
         let lease = pool.draw(policy, own, draw, now_ms)?;
         return Some((lease, draw, bounds.output_tokens()));

@@ -4,7 +4,7 @@ use metering::charge::{Charge, Outcome, charge};
 use wire::v1::{Basis, CallRecord, Ending};
 use wire::{NanoUsd, RequestId};
 
-use super::Running;
+use super::{Metered, Running};
 use crate::io::Now;
 
 /// What the end of a call leaves behind.
@@ -18,7 +18,11 @@ pub(crate) struct Departure {
 /// Ends a call.
 pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: Now) -> Departure {
     let outcome = running.answer.outcome();
-    let Charge { usage, cost, basis } = charge(&running.admitted, outcome);
+    let charged = match running.metered {
+        Metered::Nothing => Outcome::Failed,
+        Metered::Tokens(_) | Metered::PerCall => outcome,
+    };
+    let Charge { usage, cost, basis } = charge(&running.admitted, charged);
     let ending = match outcome {
         _ if running.stop.has_begun() => Ending::Cut,
         Outcome::Failed => Ending::UpstreamError,

@@ -18,10 +18,10 @@ use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, ModelName, RequestId};
 use crate::dialect::Dialect;
 use crate::io::CallId;
 use crate::pool::Want;
-use crate::route::Route;
+use crate::route::Target;
 use crate::windows::Group;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::{Answer, Metered};
 pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide};
 pub(crate) use departure::depart;
 pub(crate) use stop::{Reason, Step as StopStep, Stop};
@@ -53,7 +53,13 @@ pub(crate) enum Stage {
 /// What is known of a request that is not decided yet.
 #[derive(Debug)]
 pub(crate) struct Open {
-    pub(crate) route: Route,
+    pub(crate) target: Target,
+    /// Path and query without credentials.
+    pub(crate) path: Vec<u8>,
+    /// Betas of Anthropic that it asks for, joined by commas.
+    pub(crate) betas: String,
+    /// A parameter of the query that is not taken.
+    pub(crate) stray_parameter: Option<String>,
     pub(crate) digest: KeyDigest,
     pub(crate) has_content_length: bool,
     pub(crate) is_compressed: bool,
@@ -108,6 +114,7 @@ pub(crate) struct Running {
     pub(crate) model: ModelName,
     pub(crate) catalogue_version: CatalogueVersion,
     pub(crate) admitted: Admitted,
+    pub(crate) metered: Metered,
     /// What it has drawn, and on which lease.
     pub(crate) drawn: Option<(LeaseId, Draw)>,
     pub(crate) groups: Vec<Group>,

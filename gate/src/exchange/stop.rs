@@ -116,6 +116,7 @@ impl Running {
             Answer::NotYet => self.status == 0,
             Answer::Stream(stream) => !stream.seen().complete,
             Answer::Unreadable => self.streamed,
+            Answer::Unread => true,
             Answer::Plain(_) | Answer::Failed => false,
         };
         is_open && matches!(self.stop.phase, Phase::Unasked)

@@ -13,7 +13,7 @@ use crate::key_cache::Known;
 use crate::model_list;
 use crate::policy_calls::Purpose;
 use crate::refusal::Refusal;
-use crate::route::Route;
+use crate::route::Target;
 use crate::windows::{self, Standing, Standings};
 
 /// What an open request does next.
@@ -102,7 +102,8 @@ impl Gate {
         let policy = match known {
             None => {
                 let may_ask = open.granted.is_none() && open.refused.is_none();
-                let ask = if may_ask { ask(&open.body, &models) } else { None };
+                let allow = &self.config.allow;
+                let ask = if may_ask { ask(open, &models, allow) } else { None };
                 if ask.is_some() && !self.outbox.has_room(self.streams.len()) {
                     return Step::Refuse(Refusal::OutboxFull);
                 }
@@ -114,19 +115,20 @@ impl Gate {
         if let Err(refusal) = check_key(&policy, now) {
             return Step::Refuse(refusal);
         }
-        let listed = match &open.route {
-            Route::Chat => {
+        let listed = match &open.target {
+            Target::Call { .. } | Target::Listed(_) => {
                 let known = Knowledge {
                     models: &models,
                     policy: &policy,
                     body_limit: self.config.body_bytes,
+                    allow: &self.config.allow,
                     vm: self.vm,
                     outbox_has_room: self.outbox.has_room(self.streams.len()),
                 };
                 return step_of(decide(open, &known, now, &mut self.pool, memory));
             }
-            Route::Models => model_list::list(&models, &policy, request.as_str()),
-            Route::Model(name) => model_list::one(&models, &policy, name, request.as_str()),
+            Target::Models => model_list::list(&models, &policy, request.as_str()),
+            Target::Model(name) => model_list::one(&models, &policy, name, request.as_str()),
         };
         listed.map_or_else(Step::Refuse, Step::Reply)
     }
@@ -184,8 +186,7 @@ impl Gate {
         if open.ask_is_open {
             self.disclaim(open);
         }
-        let Forward { running, output_limit, model_is_alias, writes_max_completion_tokens } =
-            forward;
+        let Forward { running, output_limit, model_is_alias, path, reasoning } = forward;
         let policy = Rc::clone(&running.policy);
         let mut set = |name: &str, value: &str| {
             let (name, value) = (name.to_owned(), value.to_owned());
@@ -197,14 +198,16 @@ impl Gate {
         set("x-tollgate-key-id", policy.key.as_str());
         set("x-tollgate-org", policy.org.as_str());
         set("x-tollgate-request-id", request.as_str());
-        if let Body::Read(Ok(chat)) = &open.body {
-            let edits = chat.edits(Edits {
+        if let Some(path) = path {
+            set(":path", &path);
+        }
+        if let Some(read) = open.request() {
+            let edits = read.edits(Edits {
                 model: model_is_alias.then_some(running.model.as_str()),
-                output_limit: output_limit
-                    .map(|tokens| WrittenLimit { tokens, reasoning: writes_max_completion_tokens }),
+                output_limit: output_limit.map(|tokens| WrittenLimit { tokens, reasoning }),
             });
             if !edits.is_empty() {
-                let length = usize::try_from(chat.body_bytes).unwrap_or(usize::MAX);
+                let length = usize::try_from(read.body_bytes).unwrap_or(usize::MAX);
                 if open.has_content_length {
                     set("content-length", &edited_length(length, &edits).to_string());
                 }

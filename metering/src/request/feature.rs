@@ -32,6 +32,21 @@ pub enum FeatureKind {
 }
 
 impl FeatureKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Background,
+        Self::PriceTier,
+        Self::ProviderState,
+        Self::RemoteTools,
+        Self::UnknownTool,
+        Self::OutputModality,
+        Self::FallbackModels,
+        Self::UnboundedOutput,
+        Self::ExtraCandidates,
+        Self::Beta,
+        Self::UnknownParameter,
+    ];
+
     /// The stable code for configuration, errors and counters.
     #[must_use]
     pub fn code(self) -> &'static str {

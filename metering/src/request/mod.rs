@@ -101,6 +101,12 @@ struct Spans {
 }
 
 impl Request {
+    /// It asks for something of this kind.
+    #[must_use]
+    pub fn needs(&self, kind: FeatureKind) -> bool {
+        self.features.iter().any(|feature| feature.kind == kind)
+    }
+
     /// Answers that may be produced in all: choices times prompts.
     #[must_use]
     pub fn answers(&self) -> u64 {

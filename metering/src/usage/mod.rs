@@ -62,6 +62,9 @@ const BYTES_PER_INPUT_TOKEN: u64 = 3;
 pub struct Seen {
     /// The usage that it reported last.
     pub usage: Option<Usage>,
+    /// What it has said of its input where it has not said how much output it has: the first event
+    /// of Anthropic's streams does. No output is counted in it.
+    pub input: Option<Usage>,
     /// Pieces of output: events of a stream in which a choice has output, each choice for itself.
     /// Each holds at least one token; how many more, nobody says.
     pub deltas: u64,

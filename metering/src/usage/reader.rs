@@ -1,6 +1,8 @@
 //! Reads usage and output of any dialect out of one document: a whole answer, one event of a
 //! stream, or one element of Gemini's streamed array.
 
+use wire::v1::Usage;
+
 use super::counts::{Counts, ToolUse};
 use super::name::{Name, Word};
 use super::place::{self, List, Place, Stage};
@@ -349,7 +351,12 @@ impl Reader {
                 all.add_all(&apart);
                 self.seen.usage = all.anthropic();
             }
-            AnswerFormat::AnthropicMessages => {}
+            // The count of output in it is where counting starts.
+            AnswerFormat::AnthropicMessages => {
+                let mut input = *counts;
+                input.set(C::Output, 0);
+                self.seen.input = input.anthropic().filter(|usage| usage.input_tokens > 0);
+            }
             AnswerFormat::GeminiGenerate => {
                 // Counts of nothing are left out, but some models leave out the count of what they
                 // have shown until the end. What was shown is not nothing.
@@ -361,7 +368,15 @@ impl Reader {
                 let is_told = counts.known(C::Output).is_some_and(|output| output > 0);
                 let mut counts = *counts;
                 counts.set(C::ToolCalls, so_far.searches.max(self.document.searches));
-                self.seen.usage = counts.gemini().filter(|_| is_told || nothing_shown);
+                let usage = counts.gemini();
+                self.seen.usage = usage.filter(|_| is_told || nothing_shown);
+                self.seen.input = usage.map(|usage| Usage {
+                    output_tokens: 0,
+                    reasoning_tokens: 0,
+                    audio_output_tokens: 0,
+                    image_output_tokens: 0,
+                    ..usage
+                });
             }
         }
     }

@@ -357,6 +357,7 @@ fn every_fixture_comes_to_what_it_should() {
         let (out, seen) = case.read(StreamView::WithUsage, &[&bytes]);
         let expected = Seen {
             usage: case.usage,
+            input: seen.input,
             deltas: case.deltas,
             output_bytes: case.output_bytes,
             complete: case.complete,
@@ -370,6 +371,20 @@ fn every_fixture_comes_to_what_it_should() {
             assert_eq!(*cost, simple_cost(&usage).to_usd(), "{name}");
         }
     }
+}
+
+#[test]
+fn a_broken_stream_has_told_its_input() {
+    let input = |format, file: &str| {
+        let case = expected().into_iter().find(|case| (case.format, case.file) == (format, file));
+        let case = case.unwrap();
+        assert_eq!(case.usage, None, "{file}");
+        case.read(StreamView::WithUsage, &[&case.bytes()]).1.input
+    };
+    let told = Usage { cached_input_tokens: 1920, cache_write_tokens: 51, ..tokens(2006, 0) };
+    assert_eq!(input(AnthropicMessages, "cut.sse"), Some(told));
+    assert_eq!(input(GeminiGenerate, "late_count_cut.sse"), Some(tokens(9, 0)));
+    assert_eq!(input(OpenAiResponses, "cut.sse"), None);
 }
 
 #[test]

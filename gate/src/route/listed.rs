@@ -1,0 +1,56 @@
+//! Paths that the configuration opens at a price per call.
+
+use wire::ModelName;
+
+/// A path that costs the same for each call, whatever it asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedPath {
+    /// Method, in capitals.
+    pub method: String,
+    /// Which paths.
+    pub path: PathPattern,
+    /// The model of the catalogue whose price per call it costs, and that the key must be allowed.
+    pub model: ModelName,
+}
+
+/// One path, or all that begin with a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    text: String,
+    is_prefix: bool,
+}
+
+impl PathPattern {
+    /// Reads a pattern: a path, or the beginning of one followed by `*`. None where it does not
+    /// begin with a slash or is not written plainly.
+    #[must_use]
+    pub fn read(written: &str) -> Option<Self> {
+        let (text, is_prefix) = match written.strip_suffix('*') {
+            Some(text) => (text, true),
+            None => (written, false),
+        };
+        let is_path = text.starts_with('/') && !text.contains('*') && is_plain(text.as_bytes());
+        is_path.then(|| Self { text: text.to_owned(), is_prefix })
+    }
+
+    fn takes(&self, path: &[u8]) -> bool {
+        match path.strip_prefix(self.text.as_bytes()) {
+            Some(rest) => rest.is_empty() || (self.is_prefix && is_plain(path)),
+            None => false,
+        }
+    }
+}
+
+impl ListedPath {
+    pub(super) fn takes(&self, method: &[u8], path: &[u8]) -> bool {
+        self.method.as_bytes() == method && self.path.takes(path)
+    }
+}
+
+/// Every server reads it as the same path: nothing is encoded, doubled or relative in it.
+fn is_plain(path: &[u8]) -> bool {
+    let is_relative = |segment: &[u8]| matches!(segment, b"." | b"..");
+    path.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~:@".contains(byte))
+        && !path.windows(2).any(|pair| pair == b"//")
+        && !path.split(|byte| *byte == b'/').any(is_relative)
+}
