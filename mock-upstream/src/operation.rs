@@ -83,7 +83,7 @@ pub fn route(method: &Method, path: &str, query: &str, headers: &HeaderMap) -> O
             return found(Dialect::OpenAi, Operation::Responses, None, true);
         }
         ("/openai/models", false) => return found(Dialect::OpenAi, Operation::Models, None, true),
-        ("/v1/messages", true) => {
+        ("/v1/messages" | "/api/v1/messages", true) => {
             return found(Dialect::Anthropic, Operation::Messages, None, false);
         }
         ("/v1/messages/count_tokens", true) => {

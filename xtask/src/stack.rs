@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::backend::{Backend, local_url};
-use crate::envoy_config::{self, EnvoyConfig};
+use crate::envoy_config::{self, AccessLog, EnvoyConfig};
 use crate::envoy_process::{EnvoyCommand, Generation};
 use crate::gateway::Gateway;
 use crate::http_client::Client;
@@ -43,6 +43,9 @@ impl Ports {
 /// The first process of a chain of hot restarts; nobody is there for it to replace.
 const FIRST_GENERATION: Generation = Generation { epoch: 0, drain_s: 1, parent_shutdown_s: 2 };
 
+/// File of [`StackOptions::further_access_log`] in the run's folder.
+const FURTHER_ACCESS_LOG: &str = "further-access.log";
+
 /// What a stack is made of. The default is what most tests want.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
@@ -69,6 +72,8 @@ pub struct StackOptions {
     pub upstream_key: Option<String>,
     /// Configuration of the filter.
     pub filter_config: Value,
+    /// Format of a further access log of each Envoy, see [`Stack::further_access_log`].
+    pub further_access_log: Option<String>,
     /// Further arguments of `tollgate serve`.
     pub server_arguments: Vec<String>,
     /// Whether our programs are built with optimisation.
@@ -89,6 +94,7 @@ impl Default for StackOptions {
             upstream: None,
             upstream_key: None,
             filter_config: EnvoyConfig::default_filter_config(),
+            further_access_log: None,
             server_arguments: Vec::new(),
             release: false,
         }
@@ -149,6 +155,10 @@ impl Stack {
             wasm_file,
             filter_config: options.filter_config.clone(),
             credential_file,
+            further_access_log: options.further_access_log.as_ref().map(|format| AccessLog {
+                file: run_folder.join(FURTHER_ACCESS_LOG),
+                format: format.clone(),
+            }),
         };
         let command = EnvoyCommand {
             environment: options.environment.clone(),
@@ -174,6 +184,12 @@ impl Stack {
             gateways,
             backend,
         })
+    }
+
+    /// The file of [`StackOptions::further_access_log`].
+    #[must_use]
+    pub fn further_access_log(&self) -> PathBuf {
+        self.run_folder.join(FURTHER_ACCESS_LOG)
     }
 
     /// The first gateway as a client with this key sees it.
