@@ -9,7 +9,7 @@ pub const NAMES: [&str; 6] = [
     "gpt-4o",
     "gpt-3.5-turbo-instruct",
     "text-embedding-3-small",
-    "claude-sonnet-4-5",
+    "claude-mock",
     "gemini-2.5-flash",
 ];
 
