@@ -25,6 +25,7 @@ mod route;
 pub mod testing;
 mod windows;
 
+pub use dialect::Dialect;
 pub use io::{
     Call, CallId, Headers, Input, Now, Output, Reply, SharedMemory, SharedMemoryFailed, StreamId,
 };

@@ -300,7 +300,7 @@ impl Gate {
     fn reply(&mut self, stream: StreamId, refusal: &Refusal) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         exchange.stage = Stage::Answered;
-        let reply = refusal.reply(exchange.request.as_str());
+        let reply = refusal.reply(exchange.dialect, exchange.request.as_str());
         self.outputs.push_back(Output::Reply { stream, reply });
     }
 
@@ -337,7 +337,8 @@ impl Gate {
         }
         let id = exchange.request.as_str();
         self.outputs.push_back(set("x-tollgate-request-id", id.to_owned()));
-        self.outputs.push_back(set("x-request-id", id.to_owned()));
+        let name = exchange.dialect.request_id_header();
+        self.outputs.push_back(set(name, id.to_owned()));
         for (name, value) in forward::rate_headers(&running.standings) {
             self.outputs.push_back(set(&name, value));
         }
@@ -346,23 +347,7 @@ impl Gate {
     fn response_body(&mut self, stream: StreamId, chunk: &[u8], end: bool, now: Now) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         let Stage::Running(running) = &mut exchange.stage else { return };
-        if let Answer::Stream(_) = running.answer {
-            Self::stream_passes(&mut self.outputs, running, (stream, chunk, end), now);
-            return;
-        }
-        let price = running.admitted.price;
-        let cost = |usage: &wire::v1::Usage| metering::price::cost(usage, &price);
-        let replaced = match &mut running.answer {
-            Answer::Plain(plain) => plain.chunk(chunk, cost),
-            Answer::Stream(_)
-            | Answer::NotYet
-            | Answer::Failed
-            | Answer::Unreadable
-            | Answer::Unread => None,
-        };
-        if let Some(bytes) = replaced {
-            self.outputs.push_back(Output::ReplaceResponseBody { stream, bytes });
-        }
+        Self::answer_passes(&mut self.outputs, running, (stream, chunk, end), now);
     }
 
     fn end(&mut self, stream: StreamId, now: Now, memory: &mut dyn SharedMemory) {

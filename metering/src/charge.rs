@@ -24,6 +24,7 @@ pub struct Admitted {
 }
 
 /// What became of the answer.
+#[expect(clippy::large_enum_variant, reason = "made once per call and never kept")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The upstream answered with an error status, or was never reached: nothing was produced.

@@ -186,6 +186,18 @@ impl Scanner {
         self.state == State::End
     }
 
+    /// What must stand before an element that is added here to the outermost array: its bracket, a
+    /// comma, or nothing. `None` where no element may be added.
+    #[must_use]
+    pub fn before_added_element(&self) -> Option<&'static str> {
+        match (&self.state, self.depth) {
+            (State::Value, 0) => Some("["),
+            (State::Value | State::ValueOrClose, 1) if !self.in_object() => Some(""),
+            (State::CommaOrClose, 1) if !self.in_object() => Some(","),
+            _ => None,
+        }
+    }
+
     /// Consumes a run of plain characters inside a string and says how many.
     fn plain_text(&mut self, bytes: &[u8]) -> usize {
         let run = bytes

@@ -128,7 +128,7 @@ impl World {
             context_length: CONTEXT_TOKENS,
             max_output_tokens: MAX_OUTPUT_TOKENS,
             input_overhead_tokens: INPUT_OVERHEAD_TOKENS,
-            reasoning: false,
+            ..ModelForm::default()
         };
         let name = ModelName::new(MODEL)?;
         let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;

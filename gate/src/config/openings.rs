@@ -90,6 +90,15 @@ mod tests {
     }
 
     #[test]
+    fn the_example_in_the_documentation_is_a_configuration() {
+        let page = include_str!("../../../docs/apis.md");
+        let examples: Vec<&str> = page.split("```json\n").skip(1).collect();
+        assert_eq!(examples.len(), 1);
+        let (example, _) = examples[0].split_once("```").unwrap();
+        assert_eq!(parse(example.as_bytes()).unwrap().paths.len(), 2);
+    }
+
+    #[test]
     fn every_problem_of_them_is_named() {
         let problems = of(r#""paths":[{"method":"get","path":"/v1/x","model":"m"},
                         {"method":"GET","path":"v1","model":"m"},

@@ -66,8 +66,8 @@ pub(crate) fn ask(open: &Open, models: &Models, allow: &[FeatureKind]) -> Option
     let name = open.model()?;
     let model = models.find(name).filter(|model| !model.retired)?;
     let price = model.price?;
-    if let Body::Read(Ok(request)) = &open.body {
-        check_parameters(open, request, &price, allow).ok()?;
+    if let Some(request) = open.request() {
+        check_parameters(open, request, (model, &price), allow).ok()?;
         if request.operation.is_free() {
             return None;
         }
@@ -92,20 +92,19 @@ fn ask_of(request: Option<&Request>, model: &Model, catalogue_version: Catalogue
         OutputLimit::Absent => (model.max_output_tokens, false),
         OutputLimit::NoOutput => (0, true),
     };
-    ask.server_tool_calls = request.server_tools.most_calls.unwrap_or(0);
+    ask.server_tool_calls = server_tool_calls(request, model).unwrap_or(0);
     ask.input_tokens = input_bound(request, &input_limits(model), ask.server_tool_calls);
     ask.choices = request.answers();
     ask
 }
 
-/// The catalogue does not say how many tokens an image or a recording can have.
 fn input_limits(model: &Model) -> InputLimits {
     InputLimits {
         context_length: model.context_length,
         overhead_tokens: model.input_overhead_tokens,
-        image_tokens: None,
-        audio_tokens: None,
-        document_tokens: None,
+        image_tokens: model.image_tokens,
+        audio_tokens: model.audio_tokens,
+        document_tokens: model.document_tokens,
     }
 }
 
@@ -114,7 +113,7 @@ fn input_limits(model: &Model) -> InputLimits {
 fn check_parameters(
     open: &Open,
     request: &Request,
-    price: &Price,
+    (model, price): (&Model, &Price),
     allow: &[FeatureKind],
 ) -> Result<(), Refusal> {
     let unsupported = |param| Err(Refusal::Body(Problem::Unsupported(param)));
@@ -122,13 +121,26 @@ fn check_parameters(
         return unsupported(name.clone().into());
     }
     let tools = &request.server_tools;
-    let are_paid = price.per_server_tool_call.is_some() && tools.most_calls.is_some();
+    let are_paid =
+        price.per_server_tool_call.is_some() && server_tool_calls(request, model).is_some();
     if !tools.kinds.is_empty() && !are_paid {
         return unsupported(tools.param.into());
     }
     let is_allowed = |kind| allow.contains(&kind) || is_harmless(kind, request.operation);
     let mut restricted = request.features.iter().filter(|feature| !is_allowed(feature.kind));
-    restricted.next().map_or(Ok(()), |feature| unsupported(feature.param.clone()))
+    if let Some(feature) = restricted.next() {
+        return unsupported(feature.param.clone());
+    }
+    let supported = model.supported_parameters.as_deref();
+    match supported.and_then(|supported| request.unsupported(supported)) {
+        Some(param) => Err(Refusal::Body(Problem::UnsupportedByModel(param))),
+        None => Ok(()),
+    }
+}
+
+/// Most uses of tools that the provider runs: by the request, or else by the catalogue.
+fn server_tool_calls(request: &Request, model: &Model) -> Option<u64> {
+    request.server_tools.most_calls.or(model.max_server_tool_calls)
 }
 
 /// Servers behind OpenAI's older operations have many members of their own, which choose how the
@@ -206,7 +218,7 @@ fn check_request<'a>(
     let Some(request) = open.request() else {
         return Ok(Some(Checked { request: None, model, price, metered: Metered::PerCall }));
     };
-    check_parameters(open, request, &price, known.allow)?;
+    check_parameters(open, request, (model, &price), known.allow)?;
     if let OutputLimit::Tokens(tokens) = request.output_limit
         && tokens >= model.context_length
     {

@@ -1,6 +1,9 @@
 //! A call is ended while the upstream works on it: told to the client where that can be, then cut.
 
-use metering::usage::StreamAnswer;
+#[cfg(test)]
+mod tests;
+
+use metering::usage::{PlainAnswer, StreamAnswer};
 use wire::NanoUsd;
 use wire::v1::{KeyState, Level, Usage};
 
@@ -23,6 +26,8 @@ pub(crate) struct Stop {
     phase: Phase,
     /// When the latest chunk of a stream came, in monotonic milliseconds.
     last_chunk_ms: Option<u64>,
+    /// When the wish to end it was first looked after, in monotonic milliseconds.
+    asked_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,7 +122,8 @@ impl Running {
             Answer::Stream(stream) => !stream.seen().complete,
             Answer::Unreadable => self.streamed,
             Answer::Unread => true,
-            Answer::Plain(_) | Answer::Failed => false,
+            Answer::Plain(plain) => self.streamed && plain.is_open_array(),
+            Answer::Failed => false,
         };
         is_open && matches!(self.stop.phase, Phase::Unasked)
     }
@@ -136,6 +142,9 @@ impl Running {
         let step = match (self.stop.phase, &self.answer) {
             (Phase::Asked(reason), Answer::NotYet) => Step::Reply(reason.refusal()),
             (Phase::Asked(_), Answer::Stream(_)) if !self.stop.is_silent(now_ms) => return None,
+            (Phase::Asked(_), Answer::Plain(_)) if self.stop.waits_for_border(now_ms) => {
+                return None;
+            }
             (Phase::Asked(_), _) => Step::Close,
             (Phase::Told { at_ms }, _) if now_ms.saturating_sub(at_ms) >= FLUSH_MS => Step::Close,
             (Phase::Carried { again_ms }, _) if now_ms >= again_ms => Step::Close,
@@ -145,49 +154,117 @@ impl Running {
         Some(step)
     }
 
-    /// A chunk of a stream goes by, `end` with the last one.
-    pub(crate) fn stream_passes(&mut self, chunk: &[u8], end: bool, now_ms: u64) -> Passage {
+    /// A chunk of the answer goes by, `end` with the last one.
+    pub(crate) fn answer_passes(&mut self, chunk: &[u8], end: bool, now_ms: u64) -> Passage {
         let price = self.admitted.price;
         let cost = |usage: &Usage| metering::price::cost(usage, &price);
-        let Answer::Stream(answer) = &mut self.answer else { return Passage::default() };
-        self.stop.last_chunk_ms = Some(now_ms);
-        match self.stop.phase {
-            Phase::Unasked => {
-                let replaced = passes(answer, chunk, end, cost);
-                if !answer.has_passed_bound() {
-                    return Passage { replaced, close: false };
+        match &mut self.answer {
+            Answer::Stream(answer) => {
+                self.stop.last_chunk_ms = Some(now_ms);
+                self.stop.stream_passes(answer, (chunk, end), now_ms, cost)
+            }
+            Answer::Plain(answer) => {
+                self.stop.last_chunk_ms = Some(now_ms);
+                let passage = self.stop.document_passes(answer, (chunk, end), now_ms, cost);
+                let bound = self.admitted.output_bound;
+                if self.streamed
+                    && answer.is_open_array()
+                    && matches!(self.stop.phase, Phase::Unasked)
+                    && bound.is_some_and(|bound| answer.seen().passes(bound))
+                {
+                    // What passes the bound is within a chunk that has gone; the next one ends it.
+                    self.stop.phase = Phase::Asked(Reason::OutputBound);
                 }
-                self.stop.phase = Phase::Told { at_ms: now_ms };
-                let mut bytes = replaced.unwrap_or_default();
-                bytes.extend(Reason::OutputBound.refusal().event());
-                Passage { replaced: Some(bytes), close: false }
+                passage
             }
-            Phase::Asked(reason) => {
-                self.stop.phase = Phase::Told { at_ms: now_ms };
-                let mut bytes = answer.stop().to_vec();
-                bytes.extend(reason.refusal().event());
-                answer.chunk(chunk, cost);
-                Passage { replaced: Some(bytes), close: false }
-            }
-            Phase::Told { at_ms } => {
-                answer.chunk(chunk, cost);
-                // Not in the very moment of the event, and not where the upstream ends it itself.
-                let close = !end && now_ms > at_ms;
-                if close {
-                    self.stop.carried(now_ms);
-                }
-                Passage { replaced: Some(Vec::new()), close }
-            }
-            Phase::Carried { .. } => {
-                answer.stop();
-                answer.chunk(chunk, cost);
-                Passage { replaced: Some(Vec::new()), close: false }
+            Answer::NotYet | Answer::Failed | Answer::Unreadable | Answer::Unread => {
+                Passage::default()
             }
         }
     }
 }
 
 impl Stop {
+    fn stream_passes(
+        &mut self,
+        answer: &mut StreamAnswer,
+        (chunk, end): (&[u8], bool),
+        now_ms: u64,
+        cost: impl Fn(&Usage) -> NanoUsd,
+    ) -> Passage {
+        match self.phase {
+            Phase::Unasked => {
+                let replaced = passes(answer, chunk, end, cost);
+                if !answer.has_passed_bound() {
+                    return Passage { replaced, close: false };
+                }
+                self.phase = Phase::Told { at_ms: now_ms };
+                let mut bytes = replaced.unwrap_or_default();
+                bytes.extend(last_event(answer, Reason::OutputBound));
+                Passage { replaced: Some(bytes), close: false }
+            }
+            Phase::Asked(reason) => {
+                self.phase = Phase::Told { at_ms: now_ms };
+                let mut bytes = answer.stop().to_vec();
+                bytes.extend(last_event(answer, reason));
+                answer.chunk(chunk, cost);
+                Passage { replaced: Some(bytes), close: false }
+            }
+            Phase::Told { .. } => {
+                answer.chunk(chunk, cost);
+                self.nothing_passes(end, now_ms)
+            }
+            Phase::Carried { .. } => {
+                answer.stop();
+                answer.chunk(chunk, cost);
+                self.nothing_passes(end, now_ms)
+            }
+        }
+    }
+
+    /// A document passes as it is. An array of them that comes piece by piece is ended where one of
+    /// them ends, by an element that says why: what the client has then is well formed.
+    fn document_passes(
+        &mut self,
+        answer: &mut PlainAnswer,
+        (chunk, end): (&[u8], bool),
+        now_ms: u64,
+        cost: impl Fn(&Usage) -> NanoUsd,
+    ) -> Passage {
+        match self.phase {
+            Phase::Unasked => Passage { replaced: answer.chunk(chunk, cost), close: false },
+            Phase::Asked(reason) => {
+                let (mut bytes, ends_here) = answer.chunk_to_border(chunk, cost);
+                if ends_here {
+                    self.phase = Phase::Told { at_ms: now_ms };
+                    bytes.extend(reason.refusal().element(answer.format()));
+                    bytes.push(b']');
+                }
+                Passage { replaced: Some(bytes), close: false }
+            }
+            Phase::Told { .. } | Phase::Carried { .. } => {
+                answer.chunk(chunk, cost);
+                self.nothing_passes(end, now_ms)
+            }
+        }
+    }
+
+    /// The client has its last word. The stream is closed, but not in the very moment of the event,
+    /// and not where the upstream ends it itself.
+    fn nothing_passes(&mut self, end: bool, now_ms: u64) -> Passage {
+        let close = matches!(self.phase, Phase::Told { at_ms } if !end && now_ms > at_ms);
+        if close {
+            self.carried(now_ms);
+        }
+        Passage { replaced: Some(Vec::new()), close }
+    }
+
+    /// An array goes on until one of its elements ends, unless nothing comes or that takes too long.
+    fn waits_for_border(&mut self, now_ms: u64) -> bool {
+        let asked_ms = *self.asked_ms.get_or_insert(now_ms);
+        !self.is_silent(now_ms) && now_ms.saturating_sub(asked_ms) < SILENT_MS
+    }
+
     fn carried(&mut self, now_ms: u64) {
         self.phase = Phase::Carried { again_ms: now_ms.saturating_add(AGAIN_MS) };
     }
@@ -195,6 +272,11 @@ impl Stop {
     fn is_silent(&self, now_ms: u64) -> bool {
         self.last_chunk_ms.is_none_or(|last| now_ms.saturating_sub(last) >= SILENT_MS)
     }
+}
+
+/// What a stream that is ended says last, in the form of its own API.
+fn last_event(answer: &StreamAnswer, reason: Reason) -> Vec<u8> {
+    reason.refusal().event(answer.format(), answer.next_sequence_number())
 }
 
 /// The client gets every event that is complete, at the end also what is not.

@@ -141,19 +141,22 @@ impl Gate {
     /// The call goes on as a running one until the host says that it is over: it must be charged.
     fn reply_to_running(&mut self, stream: StreamId, refusal: &Refusal) {
         let Some(exchange) = self.streams.get(&stream) else { return };
-        let reply = refusal.reply(exchange.request.as_str());
+        let reply = refusal.reply(exchange.dialect, exchange.request.as_str());
         self.outputs.push_back(Output::Reply { stream, reply });
     }
 
-    /// A chunk of a streamed answer.
-    pub(super) fn stream_passes(
+    /// A chunk of the answer.
+    pub(super) fn answer_passes(
         outputs: &mut VecDeque<Output>,
         running: &mut Running,
         (stream, chunk, end): (StreamId, &[u8], bool),
         now: Now,
     ) {
-        running.ask_stop_if_expired(now);
-        let passage = running.stream_passes(chunk, end, now.monotonic_ms);
+        // Where nothing can be told in a chunk, the timer looks after it.
+        if running.answer.may_change() {
+            running.ask_stop_if_expired(now);
+        }
+        let passage = running.answer_passes(chunk, end, now.monotonic_ms);
         if let Some(bytes) = passage.replaced {
             outputs.push_back(Output::ReplaceResponseBody { stream, bytes });
         }

@@ -6,7 +6,7 @@ use super::shape::Rule::{
     ContextEdit, Data, Inside, Limit, MaxUses, MimeType, Model, Needs, OneOf, OnlyOne, PartType,
     Reference, Skip, SourceType, State, Stream, ThinkingBudget, ToolType, Unknown, Url,
 };
-use super::shape::{Shape, member};
+use super::shape::{Shape, member, nested, optional};
 
 pub(super) static MESSAGES: Shape = Shape {
     role: Plain,
@@ -16,8 +16,8 @@ pub(super) static MESSAGES: Shape = Shape {
         member("system", Inside(&BLOCK)),
         member("max_tokens", Limit(0)),
         member("stream", Stream),
-        member("thinking", Inside(&THINKING)),
-        member("tools", Inside(&TOOL)),
+        optional("thinking", Inside(&THINKING)),
+        optional("tools", Inside(&TOOL)),
         member("mcp_servers", Needs(FeatureKind::RemoteTools)),
         member("container", Needs(FeatureKind::ProviderState)),
         member("service_tier", OneOf(&["auto", "standard_only"], FeatureKind::PriceTier)),
@@ -28,15 +28,24 @@ pub(super) static MESSAGES: Shape = Shape {
         member("n", OnlyOne),
         member("cache_control", Skip),
         member("metadata", Skip),
-        member("output_config", Skip),
-        member("output_format", Skip),
-        member("stop_sequences", Skip),
-        member("temperature", Skip),
-        member("tool_choice", Skip),
-        member("top_k", Skip),
-        member("top_p", Skip),
+        member("output_config", Inside(&OUTPUT_CONFIG)),
+        optional("output_format", Skip),
+        optional("stop_sequences", Skip),
+        optional("temperature", Skip),
+        optional("tool_choice", Skip),
+        optional("top_k", Skip),
+        optional("top_p", Skip),
     ],
     other: Unknown,
+};
+
+static OUTPUT_CONFIG: Shape = Shape {
+    role: Plain,
+    members: &[
+        nested("effort", "output_config.effort", Skip),
+        nested("format", "output_config.format", Skip),
+    ],
+    other: Skip,
 };
 
 /// Counting is free, so only the model matters.

@@ -17,6 +17,13 @@ pub struct InputLimits {
     pub document_tokens: Option<u64>,
 }
 
+/// Most uses of tools that the provider runs: what the request allows, or where it does not say what
+/// the catalogue does (`max_server_tool_calls`); `None` where neither bounds them.
+#[must_use]
+pub fn server_tool_calls(request: &Request, of_model: Option<u64>) -> Option<u64> {
+    request.server_tools.most_calls.or(of_model)
+}
+
 /// The bound of DESIGN's section on reservations: bytes bound the tokens of text, a maximum per item
 /// those of media in the body, and the model's context everything else. Each prompt has a context of
 /// its own. Tools that the provider runs call the model again after each use, with all that it has

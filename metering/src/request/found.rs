@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::content::Media;
 use super::feature::{Feature, ServerTools};
+use super::parameter::Parameters;
 
 /// Bounds on output, by place: `max_tokens` or the operation's only one, `max_completion_tokens`.
 pub(super) type Limits = [Limit; 2];
@@ -50,6 +51,7 @@ pub(super) struct Found {
     pub(super) by_reference: bool,
     pub(super) server_tools: ServerTools,
     pub(super) features: Vec<Feature>,
+    pub(super) parameters: Parameters,
     pub(super) root: Slot,
     pub(super) stream_options: Slot,
     pub(super) config: Slot,

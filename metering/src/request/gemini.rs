@@ -6,7 +6,7 @@ use super::shape::Rule::{
     Choices, Config, Data, FileUri, Inside, Limit, MimeType, Needs, OneOf, PathModel, Reference,
     ServerTool, Skip, State, ThinkingBudget, Unknown,
 };
-use super::shape::{Shape, camel, member};
+use super::shape::{Shape, camel, member, optional, optional_camel};
 
 pub(super) static GENERATE: Shape = Shape {
     role: Plain,
@@ -15,7 +15,7 @@ pub(super) static GENERATE: Shape = Shape {
         member("contents", Inside(&CONTENT)),
         camel("systemInstruction", "system_instruction", Inside(&CONTENT)),
         camel("generationConfig", "generation_config", Config(&CONFIG)),
-        member("tools", Inside(&TOOL)),
+        optional("tools", Inside(&TOOL)),
         camel("cachedContent", "cached_content", State),
         camel(
             "serviceTier",
@@ -24,7 +24,7 @@ pub(super) static GENERATE: Shape = Shape {
         ),
         member("store", Needs(FeatureKind::ProviderState)),
         camel("safetySettings", "safety_settings", Skip),
-        camel("toolConfig", "tool_config", Skip),
+        optional_camel("toolConfig", "tool_config", Skip),
         member("labels", Skip),
     ],
     other: Unknown,
@@ -34,8 +34,8 @@ static CONFIG: Shape = Shape {
     role: Plain,
     members: &[
         camel("maxOutputTokens", "max_output_tokens", Limit(0)),
-        camel("candidateCount", "candidate_count", Choices),
-        camel("thinkingConfig", "thinking_config", Inside(&THINKING)),
+        optional_camel("candidateCount", "candidate_count", Choices),
+        optional_camel("thinkingConfig", "thinking_config", Inside(&THINKING)),
         camel(
             "responseModalities",
             "response_modalities",
@@ -43,20 +43,20 @@ static CONFIG: Shape = Shape {
         ),
         camel("speechConfig", "speech_config", Needs(FeatureKind::OutputModality)),
         camel("imageConfig", "image_config", Needs(FeatureKind::OutputModality)),
-        camel("stopSequences", "stop_sequences", Skip),
-        camel("responseMimeType", "response_mime_type", Skip),
-        camel("responseSchema", "response_schema", Skip),
-        camel("responseJsonSchema", "response_json_schema", Skip),
-        member("_responseJsonSchema", Skip),
-        camel("responseFormat", "response_format", Skip),
-        camel("presencePenalty", "presence_penalty", Skip),
-        camel("frequencyPenalty", "frequency_penalty", Skip),
-        camel("responseLogprobs", "response_logprobs", Skip),
-        member("logprobs", Skip),
-        member("temperature", Skip),
-        camel("topP", "top_p", Skip),
-        camel("topK", "top_k", Skip),
-        member("seed", Skip),
+        optional_camel("stopSequences", "stop_sequences", Skip),
+        optional_camel("responseMimeType", "response_mime_type", Skip),
+        optional_camel("responseSchema", "response_schema", Skip),
+        optional_camel("responseJsonSchema", "response_json_schema", Skip),
+        optional("_responseJsonSchema", Skip),
+        optional_camel("responseFormat", "response_format", Skip),
+        optional_camel("presencePenalty", "presence_penalty", Skip),
+        optional_camel("frequencyPenalty", "frequency_penalty", Skip),
+        optional_camel("responseLogprobs", "response_logprobs", Skip),
+        optional("logprobs", Skip),
+        optional("temperature", Skip),
+        optional_camel("topP", "top_p", Skip),
+        optional_camel("topK", "top_k", Skip),
+        optional("seed", Skip),
         camel("mediaResolution", "media_resolution", Skip),
         camel("audioTimestamp", "audio_timestamp", Skip),
         camel("enableEnhancedCivicAnswers", "enable_enhanced_civic_answers", Skip),
@@ -155,7 +155,7 @@ const EMBED_MEMBERS: &[super::shape::Member] = &[
     member("content", Inside(&CONTENT)),
     camel("taskType", "task_type", Skip),
     member("title", Skip),
-    camel("outputDimensionality", "output_dimensionality", Skip),
+    optional_camel("outputDimensionality", "output_dimensionality", Skip),
     camel("autoTruncate", "auto_truncate", Skip),
 ];
 

@@ -14,18 +14,20 @@ mod found;
 mod gemini;
 mod openai;
 mod operation;
+mod parameter;
 mod problem;
 mod reader;
 mod rewrite;
 mod shape;
 mod values;
 
-pub use bound::{InputLimits, input_bound};
+pub use bound::{InputLimits, input_bound, server_tool_calls};
 pub use content::Media;
 pub use feature::{
     Feature, FeatureKind, LONGEST_UNKNOWN_NAME, MORE_UNKNOWN, MOST_UNKNOWN, ServerTool, ServerTools,
 };
 pub use operation::{Operation, Source};
+pub use parameter::Parameters;
 pub use problem::Problem;
 pub use rewrite::{BodyEdit, Edits, WrittenLimit, apply_edits, edited_length};
 
@@ -63,6 +65,8 @@ pub struct Request {
     pub server_tools: ServerTools,
     /// What needs permission, each once.
     pub features: Vec<Feature>,
+    /// The optional members that it uses.
+    pub parameters: Parameters,
     /// Length of the body in bytes.
     pub body_bytes: u64,
     spans: Spans,
@@ -112,6 +116,13 @@ impl Request {
     pub fn answers(&self) -> u64 {
         self.choices.saturating_mul(self.prompts)
     }
+
+    /// The first optional member of the request, as the client wrote it, that is not among those
+    /// which the model takes ([`Parameters::first_beyond`]).
+    #[must_use]
+    pub fn unsupported(&self, model_supported: &[String]) -> Option<&'static str> {
+        self.parameters.first_beyond(model_supported)
+    }
 }
 
 /// Reads a chat request that names its model itself.
@@ -150,6 +161,15 @@ pub fn read(body: &[u8], source: Source<'_>) -> Result<Request, Problem> {
         Some(problem) => Err(problem),
         None => normalise(reader.found, source, end),
     }
+}
+
+/// Whether some API has a request member with this name, in its outermost object or as an optional
+/// one elsewhere: whatever else a catalogue says that a model takes is a slip of the pen.
+#[must_use]
+pub fn is_member(name: &str) -> bool {
+    let roots = Operation::ALL.iter().flat_map(|operation| table(*operation).members);
+    parameter::is_name(name)
+        || roots.into_iter().any(|member| member.name == name || member.snake == Some(name))
 }
 
 fn table(operation: Operation) -> &'static Shape {
@@ -193,6 +213,7 @@ fn normalise(found: Found, source: Source<'_>, body_bytes: u64) -> Result<Reques
         by_reference: found.by_reference,
         server_tools,
         features: found.features,
+        parameters: found.parameters,
         body_bytes,
         spans: Spans {
             root: found.root,

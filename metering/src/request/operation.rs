@@ -28,6 +28,21 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 11] = [
+        Self::Chat,
+        Self::Completions,
+        Self::Responses,
+        Self::Embeddings,
+        Self::Messages,
+        Self::CountMessageTokens,
+        Self::GenerateContent,
+        Self::StreamGenerateContent,
+        Self::EmbedContent,
+        Self::BatchEmbedContents,
+        Self::CountTokens,
+    ];
+
     /// The provider charges nothing for it.
     #[must_use]
     pub fn is_free(self) -> bool {

@@ -27,6 +27,8 @@ pub enum Problem {
     },
     /// A member that could make cost which nobody reserved.
     Unsupported(Cow<'static, str>),
+    /// An optional member that the model does not take.
+    UnsupportedByModel(&'static str),
 }
 
 impl Problem {
@@ -37,7 +39,7 @@ impl Problem {
             Self::Syntax(_) | Self::NotUtf8 | Self::NotAnObject => "invalid_json",
             Self::Duplicate(_) => "duplicate_field",
             Self::Missing(_) | Self::Invalid { .. } => "invalid_value",
-            Self::Unsupported(_) => "unsupported_parameter",
+            Self::Unsupported(_) | Self::UnsupportedByModel(_) => "unsupported_parameter",
         }
     }
 
@@ -46,9 +48,10 @@ impl Problem {
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Syntax(_) | Self::NotUtf8 | Self::NotAnObject => None,
-            Self::Duplicate(field) | Self::Missing(field) | Self::Invalid { field, .. } => {
-                Some(field)
-            }
+            Self::Duplicate(field)
+            | Self::Missing(field)
+            | Self::Invalid { field, .. }
+            | Self::UnsupportedByModel(field) => Some(field),
             Self::Unsupported(field) => Some(field),
         }
     }
@@ -69,6 +72,9 @@ impl fmt::Display for Problem {
             }
             Self::Unsupported(field) => {
                 write!(f, "The parameter `{field}` is not supported with this value.")
+            }
+            Self::UnsupportedByModel(field) => {
+                write!(f, "The parameter `{field}` is not supported by this model.")
             }
         }
     }

@@ -7,6 +7,7 @@ use super::Problem;
 use super::content::{Draft, ToolKind};
 use super::feature::{Feature, FeatureKind, MORE_UNKNOWN, MOST_UNKNOWN, shown};
 use super::found::{Found, Slot};
+use super::parameter::Parameter;
 use super::shape::{Member, Role, Rule, Shape};
 use crate::json::{Event, Sink, Text};
 
@@ -25,6 +26,8 @@ pub(super) struct Reader<'a> {
     unknown_name: Cow<'static, str>,
     /// Unknown names among the features.
     unknown: usize,
+    /// An optional member whose value has said nothing yet.
+    awaited: Option<Parameter>,
 }
 
 pub(super) struct Frame {
@@ -55,6 +58,7 @@ impl<'a> Reader<'a> {
             skipped: None,
             unknown_name: Cow::Borrowed(MORE_UNKNOWN),
             unknown: 0,
+            awaited: None,
         }
     }
 
@@ -91,12 +95,26 @@ impl<'a> Reader<'a> {
         frame.rule = member.rule;
         frame.name = Some(member.name);
         let bit = 1u128.checked_shl(index).unwrap_or(0);
-        let spelled = text.bytes == member.name.as_bytes()
-            || member.snake.map(str::as_bytes) == Some(text.bytes);
+        let is_snake = member.snake.map(str::as_bytes) == Some(text.bytes);
+        let [parameter, in_snake] = member.parameter;
+        self.awaited = if is_snake { in_snake } else { parameter };
         let again = frame.seen & bit != 0;
         frame.seen |= bit;
+        let spelled = is_snake || text.bytes == member.name.as_bytes();
         if (again || !spelled) && !matches!(member.rule, Rule::Skip) {
             self.fail(Problem::Duplicate(member.name));
+        }
+    }
+
+    /// The first event after the name of an optional member, or the one after its bracket: only
+    /// something in it says something.
+    fn value_of(&mut self, parameter: Parameter, event: &Event<'_>) {
+        if matches!(event, Event::Open { .. }) {
+            return;
+        }
+        self.awaited = None;
+        if !parameter.is_default(event) {
+            self.found.parameters.insert(parameter);
         }
     }
 
@@ -245,6 +263,9 @@ fn lookup(shape: &'static Shape, name: &[u8]) -> Option<(u32, &'static Member)> 
 
 impl Sink for Reader<'_> {
     fn event(&mut self, event: Event<'_>, depth: usize, start: u64, end: u64) {
+        if let Some(parameter) = self.awaited {
+            self.value_of(parameter, &event);
+        }
         if let Some(skipped) = self.skipped {
             if depth == skipped && matches!(event, Event::Close { .. }) {
                 self.skipped = None;

@@ -1,6 +1,7 @@
 //! The vocabulary of the tables that say which members of a body are read, and how.
 
 use super::feature::{FeatureKind, ServerTool};
+use super::parameter::Parameter;
 
 /// What is known about the members of one kind of object.
 pub(super) struct Shape {
@@ -35,15 +36,34 @@ pub(super) struct Member {
     /// The other spelling that protobuf's JSON reads as the same member.
     pub(super) snake: Option<&'static str>,
     pub(super) rule: Rule,
+    /// What it is as one that not every model takes, in either spelling.
+    pub(super) parameter: [Option<Parameter>; 2],
 }
 
 pub(super) const fn member(name: &'static str, rule: Rule) -> Member {
-    Member { name, snake: None, rule }
+    Member { name, snake: None, rule, parameter: [None; 2] }
 }
 
 /// A member of Gemini's API, read in both spellings.
 pub(super) const fn camel(name: &'static str, snake: &'static str, rule: Rule) -> Member {
-    Member { name, snake: Some(snake), rule }
+    Member { name, snake: Some(snake), rule, parameter: [None; 2] }
+}
+
+/// A member that not every model takes.
+pub(super) const fn optional(name: &'static str, rule: Rule) -> Member {
+    nested(name, name, rule)
+}
+
+/// The same within another one, by the path that clients know it by.
+pub(super) const fn nested(name: &'static str, path: &str, rule: Rule) -> Member {
+    let parameter = [Some(Parameter::written(path)), None];
+    Member { name, snake: None, rule, parameter }
+}
+
+/// The same in Gemini's API, read in both spellings.
+pub(super) const fn optional_camel(name: &'static str, snake: &'static str, rule: Rule) -> Member {
+    let parameter = [Some(Parameter::written(name)), Some(Parameter::written(snake))];
+    Member { name, snake: Some(snake), rule, parameter }
 }
 
 /// How a value is read.

@@ -30,6 +30,7 @@ words! {
         Response = b"response",
         Message = b"message",
         Type = b"type",
+        SequenceNumber = b"sequence_number",
         CostUsd = b"cost_usd",
         // counts of OpenAI, some of them of Anthropic too
         PromptTokens = b"prompt_tokens",

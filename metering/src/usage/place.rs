@@ -29,6 +29,8 @@ pub(super) enum Place {
     Search,
     /// What an event is.
     EventKind,
+    /// Its number in its stream.
+    EventNumber,
     /// A choice, or what else has output of its own: its output in one document is one delta.
     Choice,
     /// Text of the output.
@@ -71,6 +73,7 @@ pub(super) fn place(format: AnswerFormat, path: &[Name]) -> Place {
         AnswerFormat::OpenAiResponses => match path {
             [N::Response, inner @ ..] => response_report(inner),
             [N::Type] => Place::EventKind,
+            [N::SequenceNumber] => Place::EventNumber,
             [N::Delta] => Place::Delta,
             [N::Output, N::Other] => Place::Choice,
             [N::Output, _, N::Arguments | N::Input | N::Code] => Place::Output,

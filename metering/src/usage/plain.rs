@@ -61,12 +61,55 @@ impl PlainAnswer {
         Some(out)
     }
 
+    /// Reads the next chunk of an array that is to be ended. Returns what the client gets of it and
+    /// whether an element of our own may follow: then that ends where it may stand, and nothing of
+    /// the upstream may pass any more. Otherwise the whole chunk is within an element, which has begun
+    /// to pass.
+    pub fn chunk_to_border(
+        &mut self,
+        bytes: &[u8],
+        cost: impl Fn(&Usage) -> NanoUsd,
+    ) -> (Vec<u8>, bool) {
+        let mut shown = Vec::new();
+        let mut border = self.element_border();
+        // An element ends where a bracket does.
+        for piece in bytes.split_inclusive(|byte| *byte == b'}') {
+            let edited = self.chunk(piece, &cost);
+            if border.is_none() {
+                shown.extend_from_slice(edited.as_deref().unwrap_or(piece));
+                border = self.element_border();
+            }
+        }
+        shown.extend_from_slice(border.unwrap_or_default().as_bytes());
+        (shown, border.is_some())
+    }
+
+    /// What must stand before an element of our own; `None` where none may stand.
+    fn element_border(&self) -> Option<&'static str> {
+        let is_place = self.is_open_array();
+        self.scanner.before_added_element().filter(|_| is_place && !self.not_json)
+    }
+
+    /// An array of documents that has not ended, or nothing yet where such an array may come.
+    #[must_use]
+    pub fn is_open_array(&self) -> bool {
+        let nothing_yet = self.scanner.before_added_element() == Some("[") && !self.not_json;
+        let may_come = nothing_yet && self.reader.format().may_be_array();
+        (may_come || self.reader.is_array()) && !self.scanner.is_complete()
+    }
+
     fn feed(&mut self, piece: &[u8]) {
         let begin = self.at;
         self.at = begin.saturating_add(piece.len() as u64);
         if !self.not_json && self.scanner.feed(piece, begin, &mut self.reader).is_err() {
             self.not_json = true;
         }
+    }
+
+    /// In what form it comes.
+    #[must_use]
+    pub fn format(&self) -> AnswerFormat {
+        self.reader.format()
     }
 
     /// What has been seen so far. Output bytes of a document that broke off are all its bytes,

@@ -64,6 +64,8 @@ struct SoFar {
     searches: u64,
     /// The answer is over: no later report counts.
     closed: bool,
+    /// Responses: one more than the highest number of an event.
+    next_event_number: u64,
 }
 
 /// What belongs to one document.
@@ -162,6 +164,11 @@ impl Reader {
     /// last event. A model that ends every chunk's candidate seems ended too early.
     pub(super) fn candidates_ended(&self) -> bool {
         self.so_far.ended
+    }
+
+    /// The number of the next event where events are numbered (Responses).
+    pub(super) fn next_event_number(&self) -> u64 {
+        self.so_far.next_event_number
     }
 
     /// No later report counts.
@@ -457,6 +464,10 @@ impl Reader {
             (Place::Count(C::ToolCalls), Some(open)) => open.counts.add(C::ToolCalls, tokens),
             (Place::Count(count), Some(open)) => open.counts.set(count, tokens),
             (Place::ItemCount(count), _) => document.item.set(count, tokens),
+            (Place::EventNumber, _) => {
+                let next = tokens.saturating_add(1);
+                self.so_far.next_event_number = self.so_far.next_event_number.max(next);
+            }
             (Place::Searches, _) => document.tools.searches = Some(tokens),
             (Place::Images(count), _) => document.tools.images.set(count, tokens),
             _ => {}

@@ -90,7 +90,17 @@ impl StreamAnswer {
                 rest = rest.get(run.len()..).unwrap_or_default();
                 continue;
             }
+            let ends_crlf = *byte == b'\n' && self.event_bytes == 0 && self.lines.is_after_cr();
             let piece = self.lines.byte(*byte);
+            if ends_crlf {
+                // The event before it has gone out. Held until the next one comes, it would keep
+                // clients that wait for the whole line break from seeing that event.
+                if !self.stopped {
+                    out.push(*byte);
+                }
+                rest = tail;
+                continue;
+            }
             self.keep(&[*byte], &mut out);
             match piece {
                 Piece::Data => self.data(&[*byte]),
@@ -106,9 +116,23 @@ impl StreamAnswer {
     /// Lets nothing pass from now on and drops what is held. Returns what the client must get so
     /// that whatever is sent next is an event of its own.
     pub fn stop(&mut self) -> &'static [u8] {
-        let held = std::mem::take(&mut self.held);
+        let nothing_held = std::mem::take(&mut self.held).is_empty();
         self.stopped = true;
-        self.event_border(&held)
+        self.event_border(nothing_held)
+    }
+
+    /// In what form it comes.
+    #[must_use]
+    pub fn format(&self) -> AnswerFormat {
+        self.reader.format()
+    }
+
+    /// The `sequence_number` that an event of our own has where the events of a stream are numbered
+    /// (Responses): one more than the highest that was read. Numbers of events that were dropped are
+    /// left out, none stands twice.
+    #[must_use]
+    pub fn next_sequence_number(&self) -> u64 {
+        self.reader.next_event_number()
     }
 
     /// It stopped by itself because of its output bound. What [`StreamAnswer::chunk`] has returned
@@ -118,14 +142,14 @@ impl StreamAnswer {
         self.passed_bound
     }
 
-    /// What is missing for the client between what has passed and an event of our own; `held` is
-    /// not going to pass.
-    fn event_border(&self, held: &[u8]) -> &'static [u8] {
+    /// What is missing for the client between what has passed and an event of our own. What was held
+    /// is not going to pass.
+    fn event_border(&self, nothing_held: bool) -> &'static [u8] {
         if self.passing {
             // The start of an event has passed: its line ends and then the event. Where both have
             // ended already, empty lines say nothing.
             b"\n\n"
-        } else if held.first() == Some(&b'\n') || held.is_empty() && self.lines.is_after_cr() {
+        } else if nothing_held && self.lines.is_after_cr() {
             // The second half of the CRLF that ended the last event.
             b"\n"
         } else {
@@ -185,7 +209,7 @@ impl StreamAnswer {
         if passes && !self.stopped {
             self.stopped = true;
             self.passed_bound = true;
-            out.extend_from_slice(self.event_border(&held));
+            out.extend_from_slice(self.event_border(held.is_empty()));
         } else if self.passing || self.stopped || self.not_json {
             out.extend_from_slice(&held);
         } else {

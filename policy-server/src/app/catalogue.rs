@@ -13,7 +13,7 @@ use crate::store::CatalogueModel;
 const MODELS_MOST: usize = 2_000;
 
 /// What an administrator says about a model. Everything is replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelForm {
     /// Other names for it.
     pub aliases: Vec<ModelName>,
@@ -25,8 +25,25 @@ pub struct ModelForm {
     pub max_output_tokens: u64,
     /// Tokens that no request byte accounts for.
     pub input_overhead_tokens: u64,
+    /// Most tokens of one image, recording or document in a body.
+    pub media: MediaTokens,
+    /// Uses of the provider's tools to reserve for where a request does not bound them.
+    pub max_server_tool_calls: Option<u64>,
+    /// Optional members of requests that it takes; none: not checked.
+    pub supported_parameters: Option<Vec<String>>,
     /// Writes its reasoning before any visible output.
     pub reasoning: bool,
+}
+
+/// Most tokens of one item of each kind; none: not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MediaTokens {
+    /// Of an image.
+    pub image: Option<u64>,
+    /// Of a recording.
+    pub audio: Option<u64>,
+    /// Of a document.
+    pub document: Option<u64>,
 }
 
 impl Work<'_> {
@@ -76,6 +93,11 @@ impl Work<'_> {
             context_length: form.context_length,
             max_output_tokens: form.max_output_tokens,
             input_overhead_tokens: form.input_overhead_tokens,
+            image_tokens: form.media.image,
+            audio_tokens: form.media.audio,
+            document_tokens: form.media.document,
+            max_server_tool_calls: form.max_server_tool_calls,
+            supported_parameters: form.supported_parameters,
             reasoning: form.reasoning,
             retired: false,
             created_unix_s,

@@ -27,7 +27,7 @@ use wire::{Epoch, HolderId, KeyDigest, Revision};
 
 use admission::FROZEN_RETRY_MS;
 pub use budgets::{BudgetForm, Member};
-pub use catalogue::ModelForm;
+pub use catalogue::{MediaTokens, ModelForm};
 pub use error::{AdminError, FieldProblem, FilterError};
 pub use keys::{CreatedKey, KeyForm, SecretText};
 pub use listings::{KeyListing, KeyStatus, Page};

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, ClientError, segment};
 use super::table::{Column, lines, table};
+use bounds::BoundArgs;
 use prices::PriceArgs;
 
 /// How to print.
@@ -168,6 +169,8 @@ pub enum ModelCommand {
         /// Tokens of hidden prompts and chat framing.
         #[arg(long)]
         input_overhead_tokens: Option<u64>,
+        #[command(flatten)]
+        bounds: BoundArgs,
         /// It writes its reasoning before any visible output.
         #[arg(long)]
         reasoning: bool,
@@ -220,6 +223,7 @@ impl ModelCommand {
                 context_length,
                 max_output_tokens,
                 input_overhead_tokens,
+                bounds,
                 reasoning,
                 aliases,
                 output,
@@ -229,6 +233,7 @@ impl ModelCommand {
                 insert(&mut body, "context_length", Some(context_length));
                 insert(&mut body, "max_output_tokens", Some(max_output_tokens));
                 insert(&mut body, "input_overhead_tokens", input_overhead_tokens);
+                bounds.add(&mut body);
                 insert(&mut body, "reasoning", reasoning.then_some(true));
                 insert(&mut body, "aliases", aliases.as_deref().map(names));
                 let answer = client.send("PUT", &path(&id), &[], Some(&body.into()))?;
@@ -314,6 +319,7 @@ fn pretty(answer: &Value) -> String {
     serde_json::to_string_pretty(answer).unwrap_or_else(|_| answer.to_string())
 }
 
+mod bounds;
 mod budgets;
 mod keys;
 mod prices;

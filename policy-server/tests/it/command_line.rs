@@ -60,7 +60,17 @@ fn the_admin_token_is_shown_at_the_first_start_only_and_administers() {
     let prices = ["--input-price", "0.15", "--output-price", "0.60"];
     let sizes = ["--context-length", "128000", "--max-output-tokens", "16384"];
     let name = ["models", "put", "openai/gpt-4o-mini", "--aliases", "fast"];
-    ok(&[&name[..], &prices, &sizes].concat());
+    let bounds =
+        ["--image-tokens", "1445", "--audio-tokens", "19200", "--document-tokens", "80000"];
+    let takes = ["--max-server-tool-calls", "8", "--supported-parameters", "temperature, tools"];
+    let shown = ok(&[&name[..], &prices, &sizes, &bounds, &takes, &["--json"]].concat());
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["supported_parameters"], serde_json::json!(["temperature", "tools"]));
+    assert_eq!(
+        [&shown["image_tokens"], &shown["audio_tokens"], &shown["document_tokens"]],
+        [1_445, 19_200, 80_000]
+    );
+    assert_eq!(shown["max_server_tool_calls"], 8);
     ok(&["orgs", "put", "acme", "--name", "Acme", "--budget", "500", "--period", "month"]);
     let key = ok(&[
         "keys",

@@ -104,12 +104,10 @@ impl Run {
     fn furnish(&mut self) {
         let price = Price::text(PicoUsdPerToken(1_000_000), PicoUsdPerToken(2_000_000), None);
         let model = ModelForm {
-            aliases: Vec::new(),
             price: Some(price),
             context_length: 128_000,
             max_output_tokens: 16_384,
-            input_overhead_tokens: 0,
-            reasoning: false,
+            ..ModelForm::default()
         };
         let name = ModelName::new(MODEL).unwrap();
         self.engine.run(self.now, |work| work.put_model(name, model)).unwrap();

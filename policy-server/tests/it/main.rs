@@ -18,6 +18,7 @@ mod keys;
 mod ledger;
 mod levels;
 mod lost_sessions;
+mod model_bounds;
 mod parked;
 mod permit_runs;
 mod permits;

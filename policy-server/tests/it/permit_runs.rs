@@ -85,12 +85,10 @@ impl Run {
         let (mut engine, _) = Engine::start(store, entropy, TIMES, now).unwrap();
         let max = 2 + 5 * seed;
         let model = ModelForm {
-            aliases: Vec::new(),
             price: Some(wire::v1::Price::default()),
             context_length: 128_000,
             max_output_tokens: 16_384,
-            input_overhead_tokens: 0,
-            reasoning: false,
+            ..ModelForm::default()
         };
         let org = OrgId::new("acme").unwrap();
         let name = ModelName::new(MODEL).unwrap();

@@ -100,9 +100,16 @@ impl Stream {
         if self.upstream_told || (forwarded.headers.is_none() && forwarded.chunks.is_empty()) {
             return None;
         }
-        self.upstream_told = true;
-        assert!(forwarded.complete, "stream {stream}: only part of the request has left");
         let headers = named(&forwarded);
+        if !forwarded.complete {
+            // What costs the same whatever its body says need not wait for it.
+            let streams =
+                |(name, value): &(String, Vec<u8>)| name == ":path" && value == b"/v1/audio/speech";
+            let may_stream = headers.iter().any(streams);
+            assert!(may_stream, "stream {stream}: only part of the request has left");
+            return None;
+        }
+        self.upstream_told = true;
         Some(Seen::Upstream { stream, headers, body: forwarded.chunks.concat() })
     }
 }

@@ -36,6 +36,24 @@ pub struct Model {
     /// Tokens of hidden prompts and chat framing that no request byte accounts for.
     #[serde(default)]
     pub input_overhead_tokens: u64,
+    /// Most tokens of one image that stands in a body; absent: not known, so that a call with one
+    /// reserves the whole context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_tokens: Option<u64>,
+    /// The same of one recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_tokens: Option<u64>,
+    /// The same of one document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document_tokens: Option<u64>,
+    /// Uses of tools that the provider runs, to reserve for where a request allows such tools and
+    /// does not bound their uses itself; absent: such a request has no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_server_tool_calls: Option<u64>,
+    /// Optional members of requests that the model takes, by their names in OpenAI's API; absent:
+    /// they are not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supported_parameters: Option<Vec<String>>,
     /// Writes its reasoning before any visible output, so output seen is no estimate.
     #[serde(default)]
     pub reasoning: bool,

@@ -4,6 +4,7 @@ mod chat;
 mod content;
 mod generated;
 mod operations;
+mod parameters;
 mod permission;
 mod rewriting;
 mod size;
