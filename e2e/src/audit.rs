@@ -9,6 +9,10 @@ use serde_json::Value;
 const INPUT_PICO_USD: u64 = 153_000;
 const OUTPUT_PICO_USD: u64 = 617_000;
 
+/// Leases with room for a call that a worker may hold of one key: with so many it asks for no more
+/// ahead of need (`MOST_AHEAD` in `gate::pool::purse`).
+pub const MOST_AHEAD: usize = 16;
+
 /// Nano-USD of a decimal string in USD.
 ///
 /// # Panics
@@ -74,6 +78,24 @@ impl Spend {
         assert_eq!(self.overdraft, 0, "{self:?}");
         assert!(self.cap.is_none_or(|cap| self.taken() <= cap), "the cap was passed: {self:?}");
     }
+
+    /// No more is parked than holders can have held that vanished. `calls`: those whose charge they
+    /// had not reported, or for which they had money in hand; `reservation`: the most that one of
+    /// them reserves.
+    ///
+    /// By `metering::slice`, what leases hold beyond the calls that they were asked for, whole
+    /// reservations, is at most a 24th of the cap, all that is out and parked together. A lease that
+    /// holds such a slice may hold the reservation besides that its own call has left, which is no
+    /// more than the slice: so a twelfth. A lease without a slice is handed back with the report of
+    /// its call; until then it holds no more than that call's reservation.
+    ///
+    /// # Panics
+    /// When more is.
+    pub fn assert_parked_at_most(&self, calls: usize, reservation: u64) {
+        let slices = self.cap.unwrap_or(0) / 12;
+        let most = slices + u64::try_from(calls).unwrap_or(u64::MAX).saturating_mul(reservation);
+        assert!(self.parked <= most, "more than {most} is parked: {self:?}");
+    }
 }
 
 /// One call as the upstream saw it.
@@ -116,6 +138,15 @@ impl UpstreamCall {
         (self.prompt_tokens * INPUT_PICO_USD + self.completion_tokens * OUTPUT_PICO_USD)
             .div_ceil(1000)
     }
+}
+
+/// The most that a call of these records had reserved, in nano-USD.
+///
+/// # Panics
+/// When there is no record.
+#[must_use]
+pub fn largest_reservation(records: &[Value]) -> u64 {
+    records.iter().map(|record| nano_of(record, "reserved_usd")).max().unwrap()
 }
 
 /// Both books of one key, side by side. All amounts in nano-USD.

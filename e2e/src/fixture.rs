@@ -1,5 +1,6 @@
 //! A running stack with something to call.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use xtask::http_client::{Answer, Client};
 use xtask::stack::{Stack, StackOptions};
 
-use crate::audit::{Spend, UpstreamCall};
+use crate::audit::{Comparison, Spend, UpstreamCall, compare};
 
 /// The model that every fixture has. Prices are chosen so that every token matters to the
 /// nano-dollar: 0.153 and 0.617 USD per million tokens.
@@ -16,6 +17,10 @@ pub const MODEL: &str = "gpt-4o-mini";
 /// Sums that three looks this far apart find the same have come to rest: a filter reports what it
 /// has every few hundred milliseconds.
 const REST: Duration = Duration::from_millis(400);
+
+/// Most connections that are opened until each of a few workers has got one. With four workers the
+/// chance that one gets none of them is below one in ten million.
+const MOST_CONNECTIONS: usize = 64;
 
 /// A stack with the organisation `acme` and [`MODEL`] (alias `fast`).
 pub struct Fixture {
@@ -67,6 +72,42 @@ impl Fixture {
         let made = self.stack.admin().post("/admin/v1/keys", &body)?.success()?.json();
         let text = |name: &str| made[name].as_str().map(str::to_owned).context("no such member");
         Ok((text("id")?, text("key")?))
+    }
+
+    /// Clients with a connection each, at least so many and as many more as it takes until this many
+    /// workers have registered: the kernel deals connections out by chance, and a few of them may
+    /// all come to one worker. `connect` makes a client and has it call.
+    ///
+    /// # Errors
+    /// When `connect` fails, or a worker gets none of 64 connections.
+    pub fn clients_of_every_worker(
+        &self,
+        at_least: usize,
+        workers: u32,
+        mut connect: impl FnMut() -> anyhow::Result<Client>,
+    ) -> anyhow::Result<Vec<Client>> {
+        let mut clients = Vec::new();
+        loop {
+            let status = self.stack.admin().get("/admin/v1/status")?.success()?.json();
+            if clients.len() >= at_least && status["live_holders"] == workers {
+                return Ok(clients);
+            }
+            anyhow::ensure!(clients.len() < MOST_CONNECTIONS, "not all workers serve: {status}");
+            clients.push(connect()?);
+        }
+    }
+
+    /// Revokes a key and waits for at most `wait_ms` until that is applied; the answer, and how long
+    /// it took.
+    ///
+    /// # Errors
+    /// When the admin API refuses.
+    pub fn revoke(&self, key: &str, wait_ms: u64) -> anyhow::Result<(Value, Duration)> {
+        let admin = self.stack.admin();
+        let path = format!("/admin/v1/keys/{key}/revoke?wait={wait_ms}");
+        let begun = Instant::now();
+        let answer = admin.post(&path, &json!({}))?.success()?;
+        Ok((answer.json(), begun.elapsed()))
     }
 
     /// What the mock upstream counted.
@@ -176,6 +217,27 @@ impl Fixture {
         }
     }
 
+    /// Both books of a key once every call at the upstream, which is at rest, has its record and no
+    /// money is out.
+    ///
+    /// # Errors
+    /// When that does not happen within `limit`, each.
+    ///
+    /// # Panics
+    /// When the books contradict each other: see [`compare`].
+    pub fn settled_books(&self, key: &str, limit: Duration) -> anyhow::Result<(Spend, Comparison)> {
+        let calls = self.upstream_calls(key)?;
+        wait_within(limit, REST, "a record of every call", || {
+            let records = self.all_records(key)?;
+            let names: BTreeSet<_> =
+                records.iter().filter_map(|record| record["request"].as_str()).collect();
+            Ok(calls.iter().all(|call| names.contains(call.request.as_str())))
+        })?;
+        let spend = self.spend_at_rest(key, limit)?;
+        // Records may still have come while the money came to rest.
+        Ok((spend, compare(&self.all_records(key)?, &calls)))
+    }
+
     /// The `spend` of a key once no lease of it is outstanding.
     ///
     /// # Errors
@@ -247,6 +309,17 @@ pub fn chat(client: &Client, members: Value) -> anyhow::Result<Answer> {
         body.extend(members);
     }
     client.post("/v1/chat/completions", &body)
+}
+
+/// A plain chat call with this key by a client that has none of its own.
+///
+/// # Errors
+/// When no complete answer arrives.
+pub fn chat_as(client: &Client, secret: &str) -> anyhow::Result<Answer> {
+    let body = json!({"model": MODEL, "messages": [{"role": "user", "content": "hello"}]});
+    let bearer = format!("Bearer {secret}");
+    let headers = [("authorization", bearer.as_str())];
+    client.send("POST", "/v1/chat/completions", &headers, Some(body.to_string()))
 }
 
 /// A plain or streamed chat call for which the mock upstream has this fault.

@@ -10,6 +10,6 @@ mod raw;
 pub mod sdk_suites;
 pub mod streaming;
 
-pub use fixture::{Fixture, MODEL, chat, faulty_chat, streamed_chat, wait_within};
+pub use fixture::{Fixture, MODEL, chat, chat_as, faulty_chat, streamed_chat, wait_within};
 pub use raw::raw_request;
 pub mod wall_clock;

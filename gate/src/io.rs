@@ -151,12 +151,12 @@ pub enum Output {
         /// Value.
         value: String,
     },
-    /// Remove a response header.
+    /// Remove a response header, every value of it.
     RemoveResponseHeader {
         /// The stream.
         stream: StreamId,
-        /// Lower-case name.
-        name: &'static str,
+        /// Name as it came.
+        name: Vec<u8>,
     },
     /// Put these bytes in place of the chunk that has just come.
     ReplaceResponseBody {

@@ -11,6 +11,7 @@ pub mod config;
 pub mod credential;
 mod dialect;
 mod exchange;
+mod instant;
 mod io;
 mod key_cache;
 mod link;
@@ -19,6 +20,7 @@ mod model_list;
 mod outbox;
 mod policy_calls;
 mod pool;
+mod rate_headers;
 mod refusal;
 mod route;
 #[cfg(feature = "testing")]

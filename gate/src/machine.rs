@@ -23,6 +23,7 @@ use crate::link::{Link, Sent};
 use crate::outbox::{Outbox, Reporter};
 use crate::policy_calls::Purpose;
 use crate::pool::{Pool, Said};
+use crate::rate_headers;
 use crate::refusal::Refusal;
 use crate::windows::{self, Group};
 
@@ -179,7 +180,7 @@ impl Gate {
                 }
             }
             Input::ResponseHeaders { stream, headers, details, end } => {
-                self.response_headers(stream, headers, details, end);
+                self.response_headers(stream, headers, details, end, now);
             }
             Input::ResponseBody { stream, chunk, end } => {
                 self.response_body(stream, chunk, end, now);
@@ -310,6 +311,7 @@ impl Gate {
         headers: &Headers,
         details: Option<&[u8]>,
         end: bool,
+        now: Now,
     ) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         let Stage::Running(running) = &mut exchange.stage else { return };
@@ -332,14 +334,19 @@ impl Gate {
             value,
         };
         if running.answer.may_change() && !end {
-            let name = "content-length";
+            let name = b"content-length".to_vec();
             self.outputs.push_back(Output::RemoveResponseHeader { stream, name });
         }
         let id = exchange.request.as_str();
         self.outputs.push_back(set("x-tollgate-request-id", id.to_owned()));
         let name = exchange.dialect.request_id_header();
         self.outputs.push_back(set(name, id.to_owned()));
-        for (name, value) in forward::rate_headers(&running.standings) {
+        let since_ms = now.monotonic_ms.saturating_sub(running.admitted_ms);
+        let limits = rate_headers::fields(exchange.dialect, &running.standings, since_ms, now);
+        for name in rate_headers::of_the_account(headers, &limits) {
+            self.outputs.push_back(Output::RemoveResponseHeader { stream, name });
+        }
+        for (name, value) in limits {
             self.outputs.push_back(set(&name, value));
         }
     }

@@ -1,23 +1,65 @@
-//! `GET /v1/models` and `GET /v1/models/{model}`, answered for the key. They count in no window.
+//! Lists of models and single models, answered for the key in the form of the API that was asked.
+//! They count in no window.
+
+mod page;
+mod query;
+mod shown;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Value, json};
 use wire::v1::{KeyPolicy, Model};
 
 use crate::catalogue::Models;
+use crate::dialect::Dialect;
 use crate::io::Reply;
 use crate::refusal::Refusal;
+use page::Page;
 
-/// The list of what the key may call; empty when its own set is empty.
-pub(crate) fn list(models: &Models, key: &KeyPolicy, request_id: &str) -> Result<Reply, Refusal> {
+/// The list of what the key may call; empty when its own set is empty. `query` is what follows the
+/// path's question mark: Anthropic's and Gemini's lists come in pages, OpenAI's is whole.
+pub(crate) fn list(
+    dialect: Dialect,
+    models: &Models,
+    key: &KeyPolicy,
+    query: &[u8],
+    request_id: &str,
+) -> Result<Reply, Refusal> {
     if key.org_has_no_models {
         return Err(Refusal::NoModels);
     }
-    let data: Vec<Value> = models.visible(&key.models).map(shown).collect();
-    Ok(ok(&json!({"object": "list", "data": data}), request_id))
+    let visible = models.visible(&key.models);
+    let body = match dialect {
+        Dialect::OpenAi => {
+            let data: Vec<Value> = visible.map(shown::openai).collect();
+            json!({"object": "list", "data": data})
+        }
+        Dialect::Anthropic => {
+            let sorted = by_name(visible);
+            let cut = Page::of_anthropic(query)?.cut(&sorted);
+            json!({
+                "data": cut.models.iter().map(|model| shown::anthropic(model)).collect::<Vec<_>>(),
+                "has_more": cut.has_more,
+                "first_id": cut.models.first().map(|model| &model.name),
+                "last_id": cut.models.last().map(|model| &model.name),
+            })
+        }
+        Dialect::Gemini => {
+            let sorted = by_name(visible);
+            let cut = Page::of_gemini(query)?.cut(&sorted);
+            let list: Vec<Value> = cut.models.iter().map(|model| shown::gemini(model)).collect();
+            match cut.models.last().filter(|_| cut.has_more) {
+                Some(last) => json!({"models": list, "nextPageToken": last.name}),
+                None => json!({"models": list}),
+            }
+        }
+    };
+    Ok(ok(dialect, &body, request_id))
 }
 
 /// One model by name or alias, if the key may call it.
 pub(crate) fn one(
+    dialect: Dialect,
     models: &Models,
     key: &KeyPolicy,
     name: &str,
@@ -31,28 +73,28 @@ pub(crate) fn one(
         .filter(|model| models.visible(&key.models).any(|visible| visible.name == model.name));
     // One that the key may not see is, to the key, not there.
     let model = found.ok_or_else(|| Refusal::NoSuchModel(name.to_owned()))?;
-    Ok(ok(&shown(model), request_id))
+    let body = match dialect {
+        Dialect::OpenAi => shown::openai(model),
+        Dialect::Anthropic => shown::anthropic(model),
+        Dialect::Gemini => shown::gemini(model),
+    };
+    Ok(ok(dialect, &body, request_id))
 }
 
-fn shown(model: &Model) -> Value {
-    json!({
-        "id": model.name,
-        "object": "model",
-        "created": model.created_unix_s,
-        "owned_by": "tollgate",
-        "context_length": model.context_length,
-        "max_output_tokens": model.max_output_tokens,
-        "aliases": model.aliases,
-    })
+/// Pages need an order that does not depend on what comes and goes between two of them.
+fn by_name<'a>(models: impl Iterator<Item = &'a Model>) -> Vec<&'a Model> {
+    let mut sorted: Vec<&Model> = models.collect();
+    sorted.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+    sorted
 }
 
-fn ok(body: &Value, request_id: &str) -> Reply {
+fn ok(dialect: Dialect, body: &Value, request_id: &str) -> Reply {
     Reply {
         status: 200,
         headers: vec![
             ("content-type", "application/json".to_owned()),
             ("x-tollgate-request-id", request_id.to_owned()),
-            ("x-request-id", request_id.to_owned()),
+            (dialect.request_id_header(), request_id.to_owned()),
         ],
         body: body.to_string().into_bytes(),
     }

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use wire::v1::Ask;
-use wire::{CatalogueVersion, ModelName, PicoUsdPerToken};
+use wire::{CatalogueVersion, ModelName, PicoUsdPerToken, PriceMultiplier};
 
 fn account(cap: u64, settled: u64, parked: u64, outstanding: u64) -> Account {
     Account {
@@ -25,6 +25,7 @@ fn bounds(output: u64, is_clients: bool) -> Bounds {
         output_is_clients: is_clients,
         choices: 1,
         server_tool_calls: 0,
+        price_multiplier: PriceMultiplier::ONE,
     };
     Bounds::new(&ask, None)
 }

@@ -81,6 +81,14 @@ impl Period {
     }
 }
 
+/// Year, month (1 to 12) and day (1 to 31) of an instant in UTC.
+#[must_use]
+pub fn civil_date(unix_ms: u64) -> (u64, u64, u64) {
+    let day = unix_ms / MS_PER_DAY;
+    let (year, month) = year_and_month(day);
+    (year, month, day - days_from_civil(year, month) + 1)
+}
+
 // Both directions count in years that begin on 1 March, so that a leap day is the last of its
 // year, and in eras of 400 years, after which the Gregorian calendar repeats exactly.
 
@@ -123,6 +131,29 @@ mod tests {
     // Milliseconds below were taken from `date -u -d … +%s`.
     const LEAP_DAY_2024: u64 = 1_709_210_096_789; // 2024-02-29T12:34:56.789Z, a Thursday
     const NEW_YEAR_2025: u64 = 1_735_689_600_000; // 2025-01-01T00:00:00Z, a Wednesday
+
+    #[test]
+    fn dates_follow_each_other() {
+        assert_eq!(civil_date(LEAP_DAY_2024), (2024, 2, 29));
+        assert_eq!(civil_date(NEW_YEAR_2025 - 1), (2024, 12, 31));
+        let (mut year, mut month, mut day) = (1970, 1, 1);
+        for number in 0..200_000 {
+            assert_eq!(civil_date(number * MS_PER_DAY), (year, month, day));
+            let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let days = match month {
+                2 => 28 + u64::from(is_leap),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            day += 1;
+            if day > days {
+                (month, day) = (month + 1, 1);
+            }
+            if month > 12 {
+                (year, month) = (year + 1, 1);
+            }
+        }
+    }
 
     #[test]
     fn starts_of_known_instants() {

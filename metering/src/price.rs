@@ -1,10 +1,13 @@
-//! What a usage costs. Prices are pico-USD per token, so tokens times price is exact; the sum is
-//! rounded up to nano-USD once per call, against the spender.
+//! What a usage costs. Prices are pico-USD per token and a plan's multiplier is in millionths, so
+//! tokens times price times multiplier is exact; that sum is rounded up to nano-USD once per call,
+//! against the spender. [`Price::multiplier`] is applied here and nowhere else.
 
 use wire::v1::{Price, Rates, Usage};
-use wire::{NanoUsd, PicoUsdPerToken};
+use wire::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 
 const PICO_PER_NANO: u128 = 1_000;
+/// Sums are in millionths of a pico-USD once they have been multiplied.
+const MULTIPLIED_PER_NANO: u128 = PICO_PER_NANO * PriceMultiplier::ONE.ppm() as u128;
 
 /// Cost of a usage in nano-USD, rounded up once. A cost that does not fit is [`NanoUsd::MAX`],
 /// which no cap admits.
@@ -38,7 +41,7 @@ pub fn cost(usage: &Usage, price: &Price) -> NanoUsd {
     let tokens = kinds
         .into_iter()
         .fold(0u128, |sum, (tokens, price)| sum.saturating_add(times(tokens, price)));
-    round_up(tokens.saturating_add(surcharges(usage.server_tool_calls, price)))
+    round_up(multiplied(tokens.saturating_add(surcharges(usage.server_tool_calls, price)), price))
 }
 
 /// Upper bound of the cost of a call that uses at most these tokens and tools, whatever kinds of
@@ -53,7 +56,7 @@ pub fn bound(
 ) -> NanoUsd {
     let (input, output) = dearest(input_tokens, price);
     let tokens = times(input_tokens, input).saturating_add(times(output_tokens, output));
-    round_up(tokens.saturating_add(surcharges(server_tool_calls, price)))
+    round_up(multiplied(tokens.saturating_add(surcharges(server_tool_calls, price)), price))
 }
 
 /// The most output tokens for which [`bound`] stays within `money`, or `None` when not even the
@@ -67,11 +70,13 @@ pub fn affordable_output(
 ) -> Option<u64> {
     let (input, output) = dearest(input_tokens, price);
     let fixed = times(input_tokens, input).saturating_add(surcharges(server_tool_calls, price));
-    let left = (u128::from(money.0) * PICO_PER_NANO).checked_sub(fixed)?;
+    let money = u128::from(money.0) * MULTIPLIED_PER_NANO;
+    let left = money.checked_sub(multiplied(fixed, price))?;
     if output.0 == 0 {
         return Some(u64::MAX);
     }
-    Some(u64::try_from(left / u128::from(output.0)).unwrap_or(u64::MAX))
+    let each = multiplied(u128::from(output.0), price);
+    Some(u64::try_from(left / each).unwrap_or(u64::MAX))
 }
 
 /// A count of tokens of which kinds are taken.
@@ -142,8 +147,13 @@ fn times(tokens: u64, price: PicoUsdPerToken) -> u128 {
     u128::from(tokens) * u128::from(price.0)
 }
 
-fn round_up(pico: u128) -> NanoUsd {
-    NanoUsd(u64::try_from(pico.div_ceil(PICO_PER_NANO)).unwrap_or(u64::MAX))
+/// Pico-USD under the plan, in millionths.
+fn multiplied(pico: u128, price: &Price) -> u128 {
+    pico.saturating_mul(u128::from(price.multiplier.ppm()))
+}
+
+fn round_up(multiplied: u128) -> NanoUsd {
+    NanoUsd(u64::try_from(multiplied.div_ceil(MULTIPLIED_PER_NANO)).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -191,6 +201,11 @@ mod tests {
     fn what_does_not_fit_is_the_largest_amount() {
         let dear = Price::text(PicoUsdPerToken(u64::MAX), PicoUsdPerToken(u64::MAX), None);
         assert_eq!(cost(&usage(u64::MAX, 0, u64::MAX), &dear), NanoUsd::MAX);
+        let dearer = dear.times(PriceMultiplier::MOST);
+        assert_eq!(cost(&usage(u64::MAX, 0, u64::MAX), &dearer), NanoUsd::MAX);
+        assert_eq!(affordable_output(u64::MAX, 9, &dearer, NanoUsd::MAX), None);
+        let cheap = price("0.000001", "0.000001", None);
+        assert_eq!(affordable_output(0, 0, &cheap, NanoUsd::MAX), Some(u64::MAX));
     }
 
     fn nano(text: &str) -> NanoUsd {
@@ -275,10 +290,17 @@ mod tests {
         })
     }
 
+    fn multiplier() -> impl Strategy<Value = PriceMultiplier> {
+        let most = PriceMultiplier::MOST.ppm();
+        let ppm = prop_oneof![Just(1_000_000), Just(1), Just(most), 1..=most, 1..=3_000_000u64];
+        ppm.prop_map(|ppm| PriceMultiplier::from_ppm(ppm).unwrap())
+    }
+
     fn any_price() -> impl Strategy<Value = Price> {
         let surcharges = (0u64..1 << 20, proptest::option::of(0u64..1 << 20));
         let tiers = proptest::collection::vec((1u64..1 << 20, rates()), 0..=MOST_TIERS);
-        (rates(), tiers, surcharges).prop_map(|(rates, mut tiers, (per_call, per_tool))| {
+        let all = (rates(), tiers, surcharges, multiplier());
+        all.prop_map(|(rates, mut tiers, (per_call, per_tool), multiplier)| {
             tiers.sort_by_key(|(above, _)| *above);
             tiers.dedup_by_key(|(above, _)| *above);
             let tiers: Vec<_> = tiers
@@ -290,6 +312,7 @@ mod tests {
                 tiers: Tiers::try_from(tiers).unwrap(),
                 per_call: NanoUsd(per_call),
                 per_server_tool_call: per_tool.map(NanoUsd),
+                multiplier,
             }
         })
     }

@@ -123,7 +123,7 @@ impl Bounds {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use wire::{CatalogueVersion, ModelName, PicoUsdPerToken};
+    use wire::{CatalogueVersion, ModelName, PicoUsdPerToken, PriceMultiplier};
 
     /// 1 and 2 micro-USD per token.
     const PRICE: Price = Price::text(PicoUsdPerToken(1_000_000), PicoUsdPerToken(2_000_000), None);
@@ -137,6 +137,7 @@ mod tests {
             output_is_clients: clients,
             choices,
             server_tool_calls: 0,
+            price_multiplier: PriceMultiplier::ONE,
         }
     }
 

@@ -139,7 +139,7 @@ impl Vm {
                 on(active, stream, || host::set_header(Map::Response, &name, &value))
             }
             Output::RemoveResponseHeader { stream, name } => {
-                on(active, stream, || host::remove_header(Map::Response, name.as_bytes()))
+                on(active, stream, || host::remove_header(Map::Response, &name))
             }
             Output::ReplaceResponseBody { stream, bytes } => {
                 on(active, stream, || host::replace_buffer(Buffer::ResponseBody, &bytes))

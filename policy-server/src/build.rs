@@ -96,6 +96,12 @@ impl App {
         self.edge.sweep().await
     }
 
+    /// Whether the writer has ended, as by a panic: then nothing can be granted or reported any more.
+    #[must_use]
+    pub fn writer_has_ended(&self) -> bool {
+        self.writer_thread.is_finished()
+    }
+
     /// What the routers work with, for whoever serves them.
     #[must_use]
     pub fn edge(&self) -> &Edge {

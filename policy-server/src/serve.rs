@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use crate::app::FilterError;
 use crate::build::{StartError, build};
 use crate::clock::{OsEntropy, SystemClock};
-use crate::http::Edge;
 use crate::settings::{Listen, NotLoopback, Settings};
 use crate::store::StoreError;
 
@@ -67,7 +66,6 @@ pub async fn serve(settings: Settings, listen: Listen) -> Result<(), ServeError>
     let app = build(settings, Arc::new(SystemClock::start()), Box::new(OsEntropy))?;
     announce(&app, &filter_port, &admin_port)?;
     tracing::info!(database = %database.display(), "started");
-    let edge = app.edge().clone();
     let stop = watch::Sender::new(false);
     let serving = async {
         tokio::try_join!(
@@ -82,7 +80,7 @@ pub async fn serve(settings: Settings, listen: Listen) -> Result<(), ServeError>
     let mut serving = Box::pin(serving);
     let ended = tokio::select! {
         ended = &mut serving => return Ok(ended.map(drop)?),
-        ended = sweep(edge) => Err(ended),
+        ended = sweep(&app) => Err(ended),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     };
@@ -119,13 +117,17 @@ fn announce(
 }
 
 /// Sweeps for ever; ends only when the writer has.
-async fn sweep(edge: Edge) -> ServeError {
+async fn sweep(app: &crate::App) -> ServeError {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
+        // A sweep that finds nothing to do does not ask the writer.
+        if app.writer_has_ended() {
+            return ServeError::WriterEnded;
+        }
         loop {
-            match edge.sweep().await {
+            match app.sweep().await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(FilterError::Store(StoreError::Stopped)) => return ServeError::WriterEnded,

@@ -59,6 +59,7 @@ impl World {
         let dead = std::mem::replace(slot, worker);
         self.log.note(self.now_ms, || format!("fault: {place:?} crashes: {:?}", dead.life));
         self.checker.crashed(dead.life);
+        self.upstream_acted = true;
         self.tally.crashes += 1;
         for stream in dead.streams.into_values() {
             let goes_on = self.dice.per_mille(500);

@@ -73,6 +73,8 @@ pub struct Lease {
 /// One stored record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
+    /// Its number in the order in which they were kept.
+    pub position: i64,
     /// Which holder sent it.
     pub holder: String,
     /// The record.
@@ -237,18 +239,29 @@ impl Ledger {
     /// # Errors
     /// When the tables cannot be read.
     pub fn records(&self) -> anyhow::Result<Vec<StoredRecord>> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT holder, call, recomputed FROM records ORDER BY position")?;
-        let rows = statement.query_map([], |row| {
-            let texts: (String, String, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        self.records_after(0)
+    }
+
+    /// The records behind this position, in the order in which they were kept.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn records_after(&self, position: i64) -> anyhow::Result<Vec<StoredRecord>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT holder, call, recomputed, position FROM records WHERE position > ?
+             ORDER BY position",
+        )?;
+        let rows = statement.query_map([position], |row| {
+            let texts: (String, String, Option<i64>, i64) =
+                (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
             Ok(texts)
         })?;
         let mut records = Vec::new();
         for row in rows {
-            let (holder, text, recomputed) = row?;
+            let (holder, text, recomputed, position) = row?;
             let call = serde_json::from_str(&text).context("a record cannot be read")?;
-            records.push(StoredRecord { holder, call, differs: recomputed.is_some() });
+            let differs = recomputed.is_some();
+            records.push(StoredRecord { position, holder, call, differs });
         }
         Ok(records)
     }

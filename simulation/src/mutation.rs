@@ -21,7 +21,7 @@ pub enum Mutation {
     DroppedVoid,
     /// Reports are acknowledged by somebody who keeps nothing.
     SwallowedReport,
-    /// Every record arrives a second time under another number.
+    /// Every record arrives a second time under another number, for another call.
     RepeatedRecord,
     /// One worker acknowledges changes of keys without applying them.
     DeafWorker,
@@ -85,6 +85,14 @@ pub enum Mutation {
     ShortRetryAfter,
     /// What calls cost beyond their leases is not shown.
     HiddenOverdraft,
+    /// Calls without usage are charged nothing.
+    FreeCutCalls,
+    /// Calls without usage are recorded as if nothing had been produced.
+    RefundedCutCalls,
+    /// Calls without usage had no more reserved for them than they are charged.
+    LoweredReservation,
+    /// Calls that reported usage are recorded as estimated, at half of it.
+    UnreadUsage,
 }
 
 /// The worker that a mutation singles out.
@@ -112,7 +120,7 @@ macro_rules! forget {
 
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 39] = [
         Self::HalvedSpent,
         Self::DroppedVoid,
         Self::SwallowedReport,
@@ -148,6 +156,10 @@ impl Mutation {
         Self::DroppedTombstone,
         Self::ShortRetryAfter,
         Self::HiddenOverdraft,
+        Self::FreeCutCalls,
+        Self::RefundedCutCalls,
+        Self::LoweredReservation,
+        Self::UnreadUsage,
     ];
 
     /// An answer in the server's stead.
@@ -233,10 +245,20 @@ impl Mutation {
                 for mut record in records.clone() {
                     let sequence = record.get("sequence").and_then(Value::as_u64).unwrap_or(0);
                     record["sequence"] = json!(sequence + OTHER_NUMBER);
+                    record["request"] = json!(format!("again-{sequence}"));
                     records.push(record);
                     changed = true;
                 }
                 report["records"] = Value::Array(records);
+            }
+            Self::FreeCutCalls
+            | Self::RefundedCutCalls
+            | Self::LoweredReservation
+            | Self::UnreadUsage => {
+                let records = report.get_mut("records").and_then(Value::as_array_mut);
+                for record in records.into_iter().flatten() {
+                    changed |= self.record(record);
+                }
             }
             Self::ForgottenRecord => {
                 let mut records = array(report.get_mut("records"));
@@ -246,6 +268,33 @@ impl Mutation {
             _ => {}
         }
         Ok(changed)
+    }
+
+    /// Whether the record was changed.
+    fn record(self, record: &mut Value) -> bool {
+        match self {
+            Self::FreeCutCalls | Self::RefundedCutCalls if record["basis"] == "estimated" => {
+                record["usage"] = json!({"input_tokens": 0, "output_tokens": 0});
+                record["cost"] = json!(0);
+                if self == Self::RefundedCutCalls {
+                    record["basis"] = json!("refunded");
+                }
+            }
+            Self::LoweredReservation if record["basis"] == "estimated" => {
+                record["reserved"] = record["cost"].take();
+                record["cost"] = record["reserved"].clone();
+            }
+            Self::UnreadUsage if record["basis"] == "measured" => {
+                for tokens in ["input_tokens", "output_tokens"] {
+                    let half = record["usage"][tokens].as_u64().unwrap_or(0) / 2;
+                    record["usage"][tokens] = json!(half);
+                }
+                record["cost"] = json!(record["cost"].as_u64().unwrap_or(0).div_ceil(2));
+                record["basis"] = json!("estimated");
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// An answer as the worker gets it.

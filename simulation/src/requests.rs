@@ -127,6 +127,7 @@ impl World {
         let Some(upstream) = self.stream(at).map(|stream| stream.upstream) else { return Ok(()) };
         self.log.note(self.now_ms, || format!("{:?} {:?}: the client leaves", at.place, at.stream));
         let goes_on = self.dice.per_mille(500);
+        self.upstream_acted = true;
         if let Some(call) = upstream.and_then(|index| self.calls.get_mut(index)) {
             call.abandoned(goes_on);
         }
@@ -136,7 +137,8 @@ impl World {
     fn end(&mut self, at: StreamAt) -> anyhow::Result<()> {
         let ended = self.worker(at.place).and_then(|worker| worker.streams.remove(&at.stream));
         let upstream = ended.and_then(|stream| stream.upstream);
-        if let Some(call) = upstream.and_then(|index| self.calls.get(index)) {
+        if let Some(call) = upstream.and_then(|index| self.calls.get_mut(index)) {
+            call.is_charged = true;
             // More than it was allowed is known only where usage told of it: at least so much.
             let usage = call.within_limits();
             let tokens = usage.input_tokens + usage.output_tokens;
@@ -180,6 +182,7 @@ impl World {
         }
         call.admitted_ms = self.now_ms;
         call.eras = self.checker.eras(&key);
+        self.checker.begun(index, &call.request, &key, &call.eras);
         self.calls.push(call);
         self.tally.forwarded += 1;
         self.need_not_wait();
@@ -284,6 +287,7 @@ impl World {
 
     /// The next part of an answer.
     pub(crate) fn upstream_goes_on(&mut self, index: usize) -> anyhow::Result<()> {
+        self.upstream_acted = true;
         let Some(call) = self.calls.get_mut(index).filter(|call| !call.over) else { return Ok(()) };
         let at = call.at;
         let Some(part) = call.next_part() else { return Ok(()) };

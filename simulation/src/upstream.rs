@@ -60,6 +60,17 @@ struct Step {
     part: Part,
     /// What has been produced once this is sent.
     produced: Usage,
+    /// What whoever reads this learns.
+    tells: Tells,
+}
+
+/// What an answer has said of its cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tells {
+    /// Usage was reported.
+    pub usage: bool,
+    /// Content deltas that could be read.
+    pub deltas: u64,
 }
 
 /// One call that an upstream works on, or has worked on.
@@ -75,6 +86,8 @@ pub struct UpstreamCall {
     pub produced: Usage,
     /// The answer is over, as far as anybody will see.
     pub over: bool,
+    /// Its gate knows that it is over, and has charged it.
+    pub is_charged: bool,
     /// All that it will come to.
     pub whole: Usage,
     /// What the key pays for a call without usage.
@@ -83,6 +96,8 @@ pub struct UpstreamCall {
     pub admitted_ms: u64,
     /// Among which placements of its key that of its lease must be.
     pub eras: Eras,
+    /// What the gate was shown.
+    pub told: Tells,
     /// Prompt and answer at the limits of the request.
     limits: Usage,
     steps: std::vec::IntoIter<Step>,
@@ -150,10 +165,12 @@ impl UpstreamCall {
             key,
             produced,
             over,
+            is_charged: false,
             whole,
             cut_calls,
             admitted_ms,
             eras,
+            told: Tells::default(),
             limits,
             steps,
         }
@@ -165,10 +182,36 @@ impl UpstreamCall {
         self.limits.input_tokens + self.limits.output_tokens
     }
 
+    /// Prompt and answer at the limits of the request: what is to be reserved for it.
+    #[must_use]
+    pub fn limits(&self) -> Usage {
+        self.limits
+    }
+
     /// What was produced, as far as the request allowed it.
     #[must_use]
     pub fn within_limits(&self) -> Usage {
         within(self.produced, self.limits)
+    }
+
+    /// What its charge covers at least, whether or not anybody has heard of it: of an answer that
+    /// ended without usage, only what was seen, unless the key pays the whole reservation. A prompt
+    /// has a token at least, and so has every delta.
+    #[must_use]
+    pub fn charged_at_least(&self) -> Usage {
+        let is_cut = self.is_charged && !self.told.usage && self.produced != Usage::default();
+        if is_cut && self.cut_calls == CutCalls::Estimate {
+            self.seen()
+        } else {
+            self.within_limits()
+        }
+    }
+
+    /// What anybody who read the answer must take it for, at least.
+    #[must_use]
+    pub fn seen(&self) -> Usage {
+        let (input_tokens, output_tokens) = (1, self.told.deltas);
+        Usage { input_tokens, output_tokens, ..Usage::default() }
     }
 
     /// In which life the answer is expected.
@@ -188,6 +231,8 @@ impl UpstreamCall {
         let step = self.steps.next()?;
         self.produced = step.produced;
         self.over |= matches!(step.part, Part::End);
+        self.told.usage |= step.tells.usage;
+        self.told.deltas += step.tells.deltas;
         Some(step.part)
     }
 
@@ -227,7 +272,8 @@ fn usage_block(usage: Usage) -> Value {
 }
 
 fn plain(fate: Fate, (all, limits): (Usage, Usage)) -> Vec<Step> {
-    let step = |after_ms, part, produced| Step { after_ms, part, produced };
+    let step =
+        |after_ms, part, produced| Step { after_ms, part, produced, tells: Tells::default() };
     let whole = within(all, limits);
     let nothing = Usage::default();
     let mut document = json!({
@@ -261,10 +307,11 @@ fn plain(fate: Fate, (all, limits): (Usage, Usage)) -> Vec<Step> {
         }
         Fate::Whole | Fate::NoUsage | Fate::Overrun => {
             let (one, other) = text.split_at(text.len() * 2 / 3);
+            let tells = Tells { usage: fate != Fate::NoUsage, deltas: 0 };
             vec![
                 step(700, head(200, kind, None), whole),
                 step(5, Part::Body(one.to_vec(), false), whole),
-                step(5, Part::Body(other.to_vec(), true), all),
+                Step { tells, ..step(5, Part::Body(other.to_vec(), true), all) },
                 step(2, Part::End, all),
             ]
         }
@@ -288,6 +335,7 @@ fn streamed_steps(
         after_ms: dice.between(20, 800),
         part: head(200, "text/event-stream", early),
         produced: of_output(0),
+        tells: Tells::default(),
     }];
     // Few events, many tokens each, but none without a token.
     let events = whole.output_tokens.clamp(1, 4);
@@ -298,6 +346,7 @@ fn streamed_steps(
             after_ms: dice.between(10, (longest_ms / events).max(1_500)),
             part: Part::Body(format!("{text}\n\n").into_bytes(), false),
             produced: of_output(whole.output_tokens * event / events),
+            tells: Tells { usage: false, deltas: u64::from(early.is_none()) },
         });
     }
     let mut produced = whole;
@@ -306,13 +355,15 @@ fn streamed_steps(
             "usage": usage_block(all)});
         let text = format!("data: {usage}\n\n").into_bytes();
         produced = all;
-        steps.push(Step { after_ms: 5, part: Part::Body(text, false), produced });
+        let tells = Tells { usage: true, deltas: 0 };
+        steps.push(Step { after_ms: 5, part: Part::Body(text, false), produced, tells });
     }
     if fate != Fate::Cut {
         let done = b"data: [DONE]\n\n".to_vec();
-        steps.push(Step { after_ms: 2, part: Part::Body(done, true), produced });
+        let tells = Tells::default();
+        steps.push(Step { after_ms: 2, part: Part::Body(done, true), produced, tells });
     }
     let produced = steps.last().map_or(whole, |step| step.produced);
-    steps.push(Step { after_ms: 2, part: Part::End, produced });
+    steps.push(Step { after_ms: 2, part: Part::End, produced, tells: Tells::default() });
     steps
 }

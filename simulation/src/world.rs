@@ -69,6 +69,10 @@ pub(crate) struct World {
     pub(crate) caps_changed: bool,
     /// The ledger may have changed in this event.
     pub(crate) server_acted: bool,
+    /// Calls may have cost more in this event.
+    pub(crate) upstream_acted: bool,
+    /// Position of the last record that the checker was shown.
+    records_seen: i64,
     pub(crate) calls: Vec<UpstreamCall>,
     pub(crate) lives: u64,
     pub(crate) checker: Checker,
@@ -120,6 +124,8 @@ impl World {
             favourite: None,
             caps_changed: false,
             server_acted: true,
+            upstream_acted: false,
+            records_seen: 0,
             calls: Vec::new(),
             lives: 0,
             checker: Checker::new(scenario.times.ttl_ms),
@@ -316,9 +322,11 @@ impl World {
     /// The gate has ended a call that may have been with the upstream.
     fn cut_upstream(&mut self, stream: &crate::worker::Stream) {
         let Some(index) = stream.upstream else { return };
+        self.upstream_acted = true;
         let goes_on = self.dice.per_mille(500);
         if let Some(call) = self.calls.get_mut(index) {
             call.abandoned(goes_on);
+            call.is_charged = true;
         }
     }
 
@@ -373,7 +381,12 @@ impl World {
             let sabotaged = self.mutation.and_then(Mutation::sabotage).is_some();
             if self.ledger.has_changed()? || sabotaged {
                 self.checker.ledger(self.ledger.accounts()?, caps_changed)?;
+                self.show_records()?;
+                self.upstream_acted = true;
             }
+        }
+        if std::mem::take(&mut self.upstream_acted) {
+            self.checker.calls_are_covered(&self.calls)?;
         }
         let (server, now_ms) = (&self.server, self.now_ms);
         let applied = self.checker.note_applied(|revision| server.is_applied(revision, now_ms));
@@ -384,6 +397,18 @@ impl World {
         self.tally.moves_in_force += moves as u64;
         if applied > 0 {
             self.log.note(self.now_ms, || format!("{applied} withdrawal(s) in force everywhere"));
+        }
+        Ok(())
+    }
+
+    /// Shows the checker what has been recorded since the last time.
+    fn show_records(&mut self) -> anyhow::Result<()> {
+        for record in self.ledger.records_after(self.records_seen)? {
+            self.records_seen = record.position;
+            let lease = record.call.lease.as_ref();
+            let lease = lease.map(|lease| self.ledger.lease_of(lease.as_str())).transpose()?;
+            let accounts = lease.flatten().map(|(_, accounts)| accounts).unwrap_or_default();
+            self.checker.recorded(&self.calls, &record, &accounts)?;
         }
         Ok(())
     }

@@ -6,12 +6,14 @@
 mod digest;
 mod ids;
 mod money;
+mod multiplier;
 mod revision;
 pub mod v1;
 
 pub use digest::{KeyDigest, Nonce, ParseHexError};
 pub use ids::{HolderId, InvalidId, KeyId, LeaseId, ModelName, OrgId, RequestId, TeamId, UserId};
 pub use money::{MoneyError, NanoUsd, PicoUsdPerToken};
+pub use multiplier::{InvalidMultiplier, PriceMultiplier};
 pub use revision::{CatalogueVersion, Epoch, Revision};
 
 /// Version of the filter API that this crate describes. A holder names it when it registers and

@@ -101,7 +101,7 @@ impl PicoUsdPerToken {
     }
 }
 
-fn parse_scaled(text: &str, decimals: u32) -> Result<u64, MoneyError> {
+pub(crate) fn parse_scaled(text: &str, decimals: u32) -> Result<u64, MoneyError> {
     let (whole, fraction) = match text.split_once('.') {
         Some((_, "")) => return Err(MoneyError::Malformed),
         Some((whole, fraction)) => (whole, fraction),
@@ -123,7 +123,7 @@ fn parse_scaled(text: &str, decimals: u32) -> Result<u64, MoneyError> {
         .ok_or(MoneyError::TooLarge)
 }
 
-fn format_scaled(value: u64, decimals: u32) -> String {
+pub(crate) fn format_scaled(value: u64, decimals: u32) -> String {
     let scale = 10u64.pow(decimals);
     let fraction = format!("{:0width$}", value % scale, width = decimals as usize);
     let kept = fraction.trim_end_matches('0').len().max(2);

@@ -15,7 +15,7 @@ use wire::v1::{
 };
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId,
-    PROTOCOL_VERSION, PicoUsdPerToken, RequestId, Revision, TeamId, UserId,
+    PROTOCOL_VERSION, PicoUsdPerToken, PriceMultiplier, RequestId, Revision, TeamId, UserId,
 };
 
 const EPOCH: Epoch = Epoch(1_795_176_000_000);
@@ -75,6 +75,7 @@ fn ask() -> Ask {
         output_is_clients: false,
         choices: 1,
         server_tool_calls: 0,
+        price_multiplier: PriceMultiplier::ONE,
     }
 }
 
@@ -107,6 +108,7 @@ fn policy() -> KeyPolicy {
         budgeted: true,
         default_max_output_tokens: Some(1_024),
         cut_calls: CutCalls::Reservation,
+        price_multiplier: PriceMultiplier::ONE,
     }
 }
 
@@ -238,6 +240,7 @@ fn record() -> CallRecord {
         lease: Some(lease()),
         model: model(),
         catalogue_version: VERSION,
+        price_multiplier: PriceMultiplier::ONE,
         usage: Usage {
             input_tokens: 2_006,
             cached_input_tokens: 1_920,
@@ -307,6 +310,20 @@ fn reports() {
     let terse = format!(r#"{{"holder":"{}","epoch":{}}}"#, holder(), EPOCH.0);
     also_reads(&terse, &empty);
     golden("report_reply", &ReportReply { epoch: EPOCH, revision: REVISION, differing: vec![6] });
+}
+
+/// What a plan adds to a key's policy, to what is asked and to what is recorded.
+#[test]
+fn plans() {
+    let price_multiplier = PriceMultiplier::from_decimal("1.25").unwrap();
+    golden("plan_policy", &KeyPolicy { price_multiplier, ..policy() });
+    golden("plan_ask", &Ask { price_multiplier, ..ask() });
+    golden("plan_record", &CallRecord { price_multiplier, ..record() });
+    for out_of_bounds in ["0", "-1", "1.25", "1000000001"] {
+        let ask = serde_json::to_string(&ask()).unwrap();
+        let ask = ask.replace('}', &format!(",\"price_multiplier_ppm\":{out_of_bounds}}}"));
+        refuses::<Ask>(&ask);
+    }
 }
 
 #[test]

@@ -49,28 +49,52 @@ impl Backend {
         };
         let database =
             options.database.clone().unwrap_or_else(|| run_folder.join("tollgate.sqlite"));
+        let mut arguments = options.server_arguments.clone();
+        let journal = options.journal.then(|| run_folder.join("tollgate.journal"));
+        if let Some(journal) = &journal {
+            arguments.push(format!("--journal={}", journal.display()));
+        }
         let mut server_command = ServerCommand {
-            binary: binaries.tollgate,
+            launcher: options.server_launcher.clone(),
+            binary: options.server_binary.clone().unwrap_or(binaries.tollgate),
             database,
+            journal,
             filter_token: hex::encode(rand::random::<[u8; 32]>()),
             filter_port: options.ports.policy_server,
             admin_port: options.ports.admin,
-            arguments: options.server_arguments.clone(),
+            arguments,
             environment: options.environment.clone(),
         };
-        let (server, admin_token) = server_command.start(run_folder)?;
+        let (server, admin_token) = server_command.start(run_folder, &[])?;
         Ok(Self { server, mock, upstream, admin_token, server_command })
     }
 
-    /// Starts the policy server again on the same ports and database, after it was ended.
+    /// Starts the policy server again on the same ports and database, after it was ended, with
+    /// these further environment variables for this life.
     ///
     /// # Errors
     /// When it does not become ready.
-    pub fn restart_server(&mut self, run_folder: &Path) -> anyhow::Result<()> {
+    pub fn restart_server(
+        &mut self,
+        run_folder: &Path,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
         self.server.stop();
-        let (server, _) = self.server_command.start(run_folder)?;
+        let (server, _) = self.server_command.start(run_folder, environment)?;
         self.server = server;
         Ok(())
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn database(&self) -> &Path {
+        &self.server_command.database
+    }
+
+    /// The journal, where one is kept.
+    #[must_use]
+    pub fn journal(&self) -> Option<&Path> {
+        self.server_command.journal.as_deref()
     }
 
     /// Port of the filter API.
@@ -100,8 +124,10 @@ impl Backend {
 
 /// How to start the policy server, and start it again on the same ports.
 struct ServerCommand {
+    launcher: Vec<String>,
     binary: PathBuf,
     database: PathBuf,
+    journal: Option<PathBuf>,
     filter_token: String,
     filter_port: u16,
     admin_port: u16,
@@ -111,8 +137,19 @@ struct ServerCommand {
 
 impl ServerCommand {
     /// Starts the server; takes over the ports it chose, so that a restart keeps them.
-    fn start(&mut self, run_folder: &Path) -> anyhow::Result<(Process, Option<String>)> {
-        let mut command = Command::new(&self.binary);
+    fn start(
+        &mut self,
+        run_folder: &Path,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<(Process, Option<String>)> {
+        let mut command = match self.launcher.split_first() {
+            Some((launcher, arguments)) => {
+                let mut command = Command::new(launcher);
+                command.args(arguments).arg(&self.binary);
+                command
+            }
+            None => Command::new(&self.binary),
+        };
         command
             .arg("serve")
             .arg("--database")
@@ -123,6 +160,7 @@ impl ServerCommand {
             .arg(format!("127.0.0.1:{}", self.admin_port))
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(environment.iter().copied())
             .env("TOLLGATE_FILTER_TOKEN", &self.filter_token);
         let is_token = |line: &str| line.starts_with(ADMIN_TOKEN_LINE);
         let mut process = Process::start("policy-server", command, run_folder, is_token)?;

@@ -43,3 +43,19 @@ pub fn build(release: bool) -> anyhow::Result<Binaries> {
     let folder = workspace::target_dir().join(if release { "release" } else { "debug" });
     Ok(Binaries { tollgate: folder.join("tollgate"), mock_upstream: folder.join("mock-upstream") })
 }
+
+/// Builds the policy server with the places at which tests kill it (feature `failpoints`), under a
+/// name of its own; the one that ships stays as it is.
+///
+/// # Errors
+/// When the build fails.
+pub fn build_with_failpoints() -> anyhow::Result<PathBuf> {
+    let mut command = Command::new(workspace::cargo());
+    command
+        .current_dir(workspace::root())
+        .args(["build", "--package", "policy-server", "--features", "failpoints"])
+        .args(["--bin", "tollgate-failpoints"]);
+    quiet_unless_terminal(&mut command);
+    run(&mut command, "building the policy server with failpoints")?;
+    Ok(workspace::target_dir().join("debug").join("tollgate-failpoints"))
+}

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -186,6 +186,24 @@ impl Process {
         killpg(self.group, signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
+    /// Waits until it has ended by itself, and says how.
+    ///
+    /// # Errors
+    /// When it goes on, or was ended before.
+    pub fn ended(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let deadline = Instant::now() + limit;
+        while self.is_running() {
+            anyhow::ensure!(Instant::now() < deadline, "{} goes on after {limit:?}", self.name);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Whoever else is in its group.
+        let mut live = live();
+        anyhow::ensure!(live.contains(&self.group), "{} was ended before", self.name);
+        let _ = killpg(self.group, Signal::SIGKILL);
+        live.retain(|group| *group != self.group);
+        self.child.wait().with_context(|| format!("cannot collect {}", self.name))
+    }
+
     /// Ends it: SIGTERM, and SIGKILL to what is left after a grace.
     pub fn stop(&mut self) {
         if self.is_running() {
@@ -313,6 +331,21 @@ mod tests {
         }
         let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
         assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    #[test]
+    fn the_end_of_a_process_says_how_it_came() {
+        use std::os::unix::process::ExitStatusExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let limit = Duration::from_secs(10);
+        let start =
+            |script| Process::start("mortal", shell(script), folder.path(), |_| false).unwrap();
+        assert_eq!(start("kill -9 $$").ended(limit).unwrap().signal(), Some(9));
+        let mut process = start("exit 3");
+        assert_eq!(process.ended(limit).unwrap().code(), Some(3));
+        assert!(process.ended(limit).is_err(), "nobody knows any more");
+        assert!(start("sleep 60").ended(Duration::from_millis(50)).is_err());
     }
 
     #[test]

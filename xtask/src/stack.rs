@@ -4,7 +4,9 @@
 //! Everything is started by [`Stack::start`], stopped when the value is dropped, and logs into a
 //! folder of its own under `target/tollgate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -76,6 +78,13 @@ pub struct StackOptions {
     pub further_access_log: Option<String>,
     /// Further arguments of `tollgate serve`.
     pub server_arguments: Vec<String>,
+    /// The policy server; `None` builds the one that ships.
+    pub server_binary: Option<PathBuf>,
+    /// A command, given the policy server's own behind it, that becomes the policy server in the
+    /// end; empty for none.
+    pub server_launcher: Vec<String>,
+    /// Whether the policy server keeps a journal, in the run's own folder.
+    pub journal: bool,
     /// Whether our programs are built with optimisation.
     pub release: bool,
 }
@@ -96,6 +105,9 @@ impl Default for StackOptions {
             filter_config: EnvoyConfig::default_filter_config(),
             further_access_log: None,
             server_arguments: Vec::new(),
+            server_binary: None,
+            server_launcher: Vec::new(),
+            journal: false,
             release: false,
         }
     }
@@ -270,6 +282,40 @@ impl Stack {
     /// # Errors
     /// When it does not become ready.
     pub fn restart_server(&mut self) -> anyhow::Result<()> {
-        self.backend.restart_server(&self.run_folder)
+        self.restart_server_with(&[])
+    }
+
+    /// As [`Stack::restart_server`], with further environment variables for this life.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn restart_server_with(&mut self, environment: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.backend.restart_server(&self.run_folder, environment)
+    }
+
+    /// Waits until the policy server has ended by itself, and says how.
+    ///
+    /// # Errors
+    /// When it goes on, or was ended by us.
+    pub fn server_ended(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        self.backend.server.ended(limit)
+    }
+
+    /// The policy server's process id.
+    #[must_use]
+    pub fn server_id(&self) -> u32 {
+        self.backend.server.id()
+    }
+
+    /// The policy server's database file.
+    #[must_use]
+    pub fn database(&self) -> &Path {
+        self.backend.database()
+    }
+
+    /// The policy server's journal, where one is kept.
+    #[must_use]
+    pub fn journal(&self) -> Option<&Path> {
+        self.backend.journal()
     }
 }

@@ -50,16 +50,14 @@ fn a_step_of_the_wall_clock_moves_dates_and_nothing_else() {
     let call = |client: &Client, number: u64| {
         chat(client, json!({"max_tokens": 64, "stream": number.is_multiple_of(2)}))
     };
-    let clients = (0..4).map(|_| fixture.stack.gateway(&secret)).collect();
-    let load = Load::start(clients, Duration::from_secs(60), call);
-
     // Each worker registers at its first request.
-    let alive =
-        || fixture.stack.admin().get("/admin/v1/status").unwrap().json()["live_holders"].clone();
-    while alive() != WORKERS {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{} workers serve", alive());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let connect = || {
+        let client = fixture.stack.gateway(&secret);
+        call(&client, 0)?.success()?;
+        Ok(client)
+    };
+    let clients = fixture.clients_of_every_worker(4, WORKERS, connect).unwrap();
+    let load = Load::start(clients, Duration::from_secs(60), call);
 
     for (offset, expected) in [(0, "200"), (HOUR_S, "key_expired"), (-HOUR_S, "200"), (0, "200")] {
         clock.set(offset).unwrap();

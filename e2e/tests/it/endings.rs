@@ -18,20 +18,19 @@ fn one_record(fixture: &Fixture, fault: &str, members: Value) -> (u16, Value) {
     let record = fixture.records(&id, 1).unwrap().remove(0);
     let spend = fixture.settled_spend(&id).unwrap();
     assert_eq!(spend["settled_usd"], record["cost_usd"], "{fault}: {spend} {record}");
-    // A later report could hold a second record: one that is sure to come later has come.
+    // A later report could hold a second record: one of the only worker that is sure to come later
+    // has come.
     let (marker, key) = fixture.key(json!({})).unwrap();
     fixture.upstream_fault("").unwrap();
-    for _ in 0..4 {
-        chat(&fixture.stack.gateway(&key), json!({})).unwrap().success().unwrap();
-    }
-    fixture.records(&marker, 4).unwrap();
+    chat(&fixture.stack.gateway(&key), json!({})).unwrap().success().unwrap();
+    fixture.records(&marker, 1).unwrap();
     assert_eq!(fixture.records(&id, 1).unwrap().len(), 1, "{fault}: charged twice");
     (status, record)
 }
 
 #[test]
 fn upstream_faults_are_charged_as_they_should() {
-    let fixture = Fixture::start(2).unwrap();
+    let fixture = Fixture::start(1).unwrap();
     let plain = || json!({"max_tokens": 50});
     let stream = || json!({"max_tokens": 50, "stream": true});
     let tokens = |record: &Value| record["usage"]["output_tokens"].as_u64().unwrap();

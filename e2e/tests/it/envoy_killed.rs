@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use e2e::audit::compare;
+use e2e::audit::{MOST_AHEAD, compare, largest_reservation};
 use e2e::load::Load;
 use e2e::{Fixture, chat, faulty_chat};
 use serde_json::json;
@@ -11,6 +11,8 @@ use xtask::http_client::{Answer, Client};
 use xtask::stack::StackOptions;
 
 const ROUNDS: usize = 5;
+const WORKERS: usize = 2;
+const CLIENTS_PER_KEY: usize = 8;
 
 /// TTL of the sessions; the server adds five seconds of grace, and a second until it looks.
 const SESSION_TTL: Duration = Duration::from_secs(3);
@@ -34,10 +36,10 @@ fn what_a_killed_envoy_had_not_reported_is_parked() {
     let mut fixture = Fixture::with(&options).unwrap();
     let budget = |usd: &str| json!({"budget": {"usd": usd, "period": "none"}});
     let (tight, tight_secret) = fixture.key(budget("0.003")).unwrap();
-    let (wide, wide_secret) = fixture.key(budget("5")).unwrap();
+    let (wide, wide_secret) = fixture.key(budget("0.5")).unwrap();
     let clients: Vec<_> = [&tight_secret, &wide_secret]
         .iter()
-        .flat_map(|secret| std::iter::repeat_n(fixture.stack.gateway(secret), 8))
+        .flat_map(|secret| std::iter::repeat_n(fixture.stack.gateway(secret), CLIENTS_PER_KEY))
         .collect();
     let load = Load::start(clients, Duration::from_secs(120), call);
     for round in 0..ROUNDS {
@@ -54,16 +56,28 @@ fn what_a_killed_envoy_had_not_reported_is_parked() {
     }
     let tally = load.stop();
     fixture.upstream_at_rest().unwrap();
+    // Nobody is there who could ask or report.
+    let at_last = [&tight, &wide].map(|key| {
+        let spend = fixture.spend(key).unwrap();
+        (spend.outstanding + spend.parked, spend.settled)
+    });
     let mut lost = 0;
-    for (name, key) in [("tight", &tight), ("wide", &wide)] {
+    for ((name, key), (out, settled)) in
+        [("tight", &tight), ("wide", &wide)].into_iter().zip(at_last)
+    {
         let spend = fixture.spend_at_rest(key, SURELY_LAPSED).unwrap();
-        let both =
-            compare(&fixture.all_records(key).unwrap(), &fixture.upstream_calls(key).unwrap());
+        let records = fixture.all_records(key).unwrap();
+        let both = compare(&records, &fixture.upstream_calls(key).unwrap());
         println!("{name}: {spend:?} {both:?}");
         spend.assert_within_cap();
         assert!(both.calls > 50, "{both:?}");
         assert!(spend.settled <= both.upstream, "{spend:?} {both:?}");
         assert!(both.upstream <= spend.settled + spend.parked, "{spend:?} {both:?}");
+        // What the server held out when the last one had died is what is parked, no more.
+        assert_eq!((spend.parked, spend.settled), (out, settled), "{name}: {spend:?}");
+        // Of each killed Envoy: the calls that its clients ran, and leases asked for ahead.
+        let held = both.lost + ROUNDS * (CLIENTS_PER_KEY + WORKERS * MOST_AHEAD);
+        spend.assert_parked_at_most(held, largest_reservation(&records));
         lost += both.lost;
     }
     // Otherwise this has tested nothing.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::audit::compare;
+use e2e::audit::{MOST_AHEAD, compare, largest_reservation};
 use e2e::load::Load;
 use e2e::streaming::OpenStream;
 use e2e::{Fixture, chat, wait_within};
@@ -13,6 +13,9 @@ use xtask::stack::StackOptions;
 
 const SESSION_TTL: Duration = Duration::from_secs(3);
 const SURELY_LAPSED: Duration = Duration::from_secs(3 + 5 + 5);
+
+const WORKERS: usize = 2;
+const CLIENTS_PER_KEY: usize = 4;
 
 /// How long the old process drains, and when it is ended, in seconds.
 const DRAIN_S: u32 = 2;
@@ -28,10 +31,10 @@ fn two_generations_of_envoy_spend_no_money_twice() {
     let mut fixture = Fixture::with(&options).unwrap();
     let budget = |usd: &str| json!({"budget": {"usd": usd, "period": "none"}});
     let (tight, tight_secret) = fixture.key(budget("0.01")).unwrap();
-    let (wide, wide_secret) = fixture.key(budget("5")).unwrap();
+    let (wide, wide_secret) = fixture.key(budget("1")).unwrap();
     let clients: Vec<_> = [&tight_secret, &wide_secret]
         .iter()
-        .flat_map(|secret| std::iter::repeat_n(fixture.stack.gateway(secret), 4))
+        .flat_map(|secret| std::iter::repeat_n(fixture.stack.gateway(secret), CLIENTS_PER_KEY))
         .collect();
     let call = |client: &Client, number: u64| {
         chat(client, json!({"max_tokens": 64, "stream": number.is_multiple_of(2)}))
@@ -76,12 +79,16 @@ fn two_generations_of_envoy_spend_no_money_twice() {
     std::thread::sleep(SURELY_LAPSED.saturating_sub(Duration::from_secs(1)));
     for (name, key) in [("tight", &tight), ("wide", &wide)] {
         let spend = fixture.spend_at_rest(key, SURELY_LAPSED).unwrap();
-        let both =
-            compare(&fixture.all_records(key).unwrap(), &fixture.upstream_calls(key).unwrap());
+        let records = fixture.all_records(key).unwrap();
+        let both = compare(&records, &fixture.upstream_calls(key).unwrap());
         println!("{name}: {spend:?} {both:?}");
         spend.assert_within_cap();
         assert!(spend.settled <= both.upstream, "{spend:?} {both:?}");
         assert!(both.upstream <= spend.settled + spend.parked, "{spend:?} {both:?}");
+        // Of the Envoy that was ended: what its clients' last calls had not reported, the long stream
+        // among them, and leases asked for ahead.
+        let held = both.lost + CLIENTS_PER_KEY + 1 + WORKERS * MOST_AHEAD;
+        spend.assert_parked_at_most(held, largest_reservation(&records));
     }
     println!("side by side for {side_by_side:?}: {tally}");
     chat(&fixture.stack.gateway(&wide_secret), json!({})).unwrap().success().unwrap();

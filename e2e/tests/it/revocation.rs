@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use e2e::{Fixture, MODEL, chat};
-use serde_json::{Value, json};
+use e2e::{Fixture, chat, chat_as};
+use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use xtask::http_client::Client;
@@ -14,9 +14,6 @@ use xtask::stack::StackOptions;
 const TRIALS: usize = 200;
 const WORKERS: u32 = 4;
 const CLIENTS: usize = 12;
-
-/// Largest median of the time from the administrator's request to "applied", on an idle machine.
-const PUSH_MEDIAN: Duration = Duration::from_millis(20);
 
 /// The key that all clients use at the moment, and what came of it.
 #[derive(Default)]
@@ -31,12 +28,8 @@ struct Trial {
 
 /// A call over a connection that outlives the trials, so that all workers are asked every time.
 fn call_once(client: &Client, trial: &Trial) {
-    let body = json!({"model": MODEL, "messages": [{"role": "user", "content": "hello"}]});
-    let bearer = format!("Bearer {}", trial.secret);
     let revoked = trial.revoked.load(Ordering::Acquire);
-    let headers = [("authorization", bearer.as_str())];
-    let body = Some(body.to_string());
-    let answer = client.send("POST", "/v1/chat/completions", &headers, body).unwrap();
+    let answer = chat_as(client, &trial.secret).unwrap();
     match (answer.status, answer.error_code().as_str()) {
         (200, _) => {
             trial.admitted.fetch_add(1, Ordering::Relaxed);
@@ -56,35 +49,27 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         .unwrap();
 }
 
-/// Revokes a key; the answer, and how long it took.
-fn revoke(fixture: &Fixture, id: &str, wait_ms: u64) -> (Value, Duration) {
-    let admin = fixture.stack.admin();
-    let path = format!("/admin/v1/keys/{id}/revoke?wait={wait_ms}");
-    let begun = Instant::now();
-    let answer = admin.post(&path, &json!({})).unwrap().success().unwrap();
-    (answer.json(), begun.elapsed())
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
-}
-
 #[test]
 fn what_was_answered_applied_is_applied_on_every_worker() {
     let fixture = Fixture::start(WORKERS).unwrap();
     let current: RwLock<Arc<Trial>> = RwLock::default();
     let (mut id, secret) = fixture.key(json!({})).unwrap();
+    let connect = || {
+        let client = Client::new(&fixture.stack.gateway_url, None);
+        chat_as(&client, &secret)?.success()?;
+        Ok(client)
+    };
+    let clients = fixture.clients_of_every_worker(CLIENTS, WORKERS, connect).unwrap();
+    let count = clients.len() as u64;
     *current.write().unwrap() = Arc::new(Trial { secret, ..Trial::default() });
     let stop = AtomicBool::new(false);
     let mut times = Vec::new();
     std::thread::scope(|scope| {
-        for _ in 0..CLIENTS {
+        for client in &clients {
             scope.spawn(|| {
-                let client = Client::new(&fixture.stack.gateway_url, None);
                 while !stop.load(Ordering::Acquire) {
                     let trial = Arc::clone(&current.read().unwrap());
-                    call_once(&client, &trial);
+                    call_once(client, &trial);
                 }
             });
         }
@@ -93,14 +78,14 @@ fn what_was_answered_applied_is_applied_on_every_worker() {
             for number in 0..TRIALS {
                 let trial = Arc::clone(&current.read().unwrap());
                 wait_until("calls that are admitted", || {
-                    trial.admitted.load(Ordering::Relaxed) >= 2 * CLIENTS as u64
+                    trial.admitted.load(Ordering::Relaxed) >= 2 * count
                 });
-                let (answer, took) = revoke(&fixture, &id, 2000);
+                let (answer, took) = fixture.revoke(&id, 2000).unwrap();
                 assert_eq!(answer["applied"], true, "trial {number}: {answer}");
                 trial.revoked.store(true, Ordering::Release);
                 times.push(took);
                 wait_until("calls that are refused", || {
-                    trial.refused.load(Ordering::Relaxed) >= 2 * CLIENTS as u64
+                    trial.refused.load(Ordering::Relaxed) >= 2 * count
                 });
                 let (next_id, secret) = fixture.key(json!({})).unwrap();
                 id = next_id;
@@ -115,43 +100,8 @@ fn what_was_answered_applied_is_applied_on_every_worker() {
     });
     let status = fixture.stack.admin().get("/admin/v1/status").unwrap().success().unwrap().json();
     assert_eq!(status["live_holders"], WORKERS, "not all workers took part");
-    println!("{TRIALS} trials; median push under load {:?}", median(times));
-    fixture.assert_no_trap();
-}
-
-/// The times of thirty revocations of keys that every worker knows, while nobody calls.
-fn pushes(fixture: &Fixture) -> Vec<Duration> {
-    let pushed = |()| {
-        let (id, secret) = fixture.key(json!({})).unwrap();
-        std::thread::scope(|scope| {
-            for _ in 0..CLIENTS {
-                let client = fixture.stack.gateway(&secret);
-                scope.spawn(move || chat(&client, json!({})).unwrap().success().unwrap());
-            }
-        });
-        let (answer, took) = revoke(fixture, &id, 2000);
-        assert_eq!(answer["applied"], true, "{answer}");
-        took
-    };
-    [(); 30].map(pushed).to_vec()
-}
-
-#[test]
-fn a_change_is_in_force_within_milliseconds() {
-    let fixture = Fixture::start(WORKERS).unwrap();
-    // Other tests may have the machine in the meantime: one series of several has to be undisturbed.
-    let mut best = Duration::MAX;
-    for series in 0..4 {
-        let times = pushes(&fixture);
-        let longest = times.iter().max().copied();
-        let median = median(times);
-        println!("series {series}: median push {median:?}, longest {longest:?}");
-        best = best.min(median);
-        if best < PUSH_MEDIAN {
-            break;
-        }
-    }
-    assert!(best < PUSH_MEDIAN, "{best:?}");
+    times.sort();
+    println!("{TRIALS} trials; median push under load {:?}", times[TRIALS / 2]);
     fixture.assert_no_trap();
 }
 
@@ -166,7 +116,7 @@ fn a_proxy_that_is_away_is_told_with_the_time_by_which_it_has_stopped() {
     }
     away.pause().unwrap();
     let before = OffsetDateTime::now_utc();
-    let (answer, _) = revoke(&fixture, &id, 300);
+    let (answer, _) = fixture.revoke(&id, 300).unwrap();
     assert_eq!((&answer["applied"], &answer["pending"]), (&json!(false), &json!(1)), "{answer}");
     let until = OffsetDateTime::parse(answer["pending_until"].as_str().unwrap(), &Rfc3339).unwrap();
     // Sixty seconds of session and five of grace, from when it was last heard of.
@@ -176,7 +126,7 @@ fn a_proxy_that_is_away_is_told_with_the_time_by_which_it_has_stopped() {
     let refused = chat(&here.client(&secret), json!({})).unwrap();
     assert_eq!((refused.status, refused.error_code().as_str()), (401, "key_revoked"));
     away.resume().unwrap();
-    let (answer, _) = revoke(&fixture, &id, 5000);
+    let (answer, _) = fixture.revoke(&id, 5000).unwrap();
     assert_eq!(answer["applied"], true, "{answer}");
     let refused = chat(&away.client(&secret), json!({})).unwrap();
     assert_eq!((refused.status, refused.error_code().as_str()), (401, "key_revoked"));

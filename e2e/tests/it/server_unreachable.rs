@@ -104,18 +104,24 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// Calls with both keys from several clients while `act` runs.
-fn calls_during(fixture: &Fixture, keys: [&str; 2], act: impl FnOnce()) -> [Vec<Seen>; 2] {
+/// Several clients for each of two keys. Each keeps its connection, and so its worker: what a worker
+/// holds is of use to those clients that it was asked for.
+fn clients_of(fixture: &Fixture, keys: [&str; 2]) -> [Vec<Client>; 2] {
+    keys.map(|key| (0..4).map(|_| fixture.stack.gateway(key)).collect())
+}
+
+/// Calls with both keys from all their clients while `act` runs.
+fn calls_during(clients: &[Vec<Client>; 2], act: impl FnOnce()) -> [Vec<Seen>; 2] {
     let stop = AtomicBool::new(false);
     let seen = [Mutex::new(Vec::new()), Mutex::new(Vec::new())];
     std::thread::scope(|scope| {
-        for (key, seen) in keys.iter().zip(&seen) {
-            for _ in 0..4 {
-                let (stop, client) = (&stop, fixture.stack.gateway(key));
+        for (clients, seen) in clients.iter().zip(&seen) {
+            for client in clients {
+                let stop = &stop;
                 scope.spawn(move || {
                     while !stop.load(Ordering::Acquire) {
                         let begun = Instant::now();
-                        let answer = chat(&client, json!({"max_tokens": 64})).unwrap();
+                        let answer = chat(client, json!({"max_tokens": 64})).unwrap();
                         seen.lock().unwrap().push(Seen { begun, answer });
                         std::thread::sleep(Duration::from_millis(10));
                     }
@@ -186,11 +192,12 @@ fn without_the_server_calls_end_with_the_session_and_come_back() {
     };
     back(&fixture, "at first");
     // Calls make the filter hold money for the next ones.
-    calls_during(&fixture, [&free, &paying_secret], || renew_sessions(&fixture));
+    let clients = clients_of(&fixture, [&free, &paying_secret]);
+    calls_during(&clients, || renew_sessions(&fixture));
     // Killed.
     fixture.stack.kill_server();
     let gone = Instant::now();
-    let seen = calls_during(&fixture, [&free, &paying_secret], || {
+    let seen = calls_during(&clients, || {
         std::thread::sleep(SESSION_TTL + Duration::from_secs(2));
     });
     assert_stops("killed, no budget", &seen[0], gone);
@@ -200,10 +207,11 @@ fn without_the_server_calls_end_with_the_session_and_come_back() {
     fixture.stack.restart_server().unwrap();
     back(&fixture, "killed");
     // Cut off without a word.
-    calls_during(&fixture, [&free, &paying_secret], || renew_sessions(&fixture));
+    let clients = clients_of(&fixture, [&free, &paying_secret]);
+    calls_during(&clients, || renew_sessions(&fixture));
     proxy.set(Mode::Blackhole);
     let gone = Instant::now();
-    let seen = calls_during(&fixture, [&free, &paying_secret], || {
+    let seen = calls_during(&clients, || {
         std::thread::sleep(SESSION_TTL + Duration::from_secs(6));
     });
     assert_stops("blackhole, no budget", &seen[0], gone);

@@ -88,6 +88,12 @@ impl Open {
         }
     }
 
+    /// The query without credentials; empty where there is none.
+    pub(crate) fn query(&self) -> &[u8] {
+        let at = self.path.iter().position(|byte| *byte == b'?');
+        at.and_then(|at| self.path.get(at + 1..)).unwrap_or_default()
+    }
+
     /// The path with this model in the place of the one that it names, if it names one.
     pub(crate) fn path_for(&self, model: &ModelName) -> Option<String> {
         match &self.target {

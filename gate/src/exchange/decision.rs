@@ -10,7 +10,7 @@ use metering::request::{
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
 use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Refusal as LeaseRefusal};
-use wire::{CatalogueVersion, LeaseId, NanoUsd};
+use wire::{CatalogueVersion, LeaseId, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Metered, Open, Running, Stop};
 use crate::catalogue::Models;
@@ -72,11 +72,17 @@ pub(crate) fn ask(open: &Open, models: &Models, allow: &[FeatureKind]) -> Option
             return None;
         }
     }
-    Some(ask_of(open.request(), model, models.version))
+    // The server multiplies by what it knows of the key.
+    Some(ask_of(open.request(), model, models.version, PriceMultiplier::ONE))
 }
 
 /// `request` is none where a call costs the same whatever it asks for.
-fn ask_of(request: Option<&Request>, model: &Model, catalogue_version: CatalogueVersion) -> Ask {
+fn ask_of(
+    request: Option<&Request>,
+    model: &Model,
+    catalogue_version: CatalogueVersion,
+    price_multiplier: PriceMultiplier,
+) -> Ask {
     let mut ask = Ask {
         model: model.name.clone(),
         catalogue_version,
@@ -85,6 +91,7 @@ fn ask_of(request: Option<&Request>, model: &Model, catalogue_version: Catalogue
         output_is_clients: true,
         choices: 1,
         server_tool_calls: 0,
+        price_multiplier,
     };
     let Some(request) = request else { return ask };
     (ask.output_tokens, ask.output_is_clients) = match request.output_limit {
@@ -209,6 +216,7 @@ fn check_request<'a>(
         return Err(Refusal::ModelRemoved(name()));
     }
     let price = model.price.ok_or_else(|| Refusal::UnknownModel(name()))?;
+    let price = price.times(known.policy.price_multiplier);
     if known.policy.org_has_no_models {
         return Err(Refusal::NoModels);
     }
@@ -247,7 +255,7 @@ fn admit(
     let groups = windows::groups(&policy.limits, &model.name);
     let costs = metered != Metered::Nothing;
     let counts_tokens = costs && windows::count_tokens(&groups);
-    let mut ask = ask_of(request, model, known.models.version);
+    let mut ask = ask_of(request, model, known.models.version, price.multiplier);
     let mut bounds = Bounds::new(&ask, policy.default_max_output_tokens);
     if let Some(room) = windows::token_room(memory, &groups, now_ms)? {
         // A limit that we choose shrinks to what the windows hold; one that does not fit at all is

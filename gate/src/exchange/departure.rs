@@ -37,6 +37,7 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
         lease: running.drawn.as_ref().map(|(lease, _)| lease.clone()),
         model: running.model.clone(),
         catalogue_version: running.catalogue_version,
+        price_multiplier: running.admitted.price.multiplier,
         usage,
         cost,
         basis,

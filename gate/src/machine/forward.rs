@@ -7,6 +7,7 @@ use wire::RequestId;
 use wire::v1::{Ask, Refusal as LeaseRefusal};
 
 use super::Gate;
+use crate::dialect::Dialect;
 use crate::exchange::{Body, Forward, Knowledge, Open, Stage, Verdict, ask, check_key, decide};
 use crate::io::{Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
@@ -14,7 +15,7 @@ use crate::model_list;
 use crate::policy_calls::Purpose;
 use crate::refusal::Refusal;
 use crate::route::Target;
-use crate::windows::{self, Standing, Standings};
+use crate::windows;
 
 /// What an open request does next.
 enum Step {
@@ -29,7 +30,7 @@ impl Gate {
     /// Takes an open request as far as it can go now.
     pub(super) fn advance(&mut self, stream: StreamId, now: Now, memory: &mut dyn SharedMemory) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
-        let request = exchange.request.clone();
+        let (dialect, request) = (exchange.dialect, exchange.request.clone());
         let Stage::Open(open) = &mut exchange.stage else { return };
         if open.waits_for.is_some() {
             return;
@@ -37,7 +38,7 @@ impl Gate {
         let Stage::Open(mut open) = std::mem::replace(&mut exchange.stage, Stage::Answered) else {
             return;
         };
-        match self.step(&open, &request, now, memory) {
+        match self.step(&open, (dialect, &request), now, memory) {
             Step::Wait => self.put_back(stream, open),
             Step::Call(..) if open.calls_left == 0 => {
                 self.abandon(&open, now);
@@ -76,7 +77,7 @@ impl Gate {
     fn step(
         &mut self,
         open: &Open,
-        request: &RequestId,
+        (dialect, request): (Dialect, &RequestId),
         now: Now,
         memory: &mut dyn SharedMemory,
     ) -> Step {
@@ -127,8 +128,12 @@ impl Gate {
                 };
                 return step_of(decide(open, &known, now, &mut self.pool, memory));
             }
-            Target::Models => model_list::list(&models, &policy, request.as_str()),
-            Target::Model(name) => model_list::one(&models, &policy, name, request.as_str()),
+            Target::Models => {
+                model_list::list(dialect, &models, &policy, open.query(), request.as_str())
+            }
+            Target::Model(name) => {
+                model_list::one(dialect, &models, &policy, name, request.as_str())
+            }
         };
         listed.map_or_else(Step::Refuse, Step::Reply)
     }
@@ -253,54 +258,5 @@ fn step_of(verdict: Verdict) -> Step {
         Verdict::NeedLease(ask) => Step::Call(Purpose::Lease, Some(ask)),
         Verdict::Forward(forward) => Step::Forward(forward),
         Verdict::Refuse(refusal) => Step::Refuse(refusal),
-    }
-}
-
-/// `x-ratelimit-*` in OpenAI's form, where a limit applies.
-pub(super) fn rate_headers(standings: &Standings) -> Vec<(String, String)> {
-    let mut headers = Vec::new();
-    let units = [("requests", standings.requests), ("tokens", standings.tokens)];
-    for (unit, standing) in units {
-        let Some(Standing { max, remaining, reset_ms }) = standing else { continue };
-        headers.push((format!("x-ratelimit-limit-{unit}"), max.to_string()));
-        headers.push((format!("x-ratelimit-remaining-{unit}"), remaining.to_string()));
-        headers.push((format!("x-ratelimit-reset-{unit}"), go_duration(reset_ms)));
-    }
-    headers
-}
-
-/// A duration as Go writes it (`time.Duration.String`), which OpenAI's reset headers use: `850ms`,
-/// `7s`, `1m0s`, `1h2m3s`. From a second up it is rounded up to whole seconds.
-fn go_duration(millis: u64) -> String {
-    if millis < 1000 {
-        return format!("{millis}ms");
-    }
-    let seconds = millis.div_ceil(1000);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::go_duration;
-
-    #[test]
-    fn durations_read_like_go() {
-        for (millis, text) in [
-            (0, "0ms"),
-            (12, "12ms"),
-            (999, "999ms"),
-            (1000, "1s"),
-            (1001, "2s"),
-            (60_000, "1m0s"),
-            (3_723_000, "1h2m3s"),
-            (86_400_000, "24h0m0s"),
-        ] {
-            assert_eq!(go_duration(millis), text);
-        }
     }
 }

@@ -64,7 +64,8 @@ impl Purse {
             self.hold_off(now_ms);
         }
         self.used_ms = now_ms;
-        self.last_ask = Some(asked.clone());
+        let price_multiplier = self.policy.price_multiplier;
+        self.last_ask = Some(Ask { price_multiplier, ..asked.clone() });
         let lease = HeldLease::granted(grant.amount, grant.permits, is_kept);
         self.leases.push(Held { id: grant.lease.clone(), lease });
         true

@@ -1,7 +1,7 @@
 use super::*;
 use metering::demand::REPORT_INTERVAL_MS;
 use wire::v1::{CutCalls, KeyState, ModelSet};
-use wire::{CatalogueVersion, ModelName, OrgId};
+use wire::{CatalogueVersion, ModelName, OrgId, PriceMultiplier};
 
 fn policy(key: &str, org: &str) -> Rc<KeyPolicy> {
     Rc::new(KeyPolicy {
@@ -17,6 +17,7 @@ fn policy(key: &str, org: &str) -> Rc<KeyPolicy> {
         budgeted: true,
         default_max_output_tokens: None,
         cut_calls: CutCalls::Estimate,
+        price_multiplier: PriceMultiplier::ONE,
     })
 }
 
@@ -29,6 +30,7 @@ fn ask() -> Ask {
         output_is_clients: true,
         choices: 1,
         server_tool_calls: 0,
+        price_multiplier: PriceMultiplier::ONE,
     }
 }
 

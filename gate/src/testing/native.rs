@@ -111,7 +111,7 @@ impl Native {
             Output::Resume { stream } => self.go_on(stream.0),
             Output::SetResponseHeader { name, value, .. } => set(&mut self.head, &name, &value),
             Output::RemoveResponseHeader { name, .. } => {
-                self.head.retain(|(other, _)| other != name.as_bytes());
+                self.head.retain(|(other, _)| *other != name);
             }
             Output::ReplaceResponseBody { bytes, .. } => self.chunk = bytes,
         }

@@ -4,10 +4,10 @@
 //! each kind of token, `tokens*price`, and plain amounts for calls and tools. The result is
 //! rounded up to nano-USD once.
 
-use metering::price::cost;
+use metering::price::{affordable_output, bound, cost};
 use metering::usage::{AnswerFormat, PlainAnswer};
 use wire::v1::{Price, Rates, Tier, Tiers};
-use wire::{NanoUsd, PicoUsdPerToken};
+use wire::{NanoUsd, PicoUsdPerToken, PriceMultiplier};
 
 use AnswerFormat::{
     AnthropicMessages as Anthropic, GeminiEmbed, GeminiGenerate as Gemini, OpenAiChat as Chat,
@@ -245,13 +245,41 @@ const TOOLS: &[Row] = &[
     (Gemini, r#"{"candidates":[{"groundingMetadata":{"webSearchQueries":["a","b"]}}],"usageMetadata":{"promptTokenCount":8,"candidatesTokenCount":2}}"#, Pro, "8*1.25 + 2*10 + 2*14000", 28_030_000),
 ];
 
+/// The same under a plan: everything is multiplied, then rounded up once. The working is that of the
+/// prices as they are.
+#[rustfmt::skip]
+const PLANS: &[(&str, Row)] = &[
+    ("1", (Chat, r#"{"prompt_tokens":1,"completion_tokens":0}"#, Mini, "1*0.15", 150)),
+    ("1.25", (Chat, r#"{"prompt_tokens":2006,"completion_tokens":300,"prompt_tokens_details":{"cached_tokens":1920}}"#, Mini, "86*0.15 + 1920*0.075 + 300*0.60", 421_125)),
+    ("1.333333", (Chat, r#"{"prompt_tokens":1,"completion_tokens":0}"#, Mini, "1*0.15", 200)),
+    // fractions of a nano-USD: rounding before would make 3 of each
+    ("3", (Chat, r#"{"prompt_tokens":1,"completion_tokens":1}"#, Tiny, "1*0.00013 + 1*0.00027", 2)),
+    ("1.25", (Chat, r#"{"prompt_tokens":4,"completion_tokens":2}"#, Tiny, "4*0.00013 + 2*0.00027", 2)),
+    ("0.5", (Chat, r#"{"prompt_tokens":1,"completion_tokens":0}"#, Tiny, "1*0.00013", 1)),
+    ("1000", (Chat, r#"{"prompt_tokens":1,"completion_tokens":0}"#, Tiny, "1*0.00013", 130)),
+    ("0.000001", (Chat, r#"{"prompt_tokens":0,"completion_tokens":0}"#, Mini, "0", 0)),
+    ("1000", (Chat, r#"{"prompt_tokens":123456,"completion_tokens":7890}"#, Free, "0", 0)),
+    // calls and tools too
+    ("0.8", (Chat, r#"{"prompt_tokens":7,"completion_tokens":16}"#, PerCall, "7*1 + 16*2 + 5000", 4_031_200)),
+    ("1.1", (Anthropic, r#"{"input_tokens":5,"output_tokens":5,"server_tool_use":{"web_search_requests":2,"code_execution_requests":1}}"#, Sonnet, "5*3 + 5*15 + 3*10000", 33_099_000)),
+    ("1.000001", (Gemini, r#"{"promptTokenCount":1,"candidatesTokenCount":1}"#, PerCall, "1*1 + 1*2 + 5000", 5_003_006)),
+    // tiers: the tokens choose them, not the money
+    ("1.25", (Anthropic, r#"{"input_tokens":1000,"cache_read_input_tokens":199000,"output_tokens":10}"#, Sonnet, "1000*3 + 199000*0.30 + 10*15", 78_562_500)),
+    ("1.25", (Anthropic, r#"{"input_tokens":1001,"cache_read_input_tokens":199000,"output_tokens":10}"#, Sonnet, "1001*6 + 199000*0.60 + 10*22.50", 157_038_750)),
+    ("0.000001", (Gemini, r#"{"promptTokenCount":2006,"cachedContentTokenCount":1920,"candidatesTokenCount":172,"thoughtsTokenCount":128,"totalTokenCount":2306}"#, Pro, "86*1.25 + 1920*0.125 + 300*10", 4)),
+    ("1.07", (Responses, r#"{"input_tokens":14,"input_token_details":{"audio_tokens":14},"output_tokens":45}"#, Omni, "14*40 + 45*10", 1_080_700)),
+    ("1000", (Embeddings, r#"{"prompt_tokens":8,"total_tokens":8}"#, Vectors, "8*0.02", 160_000)),
+];
+
 fn rows() -> impl Iterator<Item = (Row, String)> {
     let blocks = [CHAT, RESPONSES, EMBEDDINGS, ANTHROPIC, GEMINI].into_iter().flatten();
-    let blocks = blocks.map(|row| {
-        let member = if matches!(row.0, Gemini | GeminiEmbed) { "usageMetadata" } else { "usage" };
-        (*row, format!("{{\"{member}\":{}}}", row.1))
-    });
+    let blocks = blocks.map(|row| (*row, document_around(row)));
     blocks.chain(TOOLS.iter().map(|row| (*row, row.1.to_owned())))
+}
+
+fn document_around(row: &Row) -> String {
+    let member = if matches!(row.0, Gemini | GeminiEmbed) { "usageMetadata" } else { "usage" };
+    format!("{{\"{member}\":{}}}", row.1)
 }
 
 /// Pico-USD of a decimal number of micro-USD (or of USD per million tokens: the same).
@@ -260,25 +288,41 @@ fn pico(decimal: &str) -> u128 {
     format!("{whole}{fraction:0<6}").parse().unwrap()
 }
 
-/// The working's sum in nano-USD, rounded up.
-fn worked(working: &str) -> u128 {
+/// The working's sum in nano-USD under a plan, rounded up.
+fn worked(working: &str, multiplier: &str) -> u128 {
     let term = |term: &str| match term.split_once('*') {
         Some((count, amount)) => count.parse::<u128>().unwrap() * pico(amount),
         None => pico(term),
     };
-    working.split(" + ").map(term).sum::<u128>().div_ceil(1000)
+    let sum = working.split(" + ").map(term).sum::<u128>();
+    (sum * pico(multiplier)).div_ceil(1_000_000_000)
+}
+
+fn assert_cost((format, block, tariff, working, nano): Row, document: &str, multiplier: &str) {
+    let case = format!("{format:?} {block} times {multiplier}");
+    assert_eq!(worked(working, multiplier), u128::from(nano), "the working of {case} is wrong");
+    let price = tariff.price().times(PriceMultiplier::from_decimal(multiplier).unwrap());
+    let mut answer = PlainAnswer::new(format);
+    answer.chunk(document.as_bytes(), |usage| cost(usage, &price));
+    let usage = answer.seen().usage.unwrap_or_else(|| panic!("no usage: {case}"));
+    assert_eq!(cost(&usage, &price), NanoUsd(nano), "{case}: {usage:?}");
+    let (input, output, tools) = (usage.input_tokens, usage.output_tokens, usage.server_tool_calls);
+    let most = bound(input, output, tools, &price);
+    assert!(most >= NanoUsd(nano), "{case}: bound {most:?}");
+    assert!(affordable_output(input, tools, &price, most) >= Some(output), "{case}");
 }
 
 #[test]
 fn every_usage_costs_what_was_computed_by_hand() {
-    for ((format, block, tariff, working, nano), document) in rows() {
-        assert_eq!(worked(working), u128::from(nano), "the working of {block} is wrong");
-        let price = tariff.price();
-        let mut answer = PlainAnswer::new(format);
-        answer.chunk(document.as_bytes(), |usage| cost(usage, &price));
-        let seen = answer.seen();
-        let usage = seen.usage.unwrap_or_else(|| panic!("no usage: {format:?} {block}"));
-        assert_eq!(cost(&usage, &price), NanoUsd(nano), "{format:?} {block}: {usage:?}");
+    for (row, document) in rows() {
+        assert_cost(row, &document, "1");
+    }
+}
+
+#[test]
+fn plans_multiply_the_whole_cost_once() {
+    for (multiplier, row) in PLANS {
+        assert_cost(*row, &document_around(row), multiplier);
     }
 }
 

@@ -13,6 +13,7 @@ use wire::{HolderId, KeyId, LeaseId, NanoUsd};
 use super::permits::{OpenWindow, needs_permits, no_permits};
 use super::policy::OpenAccount;
 use super::{FilterError, Work};
+use crate::failpoint;
 use crate::live::Effect;
 use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError, WindowId};
 
@@ -87,7 +88,9 @@ impl Work<'_> {
             // to be handed back.
             let needs_lease = policy.budgeted || needs_permits(&key);
             if needs_lease && self.usable(&key) && policy.models.contains(&ask.model) {
-                let wanted = Wanted::for_one_call(&request.holder, request.n, ask);
+                // Only now the holder learns of the multiplier.
+                let ask = Ask { price_multiplier: policy.price_multiplier, ..ask.clone() };
+                let wanted = Wanted::for_one_call(&request.holder, request.n, &ask);
                 answer.lease = self.grant(&server, &key, &wanted)?;
             }
         }
@@ -285,6 +288,7 @@ impl Work<'_> {
             granted_unix_ms: self.now.unix_ms,
         };
         self.rows.add_lease(&lease, &charged)?;
+        failpoint::note("grant");
         Ok(granted(lease))
     }
 
@@ -313,7 +317,8 @@ impl Work<'_> {
         })
     }
 
-    /// The price under which the call is to be made; none when the filter's catalogue is unknown,
+    /// The price under which the call is to be made, by the multiplier that the holder will use
+    /// for it; none when the filter's catalogue is unknown,
     /// or the model is not for sale (any more).
     fn price_for(&mut self, server: &ServerRow, ask: &Ask) -> Result<Option<Price>, StoreError> {
         if ask.catalogue_version > server.catalogue_version {
@@ -324,7 +329,7 @@ impl Work<'_> {
             return Ok(None);
         }
         let price = self.rows.price_at(&ask.model, ask.catalogue_version)?;
-        Ok(price.flatten())
+        Ok(price.flatten().map(|price| price.times(ask.price_multiplier)))
     }
 }
 

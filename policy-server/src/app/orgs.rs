@@ -1,7 +1,7 @@
 //! Organisations.
 
-use wire::OrgId;
 use wire::v1::{Change, Level, ModelSet};
+use wire::{OrgId, PriceMultiplier};
 
 use super::{AdminError, BudgetForm, Changed, Given, OrgView, Page, Work};
 use crate::store::{BudgetId, KeySearch, OrgRow};
@@ -15,6 +15,8 @@ pub struct OrgForm {
     pub models: Given<Vec<String>>,
     /// Its budget; absent or null: none.
     pub budget: Given<BudgetForm>,
+    /// What its plan multiplies every price by; absent or null: 1.
+    pub price_multiplier: Given<PriceMultiplier>,
 }
 
 impl Work<'_> {
@@ -35,6 +37,7 @@ impl Work<'_> {
         let org = OrgRow {
             name: form.name.unwrap_or_else(|| id.as_str().to_owned()),
             models,
+            price_multiplier: form.price_multiplier.value().unwrap_or_default(),
             created_unix_ms: known.map_or(self.now.unix_ms, |known| known.created_unix_ms),
             updated_unix_ms: self.now.unix_ms,
             id,

@@ -3,7 +3,7 @@
 use metering::budget::LevelAccount;
 use wire::v1::{KeyPolicy, Level, Limit, ModelSet, Subject};
 
-use wire::Revision;
+use wire::{PriceMultiplier, Revision};
 
 use super::Work;
 use crate::store::{AccountId, Budget, BudgetId, KeyLife, KeyRow, StoreError, StoreResult};
@@ -22,10 +22,10 @@ pub(super) struct OpenAccount {
 impl Work<'_> {
     /// What a filter must know about the key.
     pub(super) fn policy(&mut self, key: &KeyRow) -> StoreResult<KeyPolicy> {
-        let org_models = match self.rows.org(&key.org)? {
-            Some(org) => org.models,
+        let (org_models, price_multiplier) = match self.rows.org(&key.org)? {
+            Some(org) => (org.models, org.price_multiplier),
             // Cannot be while the key lives; should it be, the key may call nothing.
-            None => ModelSet::Only(Vec::new()),
+            None => (ModelSet::Only(Vec::new()), PriceMultiplier::ONE),
         };
         let budgeted = self.budgets_above(key)?.iter().any(|(_, budget)| budget.cap.is_some());
         let key_models = key.models.as_ref().unwrap_or(&ModelSet::All);
@@ -42,6 +42,7 @@ impl Work<'_> {
             budgeted,
             default_max_output_tokens: key.default_max_output_tokens,
             cut_calls: key.cut_calls,
+            price_multiplier,
         })
     }
 

@@ -3,9 +3,10 @@
 use metering::budget::Statement;
 use metering::price;
 use wire::v1::{Basis, CallRecord, LeaseReport, ReportReply, ReportRequest};
-use wire::{HolderId, NanoUsd};
+use wire::{HolderId, NanoUsd, PriceMultiplier};
 
 use super::{Counters, FilterError, Work};
+use crate::failpoint;
 use crate::store::{KeyRow, RecordRow, StoreResult};
 
 /// The store's integers have 63 bits; a counter that large is no counter.
@@ -28,6 +29,9 @@ impl Work<'_> {
         self.void(&request.holder, &request.void)?;
         for report in &request.leases {
             self.part(report.lease.as_str(), |work| work.settle(request, report))?;
+        }
+        if !request.leases.is_empty() || !request.records.is_empty() {
+            failpoint::note("report");
         }
         let mut differing = Vec::new();
         for call in &request.records {
@@ -73,8 +77,10 @@ impl Work<'_> {
             let message = format!("sequence: {} is too large", call.sequence);
             return Err(FilterError::BadMessage(message));
         }
-        let recomputed = self.recompute(call)?;
-        if self.rows.has_record(holder, call.sequence)? {
+        let key = self.rows.key(&call.key)?;
+        let recomputed = self.recompute(call, key.as_ref())?;
+        // After a restore a call may come again by another holder: filters make its id, clients never.
+        if self.rows.has_record(holder, call)? {
             return Ok(recomputed.is_some());
         }
         if let Some(recomputed) = recomputed {
@@ -88,7 +94,6 @@ impl Work<'_> {
                 "a record's cost differs from what its usage and price come to"
             );
         }
-        let key = self.rows.key(&call.key)?;
         if let Some(key) = &key
             && !self.is_paid_by_lease(call)?
         {
@@ -119,10 +124,15 @@ impl Work<'_> {
     }
 
     /// The cost that the server computes, where it is not the one charged.
-    fn recompute(&mut self, call: &CallRecord) -> StoreResult<Option<NanoUsd>> {
+    fn recompute(
+        &mut self,
+        call: &CallRecord,
+        key: Option<&KeyRow>,
+    ) -> StoreResult<Option<NanoUsd>> {
         let price = self.rows.price_at(&call.model, call.catalogue_version)?;
+        let multiplier = self.right_multiplier(call, key)?;
         let by_usage = match price.flatten() {
-            Some(price) => price::cost(&call.usage, &price),
+            Some(price) => price::cost(&call.usage, &price.times(multiplier)),
             // Without a price the call should not have been made: nothing can be right but zero.
             None => NanoUsd::ZERO,
         };
@@ -137,6 +147,21 @@ impl Work<'_> {
             Basis::Measured | Basis::Estimated => by_usage,
         };
         Ok((!right).then_some(expected))
+    }
+
+    /// The multiplier that a call says it was priced by, if the key's organisation has it or ever had
+    /// it: a call keeps the one under which it was admitted. Otherwise the one that it has.
+    fn right_multiplier(
+        &mut self,
+        call: &CallRecord,
+        key: Option<&KeyRow>,
+    ) -> StoreResult<PriceMultiplier> {
+        let said = call.price_multiplier;
+        // A restored database may not know the key, and so nothing better.
+        let Some(key) = key else { return Ok(said) };
+        let present = self.rows.org(&key.org)?.map(|org| org.price_multiplier);
+        let is_right = Some(said) == present || self.rows.had_multiplier(&key.org, said)?;
+        Ok(if is_right { said } else { present.unwrap_or_default() })
     }
 
     /// Counts a call that drew on no lease in every account above its key.

@@ -84,6 +84,9 @@ pub enum OrgCommand {
         models: Option<String>,
         #[command(flatten)]
         budget: BudgetArgs,
+        /// What every price is multiplied by, such as 1.25. Default: 1.
+        #[arg(long, value_name = "FACTOR")]
+        price_multiplier: Option<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -125,11 +128,12 @@ impl OrgCommand {
     pub fn run(self, client: &Client) -> Result<String, ClientError> {
         let path = |id: &str| format!("orgs/{}", segment(id));
         match self {
-            Self::Put { id, name, models, budget, output } => {
+            Self::Put { id, name, models, budget, price_multiplier, output } => {
                 let mut body = Map::new();
                 insert(&mut body, "name", name);
                 insert(&mut body, "models", models.as_deref().map(names));
                 budget.add(&mut body);
+                insert(&mut body, "price_multiplier", price_multiplier);
                 let answer = client.send("PUT", &path(&id), &[], Some(&body.into()))?;
                 Ok(output.object(&answer))
             }

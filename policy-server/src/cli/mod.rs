@@ -147,7 +147,14 @@ fn run_server(args: ServeArgs) -> ExitCode {
         session: SessionTimes { ttl_ms: args.session_ttl_ms, ..SessionTimes::default() },
     };
     let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // A line that cannot be written, as on a full disk, is lost. The library's complaint of it
+        // goes to standard error as well, and panics there.
+        .log_internal_errors(false)
+        .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, ExitCode::FAILURE),

@@ -50,7 +50,7 @@ pub fn price(form: &mut Form) -> Option<Price> {
                    model until it has some";
     let rates = stated.finish(form, missing, call_is_priced)?;
     let per_call = per_call.unwrap_or_default();
-    Some(Price { rates, tiers, per_call, per_server_tool_call })
+    Some(Price { rates, tiers, per_call, per_server_tool_call, ..Price::default() })
 }
 
 /// What administrators are shown of a price, under the names by which they set it. A model without

@@ -4,7 +4,9 @@
 mod rows;
 pub mod sqlite;
 
-use wire::{CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId};
+use wire::{
+    CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId, PriceMultiplier,
+};
 
 use metering::budget::Account;
 use metering::period::Period;
@@ -14,7 +16,7 @@ pub use rows::{
     KeyLife, KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, Share,
     StoredLimit, WalletAccount, WalletEntry, WindowId,
 };
-use wire::v1::Price;
+use wire::v1::{CallRecord, Price};
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -96,9 +98,11 @@ pub trait OrgRows {
     fn org(&mut self, id: &OrgId) -> StoreResult<Option<OrgRow>>;
     /// Organisations in the order of their ids, after `after`, at most `limit`.
     fn orgs(&mut self, after: Option<&str>, limit: u32) -> StoreResult<Vec<OrgRow>>;
-    /// Inserts or replaces.
+    /// Inserts or replaces, and remembers its multiplier for ever.
     fn save_org(&mut self, org: &OrgRow) -> StoreResult<()>;
-    /// Removes the row; ledger and records stay.
+    /// Whether calls of the organisation were ever to be priced by this multiplier.
+    fn had_multiplier(&mut self, id: &OrgId, multiplier: PriceMultiplier) -> StoreResult<bool>;
+    /// Removes the row; ledger, records and multipliers stay.
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()>;
 }
 
@@ -228,8 +232,9 @@ pub trait HolderRows {
 
 /// The request log.
 pub trait RecordRows {
-    /// Whether the holder's record with this number is there.
-    fn has_record(&mut self, holder: &HolderId, sequence: u64) -> StoreResult<bool>;
+    /// Whether this call is recorded, by whatever holder, or the holder's record with its number is
+    /// there.
+    fn has_record(&mut self, holder: &HolderId, call: &CallRecord) -> StoreResult<bool>;
     /// Appends a record.
     fn add_record(&mut self, record: &RecordRow) -> StoreResult<()>;
     /// Records that match, newest first, with the position of each for the next page.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use wire::v1::{CallRecord, CutCalls, Level, ModelSet, Scope, Unit, Window};
 use wire::v1::{KeyState, Model};
 use wire::{
-    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId, Revision,
-    TeamId, UserId,
+    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId,
+    PriceMultiplier, Revision, TeamId, UserId,
 };
 
 /// The server's own counters.
@@ -31,6 +31,8 @@ pub struct OrgRow {
     pub name: String,
     /// Models that its keys may call.
     pub models: ModelSet,
+    /// What its plan multiplies every price by.
+    pub price_multiplier: PriceMultiplier,
     /// Creation in milliseconds since 1970 UTC.
     pub created_unix_ms: u64,
     /// Last change in milliseconds since 1970 UTC.

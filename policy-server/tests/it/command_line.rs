@@ -71,7 +71,11 @@ fn the_admin_token_is_shown_at_the_first_start_only_and_administers() {
         [1_445, 19_200, 80_000]
     );
     assert_eq!(shown["max_server_tool_calls"], 8);
-    ok(&["orgs", "put", "acme", "--name", "Acme", "--budget", "500", "--period", "month"]);
+    let plan = ["--price-multiplier", "1.25", "--budget", "500", "--period", "month"];
+    let shown = ok(&[&["orgs", "put", "acme", "--name", "Acme"][..], &plan].concat());
+    assert!(
+        shown.lines().any(|line| line.starts_with("price_multiplier") && line.contains("1.25"))
+    );
     let key = ok(&[
         "keys",
         "create",

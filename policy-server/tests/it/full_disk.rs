@@ -20,11 +20,16 @@ fn limit(process: &Process, bytes: Option<u64>) {
     prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
 }
 
-/// A server that lives through the limit: its signal would end the process, and a full disk sends
-/// none.
-fn server(folder: &std::path::Path, journal: bool) -> Process {
+/// The signal of the limit would end the process, and a full disk sends none.
+const LAUNCHER: &str = "trap '' XFSZ; exec \"$@\"";
+
+/// The same where the disk of the log is full from the beginning.
+const WITHOUT_LOG: &str = "trap '' XFSZ; exec \"$@\" 2>/dev/full";
+
+/// A server that lives through the limit.
+fn server(folder: &std::path::Path, journal: bool, launcher: &str) -> Process {
     let mut command = Command::new("bash");
-    command.env_clear().args(["-c", "trap '' XFSZ; exec \"$@\"", "bash"]);
+    command.env_clear().args(["-c", launcher, "bash"]);
     command.arg(env!("CARGO_BIN_EXE_tollgate")).args(serve_arguments(folder));
     if journal {
         command.arg("--journal").arg(folder.join("journal"));
@@ -54,9 +59,9 @@ fn report(holder: &Holder, key: &Key, n: u64) -> ReportRequest {
     report_request(holder, reports, vec![record(key, Some(lease), n, 10)])
 }
 
-fn run(journal: bool) {
+fn run(journal: bool, launcher: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let server_at = |journal| server(folder.path(), journal);
+    let server_at = |journal| server(folder.path(), journal, launcher);
     let server = server_at(journal);
     let token = server.line("admin token: ").unwrap().to_owned();
     let model = json!({
@@ -107,10 +112,15 @@ fn run(journal: bool) {
 
 #[test]
 fn a_full_disk_stops_grants_and_reports_but_not_reads_until_there_is_room() {
-    run(false);
+    run(false, LAUNCHER);
 }
 
 #[test]
 fn a_full_disk_leaves_database_and_journal_in_step() {
-    run(true);
+    run(true, LAUNCHER);
+}
+
+#[test]
+fn a_full_disk_that_takes_no_log_either_ends_nothing() {
+    run(true, WITHOUT_LOG);
 }

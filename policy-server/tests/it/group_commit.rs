@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use policy_server::app::FilterError;
+use policy_server::store::StoreError;
 use serde_json::json;
 use wire::v1::{LeaseAnswer, Problem};
 
@@ -121,4 +122,21 @@ async fn a_batch_ends_after_so_much_work() {
     assert!(first.is_ok() && all.iter().all(Result::is_ok));
     let commits = counters.commits.load(Ordering::Relaxed) - before;
     assert!((3..=4).contains(&commits), "{commits} commits for 150 ms of work");
+}
+
+#[tokio::test]
+async fn a_writer_that_has_ended_is_noticed() {
+    let world = World::with_org(Some("1.00")).await;
+    let edge = world.app.edge();
+    assert!(!world.app.writer_has_ended());
+    let broken = edge.write(|_| -> Result<(), FilterError> { panic!("as a bug would") }).await;
+    assert!(matches!(broken, Err(FilterError::Store(StoreError::Stopped))), "{broken:?}");
+    // Its thread is taken down by then, or is about to be.
+    for _ in 0..1_000 {
+        if world.app.writer_has_ended() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("the writer has ended and nobody knows");
 }

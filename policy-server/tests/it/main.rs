@@ -22,6 +22,7 @@ mod model_bounds;
 mod parked;
 mod permit_runs;
 mod permits;
+mod plans;
 mod prices;
 mod process;
 mod recall;

@@ -75,6 +75,7 @@ fn every_field_in_integers() -> Price {
         tiers: Tiers::try_from(tiers).unwrap(),
         per_call: NanoUsd(2_000_000),
         per_server_tool_call: Some(NanoUsd(10_000_001)),
+        ..Price::default()
     }
 }
 
@@ -394,8 +395,13 @@ fn put_back_to_schema_3(stopped: &Stopped) {
         old.execute_batch(step).unwrap();
     }
     old.execute("ATTACH ? AS newer", [newer.to_str().unwrap()]).unwrap();
-    for table in ["server", "admin_tokens", "orgs"] {
-        old.execute_batch(&format!("INSERT INTO {table} SELECT * FROM newer.{table}")).unwrap();
+    for (table, columns) in [
+        ("server", "*"),
+        ("admin_tokens", "*"),
+        ("orgs", "id, name, models, created_ms, updated_ms"),
+    ] {
+        let copy = format!("INSERT INTO {table} SELECT {columns} FROM newer.{table}");
+        old.execute_batch(&copy).unwrap();
     }
     old.execute_batch(SCHEMA_3_ROWS).unwrap();
 }

@@ -4,7 +4,8 @@ use policy_server::app::NewEpoch;
 use policy_server::restore::{RestoreError, Restored, restore};
 use policy_server::store::sqlite::Sqlite;
 use serde_json::{Value, json};
-use wire::v1::{LeaseAnswer, Problem, Refusal};
+use wire::v1::{CallRecord, LeaseAnswer, LeaseReport, Problem, Refusal};
+use wire::{LeaseId, RequestId};
 
 use crate::world::{
     Holder, Key, World, accounts, admit_request, ask, final_report, micro, record, report_request,
@@ -87,6 +88,91 @@ async fn calls_of_a_lease_that_the_backup_does_not_know_are_charged_once() {
     }
     let status = world.admin_ok("GET", "status", Value::Null).await;
     assert_eq!(status["unknown_leases"], 2);
+    world.check_ledger();
+}
+
+#[tokio::test]
+async fn what_still_runs_on_a_lease_that_the_backup_does_not_know_is_charged_once_when_it_ends() {
+    let (world, key, old, begun) = restored().await;
+    let (known, unknown) = (old.lease(1), old.lease(2));
+    // A filter drops what it holds when it hears of another epoch, and registers anew: here as
+    // another holder. Three calls have ended, one runs on each lease.
+    let holder = world.holder(2).await;
+    assert_eq!(holder.epoch, begun.epoch);
+    let running = |lease: &LeaseId, spent, floor| LeaseReport {
+        floor: Some(micro(floor)),
+        is_final: false,
+        ..final_report(lease, micro(spent))
+    };
+    let early = (
+        vec![running(&known, 200, 500), running(&unknown, 1_600, 1_900)],
+        vec![
+            record(&key, Some(known.clone()), 1, 100),
+            record(&key, Some(unknown.clone()), 2, 700),
+            record(&key, Some(unknown.clone()), 3, 100),
+        ],
+    );
+    let late = (
+        vec![final_report(&known, micro(440)), final_report(&unknown, micro(1_900))],
+        vec![
+            record(&key, Some(known.clone()), 4, 120),
+            record(&key, Some(unknown.clone()), 5, 150),
+        ],
+    );
+    let frozen = Refusal::Contended { retry_after_ms: 60_000 };
+    let mut asks = 0;
+    // settled, overdraft, outstanding, parked, in nano-USD
+    for ((leases, records), expected) in [
+        (&early, (1_800_000, 1_600_000, 300_000, 0)),
+        (&early, (1_800_000, 1_600_000, 300_000, 0)),
+        (&late, (2_340_000, 1_900_000, 0, 0)),
+        (&early, (2_340_000, 1_900_000, 0, 0)),
+        (&late, (2_340_000, 1_900_000, 0, 0)),
+    ] {
+        world.report(&holder, leases.clone(), records.clone()).await;
+        for account in accounts(&world.tables()) {
+            let sums = (account.settled, account.overdraft, account.outstanding, account.parked);
+            assert_eq!(sums, expected, "{account:?}");
+        }
+        asks += 1;
+        assert_eq!(world.refused(&holder, &key, asks, ask(1)).await, frozen);
+        assert_eq!(world.holder(3).await.epoch, begun.epoch, "known to be lost: no further epoch");
+        world.check_ledger();
+    }
+    let records = world.admin_ok("GET", "records", Value::Null).await;
+    assert_eq!(records["data"].as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_record_in_the_backup_whose_answer_was_lost_is_not_counted_again() {
+    let world = World::with_org(None).await;
+    let (free, capped) = (world.key(json!({})).await, world.key_with_cap("0.05", "none").await);
+    let holder = world.holder(1).await;
+    let lease = world.granted(&holder, &capped, 1, ask(1_000)).await.lease;
+    let reports = vec![final_report(&lease, micro(800))];
+    let records = vec![record(&free, None, 1, 700), record(&capped, Some(lease), 2, 400)];
+    world.report(&holder, reports.clone(), records.clone()).await;
+    let before = accounts(&world.tables());
+    let stopped = world.stop();
+    assert!(matches!(restore(&stopped.database(), None, stopped.unix_ms), Ok(Restored::Began(_))));
+    let world = stopped.start();
+    // A filter registers anew in a new epoch, by another nonce. The records are as they were.
+    let anew = world.holder(2).await;
+    for _ in 0..2 {
+        world.report(&anew, reports.clone(), records.clone()).await;
+    }
+    assert_eq!(accounts(&world.tables()), before);
+    for number in [1, 2] {
+        let path = format!("records?request=req-{number}");
+        let found = world.admin_ok("GET", &path, Value::Null).await;
+        assert_eq!(found["data"].as_array().unwrap().len(), 1, "{found}");
+    }
+    // Another call may bear the number of one that was in the backup.
+    let other =
+        CallRecord { request: RequestId::new("req-3").unwrap(), ..record(&free, None, 1, 5) };
+    world.report(&anew, vec![], vec![other]).await;
+    let found = world.admin_ok("GET", "records?request=req-3", Value::Null).await;
+    assert_eq!(found["data"].as_array().unwrap().len(), 1);
     world.check_ledger();
 }
 

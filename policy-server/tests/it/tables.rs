@@ -57,7 +57,7 @@ fn check_windows(tables: &Connection) {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct AccountRow {
     pub level: String,
     pub owner: String,

@@ -23,7 +23,7 @@ use wire::v1::{
 };
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce,
-    RequestId, Revision,
+    PriceMultiplier, RequestId, Revision,
 };
 
 pub use crate::tables::{accounts, check_ledger};
@@ -423,6 +423,7 @@ pub fn ask(output_tokens: u64) -> Ask {
         output_is_clients: true,
         choices: 1,
         server_tool_calls: 0,
+        price_multiplier: PriceMultiplier::ONE,
     }
 }
 
@@ -460,6 +461,7 @@ pub fn record(key: &Key, lease: Option<LeaseId>, sequence: u64, output_tokens: u
         lease,
         model: ModelName::new(MODEL).unwrap(),
         catalogue_version: CatalogueVersion(1),
+        price_multiplier: PriceMultiplier::ONE,
         usage: Usage { output_tokens, ..Usage::default() },
         cost: micro(2 * output_tokens),
         basis: Basis::Measured,

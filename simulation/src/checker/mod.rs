@@ -1,6 +1,7 @@
 //! What must hold, whatever happens. Facts come in as the world moves; laws are checked after every
 //! event, and the sums when everything has come to rest.
 
+mod cover;
 mod rest;
 pub use rest::Rest;
 mod placement;
@@ -15,6 +16,7 @@ use wire::{CatalogueVersion, NanoUsd, Revision};
 use crate::ledger::{AccountId, AccountRow};
 use crate::worker::Life;
 
+use cover::Cover;
 use placement::Placements;
 pub use placement::{Eras, Placement};
 pub use windows::KeyLimits;
@@ -117,6 +119,7 @@ pub struct Checker {
     withdrawals: Vec<Withdrawal>,
     placements: Placements,
     windows: Windows,
+    cover: Cover,
     prices: BTreeMap<CatalogueVersion, Price>,
     /// Lives that ended in a crash.
     crashed: BTreeSet<Life>,
@@ -138,6 +141,7 @@ impl Checker {
             withdrawals: Vec::new(),
             placements: Placements::default(),
             windows: Windows::default(),
+            cover: Cover::default(),
             prices: BTreeMap::new(),
             crashed: BTreeSet::new(),
             renewed: BTreeMap::new(),
@@ -348,6 +352,7 @@ impl Checker {
             }
             self.accounts.insert(id, account);
         }
+        self.cover_has_changed();
         Ok(())
     }
 }

@@ -132,6 +132,11 @@ impl Placements {
         of_key.get(eras.clone()).unwrap_or_default()
     }
 
+    /// Whether money was set aside for a call of these eras for certain.
+    pub(super) fn is_capped(&self, key: &str, eras: &Eras) -> bool {
+        self.among(key, eras).iter().all(|era| era.placement.is_capped)
+    }
+
     /// The budgets that a call counts in for certain: those of every era that it may belong to.
     pub(super) fn certain(&self, key: &str, eras: &Eras) -> BTreeSet<(String, String)> {
         let budgets = self.among(key, eras).iter().map(|era| era.placement.budgets());

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use simulation::{Outcome, Tally};
 
-/// Some ninety seconds on two idle cores.
+/// Some seventy seconds on two idle cores.
 const SEEDS: u64 = 2_000;
 
 #[test]

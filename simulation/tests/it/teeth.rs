@@ -55,11 +55,11 @@ teeth! {
     an_ignored_session_is_found: StoppedClock breaks Revocation;
     an_ignored_expiry_is_found: StoppedWallClock breaks Revocation;
     an_accepted_old_revision_is_found: OldRevision breaks Revocation;
-    forgotten_budgets_of_keys_are_found: ForgottenKeys breaks Placement;
-    forgotten_budgets_of_users_are_found: ForgottenUsers breaks Placement;
-    forgotten_budgets_of_teams_are_found: ForgottenTeams breaks Placement;
-    forgotten_budgets_of_organisations_are_found: ForgottenOrgs breaks Placement;
-    forgotten_wallets_are_found: ForgottenWallets breaks Placement;
+    forgotten_budgets_of_keys_are_found: ForgottenKeys breaks Charges;
+    forgotten_budgets_of_users_are_found: ForgottenUsers breaks Charges;
+    forgotten_budgets_of_teams_are_found: ForgottenTeams breaks Charges;
+    forgotten_budgets_of_organisations_are_found: ForgottenOrgs breaks Charges;
+    forgotten_wallets_are_found: ForgottenWallets breaks Charges;
     a_grant_before_the_recall_is_found: GrantBeforeRecall breaks Placement;
     leases_kept_through_a_move_are_found: KeptLeases breaks Placement;
     thawed_budgets_are_found: ThawedBudgets breaks Ledger;
@@ -71,4 +71,8 @@ teeth! {
     a_forgotten_disclaimer_is_found: DroppedTombstone breaks Rest;
     a_short_retry_after_is_found: ShortRetryAfter breaks Windows;
     hidden_overdraft_is_found: HiddenOverdraft breaks Ledger;
+    free_cut_calls_are_found: FreeCutCalls breaks Charges;
+    refunded_cut_calls_are_found: RefundedCutCalls breaks Charges;
+    a_lowered_reservation_is_found: LoweredReservation breaks Charges;
+    unread_usage_is_found: UnreadUsage breaks Charges;
 }

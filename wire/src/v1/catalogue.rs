@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::lease::is_no_money;
-use crate::{CatalogueVersion, Epoch, ModelName, NanoUsd, PicoUsdPerToken, Revision};
+use crate::{
+    CatalogueVersion, Epoch, ModelName, NanoUsd, PicoUsdPerToken, PriceMultiplier, Revision,
+};
 
 /// One snapshot of all models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,10 @@ pub struct Price {
     /// allow such tools are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_server_tool_call: Option<NanoUsd>,
+    /// What all of it is multiplied by, before it is rounded. It is no part of a catalogue: whoever
+    /// prices a call takes it from the key's policy or from the call's record.
+    #[serde(skip)]
+    pub multiplier: PriceMultiplier,
 }
 
 impl Price {
@@ -113,7 +119,14 @@ impl Price {
             tiers: Tiers([None; MOST_TIERS]),
             per_call: NanoUsd::ZERO,
             per_server_tool_call: None,
+            multiplier: PriceMultiplier::ONE,
         }
+    }
+
+    /// The same prices under a plan.
+    #[must_use]
+    pub const fn times(self, multiplier: PriceMultiplier) -> Self {
+        Self { multiplier, ..self }
     }
 }
 

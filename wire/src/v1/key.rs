@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyId, ModelName, OrgId, TeamId, UserId};
+use crate::{KeyId, ModelName, OrgId, PriceMultiplier, TeamId, UserId};
 
 /// Everything the filter knows about one key. It holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,13 @@ pub struct KeyPolicy {
     /// What a call without usage is charged.
     #[serde(default)]
     pub cut_calls: CutCalls,
+    /// What its plan multiplies every price by.
+    #[serde(
+        default,
+        rename = "price_multiplier_ppm",
+        skip_serializing_if = "PriceMultiplier::is_one"
+    )]
+    pub price_multiplier: PriceMultiplier,
 }
 
 impl KeyPolicy {

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::{Level, Limit};
-use crate::{CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, Revision};
+use crate::{
+    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, PriceMultiplier,
+    Revision,
+};
 
 /// What one call could use at most. It names tokens, not money: the server prices it with the same
 /// arithmetic as the filter.
@@ -24,6 +27,15 @@ pub struct Ask {
     /// Bound on uses of tools that the provider runs.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub server_tool_calls: u64,
+    /// What the key's policy multiplies prices by, as the holder knows it. Where the key is looked
+    /// up together with the ask it is not known yet, and the one of the policy that is answered
+    /// holds.
+    #[serde(
+        default,
+        rename = "price_multiplier_ppm",
+        skip_serializing_if = "PriceMultiplier::is_one"
+    )]
+    pub price_multiplier: PriceMultiplier,
 }
 
 /// Asks for the lease number `n` of this holder. Repeating (holder, n) answers the same lease.

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::lease::is_zero;
 
 use crate::{
-    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, RequestId, Revision,
+    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, PriceMultiplier,
+    RequestId, Revision,
 };
 
 /// A batch of reports. Repeating, reordering or losing one changes nothing: `spent` only grows and
@@ -56,7 +57,8 @@ pub struct LeaseReport {
 pub struct CallRecord {
     /// Number of the record, unique for the holder.
     pub sequence: u64,
-    /// The call.
+    /// The call, by an id that its filter made and no other call has: it is recorded once, whatever
+    /// holder reports it.
     pub request: RequestId,
     /// The key that made it.
     pub key: KeyId,
@@ -67,6 +69,13 @@ pub struct CallRecord {
     pub model: ModelName,
     /// The catalogue under which it was admitted and priced.
     pub catalogue_version: CatalogueVersion,
+    /// What its prices were multiplied by, as the key's policy said when it was admitted.
+    #[serde(
+        default,
+        rename = "price_multiplier_ppm",
+        skip_serializing_if = "PriceMultiplier::is_one"
+    )]
+    pub price_multiplier: PriceMultiplier,
     /// What it used.
     pub usage: Usage,
     /// What it was charged.

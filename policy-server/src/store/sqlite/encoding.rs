@@ -8,6 +8,7 @@ use rusqlite::{Error as SqlError, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::NanoUsd;
+use wire::PriceMultiplier;
 
 use crate::store::{HolderState, KeyFormat, KeyLife, StoreError, StoreResult};
 
@@ -103,6 +104,11 @@ impl Columns<'_, '_> {
     /// An enumeration stored as serde's word for it.
     pub fn word<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, SqlError> {
         self.checked(name, |text| serde_json::from_value(serde_json::Value::String(text)))
+    }
+
+    pub fn multiplier(&self, name: &'static str) -> Result<PriceMultiplier, SqlError> {
+        PriceMultiplier::from_ppm(self.number(name)?)
+            .map_err(|error| unreadable(name, &error.to_string()))
     }
 
     pub fn period(&self, name: &'static str) -> Result<Period, SqlError> {

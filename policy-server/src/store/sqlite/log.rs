@@ -1,6 +1,7 @@
 //! The request log and the audit.
 
 use rusqlite::{Row, params};
+use wire::v1::CallRecord;
 use wire::{HolderId, ModelName, OrgId};
 
 use super::Rows;
@@ -8,10 +9,10 @@ use super::encoding::{Columns, integer, json, money};
 use crate::store::{AuditRow, AuditRows, RecordRow, RecordRows, RecordSearch, StoreResult};
 
 impl RecordRows for Rows<'_> {
-    fn has_record(&mut self, holder: &HolderId, sequence: u64) -> StoreResult<bool> {
+    fn has_record(&mut self, holder: &HolderId, call: &CallRecord) -> StoreResult<bool> {
         let found = self.one(
-            "SELECT 1 FROM records WHERE holder = ? AND sequence = ?",
-            params![holder.as_str(), integer(sequence)],
+            "SELECT 1 FROM records WHERE (holder = ? AND sequence = ?) OR request = ? LIMIT 1",
+            params![holder.as_str(), integer(call.sequence), call.request.as_str()],
             |_| Ok(()),
         )?;
         Ok(found.is_some())

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OpenFlags, Row, params};
 use wire::{CatalogueVersion, Epoch, KeyDigest, Revision};
@@ -424,6 +425,8 @@ impl TokenRows for Rows<'_> {
 fn prepare(mut connection: Connection) -> StoreResult<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // A plan depends on no bound value: otherwise SQLite compiles statements anew for new values.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // Every commit is on disk before anybody is answered: an answered grant is never forgotten.
     connection.pragma_update(None, "synchronous", "FULL")?;

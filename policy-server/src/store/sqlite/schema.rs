@@ -10,7 +10,9 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_start.sql"),
     include_str!("../../../migrations/sqlite/0002_journal.sql"),
     include_str!("../../../migrations/sqlite/0003_leases_and_levels.sql"),
+    include_str!("../../../migrations/sqlite/0004_record_ids.sql"),
     include_str!("../../../migrations/sqlite/0005_prices.sql"),
+    include_str!("../../../migrations/sqlite/0006_plans.sql"),
 ];
 
 /// The number of the last step.
@@ -75,6 +77,55 @@ mod tests {
         let frozen: i64 =
             connection.query_row("SELECT frozen FROM budgets", [], |row| row.get(0)).unwrap();
         assert_eq!(frozen, 0);
+    }
+
+    #[test]
+    fn calls_that_were_recorded_twice_before_the_fourth_step_stay_so() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        STEPS[..3].iter().for_each(|step| connection.execute_batch(step).unwrap());
+        connection.pragma_update(None, "user_version", 3).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO holders VALUES ('h', x'01', 'p', 'live', 1), ('i', x'02', 'p', 'live', 1);
+                 INSERT INTO records
+                     (holder, sequence, request, key, model, cost, call, recorded_ms)
+                 VALUES ('h', 1, 'r1', 'k', 'm', 1, '1', 0), ('h', 2, 'r2', 'k', 'm', 1, '2', 0),
+                     ('i', 1, 'r1', 'k', 'm', 1, '1', 0), ('i', 9, 'r1', 'k', 'm', 1, '1', 0);",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let mut statement =
+            connection.prepare("SELECT request, call FROM records ORDER BY position").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let rows: Vec<(String, String)> = rows.map(Result::unwrap).collect();
+        let expected = [("r1", "1"), ("r2", "2"), ("r1 3", "1"), ("r1 4", "1")];
+        assert_eq!(rows, expected.map(|(request, call)| (request.to_owned(), call.to_owned())));
+        drop(statement);
+        let again = "INSERT INTO records
+                         (holder, sequence, request, key, model, cost, call, recorded_ms)
+                     VALUES ('i', 3, 'r2', 'k', 'm', 1, '2', 0)";
+        assert!(connection.execute(again, []).is_err(), "a call can be recorded twice");
+    }
+
+    #[test]
+    fn organisations_without_a_plan_pay_the_prices_of_the_catalogue() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let plans = STEPS.iter().position(|step| step.contains("price_multiplier")).unwrap();
+        for step in STEPS.iter().take(plans) {
+            connection.execute_batch(step).unwrap();
+        }
+        let before = u32::try_from(plans).unwrap();
+        connection.pragma_update(None, "user_version", before).unwrap();
+        connection.execute("INSERT INTO orgs VALUES ('acme', 'Acme', '[]', 1, 1)", []).unwrap();
+        migrate(&mut connection).unwrap();
+        let kept: (i64, i64) = connection
+            .query_row(
+                "SELECT price_multiplier, ppm FROM orgs JOIN org_price_multipliers ON org = id",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        assert_eq!(kept, (1_000_000, 1_000_000));
     }
 
     #[test]

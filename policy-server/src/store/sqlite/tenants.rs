@@ -1,7 +1,7 @@
 //! Organisations and keys.
 
 use rusqlite::{Row, params};
-use wire::{KeyDigest, KeyId, OrgId, Revision, TeamId, UserId};
+use wire::{KeyDigest, KeyId, OrgId, PriceMultiplier, Revision, TeamId, UserId};
 
 use super::Rows;
 use super::encoding::{Columns, integer, json, word};
@@ -22,16 +22,30 @@ impl OrgRows for Rows<'_> {
 
     fn save_org(&mut self, org: &OrgRow) -> StoreResult<()> {
         self.execute(
-            "INSERT OR REPLACE INTO orgs (id, name, models, created_ms, updated_ms)
-             VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO orgs (id, name, models, price_multiplier, created_ms, updated_ms)
+             VALUES (?, ?, ?, ?, ?, ?)",
             params![
                 org.id.as_str(),
                 org.name,
                 json(&org.models)?,
+                integer(org.price_multiplier.ppm()),
                 integer(org.created_unix_ms),
                 integer(org.updated_unix_ms)
             ],
+        )?;
+        self.execute(
+            "INSERT OR IGNORE INTO org_price_multipliers (org, ppm) VALUES (?, ?)",
+            params![org.id.as_str(), integer(org.price_multiplier.ppm())],
         )
+    }
+
+    fn had_multiplier(&mut self, id: &OrgId, multiplier: PriceMultiplier) -> StoreResult<bool> {
+        let found = self.one(
+            "SELECT 1 FROM org_price_multipliers WHERE org = ? AND ppm = ?",
+            params![id.as_str(), integer(multiplier.ppm())],
+            |_| Ok(()),
+        )?;
+        Ok(found.is_some())
     }
 
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()> {
@@ -150,6 +164,7 @@ fn org(row: &Row<'_>) -> rusqlite::Result<OrgRow> {
         id: columns.checked("id", OrgId::new)?,
         name: columns.text("name")?,
         models: columns.json("models")?,
+        price_multiplier: columns.multiplier("price_multiplier")?,
         created_unix_ms: columns.number("created_ms")?,
         updated_unix_ms: columns.number("updated_ms")?,
     })
