@@ -228,8 +228,7 @@ def refusals(side):
         ),
     )
     kind = openai.AuthenticationError
-    none = {"default_headers": {"Authorization": openai.Omit()}}
-    refused(side, kind, 401, "missing_api_key", **none)
+    refused(side, kind, 401, "missing_api_key", create(extra_headers={"Authorization": openai.Omit()}))
     for key, code in [
         ("UNKNOWN_KEY", "invalid_api_key"),
         ("REVOKED_KEY", "key_revoked"),
