@@ -5,7 +5,9 @@ pub mod audit;
 pub mod fault_proxy;
 mod fixture;
 pub mod load;
+pub mod models;
 mod raw;
+pub mod sdk_suites;
 pub mod streaming;
 
 pub use fixture::{Fixture, MODEL, chat, chat_as, faulty_chat, streamed_chat, wait_within};

@@ -47,7 +47,7 @@ pub enum NoCredential {
 }
 
 /// The digest of the one well-formed credential of a request. `?key=` counts as one where
-/// `takes_query_key` says so.
+/// `takes_query_key` says so; the same key as `api-key` and as `Authorization` is one.
 ///
 /// # Errors
 /// When there is none, more than one, or one that is malformed.
@@ -56,7 +56,8 @@ pub fn find(headers: &Headers, takes_query_key: bool) -> Result<KeyDigest, NoCre
     let path = path.map(|(_, path)| path.as_slice()).unwrap_or_default();
     let mut in_url = query(path).filter(|parameter| parameter.is_credential());
     let mut in_headers = headers.iter().filter(|(name, _)| KEY_HEADERS.contains(&name.as_slice()));
-    match (in_headers.next(), in_headers.next(), in_url.next(), in_url.next()) {
+    let sent = (in_headers.next(), in_headers.next(), in_url.next(), in_url.next());
+    match sent {
         (None, _, None, _) => Err(NoCredential::Missing),
         (None, _, Some(parameter), None) if takes_query_key && parameter.name == b"key" => {
             let key = percent_decoded(parameter.value).unwrap_or_default();
@@ -67,8 +68,25 @@ pub fn find(headers: &Headers, takes_query_key: bool) -> Result<KeyDigest, NoCre
             let key = if name == b"authorization" { bearer(value)? } else { trim(value) };
             ApiKey::parse(key).map(|key| key.digest()).map_err(NoCredential::Malformed)
         }
+        (Some(first), Some(second), None, _) if in_headers.next().is_none() => {
+            let key = said_twice(first, second).ok_or(NoCredential::SeveralSent)?;
+            ApiKey::parse(key).map(|key| key.digest()).map_err(NoCredential::Malformed)
+        }
         _ => Err(NoCredential::SeveralSent),
     }
+}
+
+/// The one key that two header fields repeat: OpenAI's SDKs before their second major send a key for
+/// Azure as `api-key` and as `Authorization` too.
+fn said_twice<'a>(
+    first: &'a (Vec<u8>, Vec<u8>),
+    second: &'a (Vec<u8>, Vec<u8>),
+) -> Option<&'a [u8]> {
+    let value = |name: &[u8]| {
+        [first, second].into_iter().find(|(found, _)| found == name).map(|(_, value)| value)
+    };
+    let (authorization, key) = (value(b"authorization")?, trim(value(b"api-key")?));
+    bearer(authorization).ok().filter(|bearer| *bearer == key)
 }
 
 /// Whether a path has a parameter `key`.
@@ -231,6 +249,25 @@ mod tests {
             ),
         ] {
             assert_eq!(find(&headers(&pairs), false), Err(why), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn one_key_in_both_forms_that_azure_knows_is_one() {
+        let digest = metering::api_key::digest(KEY.as_bytes());
+        let (bearer, key) = (bearer_header(), KEY.as_bytes());
+        let azure = [("api-key", key), ("authorization", &bearer[..])];
+        assert_eq!(find(&headers(&azure), false), Ok(digest));
+        let other = b"Bearer sk-AbCdEfGhIjKlMnOpQrStUw";
+        for pairs in [
+            vec![("api-key", key), ("authorization", &other[..])],
+            vec![("api-key", key), ("authorization", key)],
+            vec![("api-key", key), ("api-key", key)],
+            vec![("api-key", key), ("x-api-key", key)],
+            vec![("api-key", key), ("authorization", &bearer), ("api-key", key)],
+            vec![("api-key", key), ("authorization", &bearer), (":path", b"/v1/models?key=abc")],
+        ] {
+            assert_eq!(find(&headers(&pairs), false), Err(NoCredential::SeveralSent), "{pairs:?}");
         }
     }
 

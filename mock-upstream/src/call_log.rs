@@ -3,7 +3,9 @@
 
 use serde::Serialize;
 
-/// Calls that are kept, of some 200 bytes each: more than any test makes. What comes after them is
+use crate::referee::RecordedRequest;
+
+/// Calls that are kept, of some 300 bytes each: more than any test makes. What comes after them is
 /// counted as missing, so that no comparison can pass on half a log.
 pub const KEPT_CALLS: usize = 100_000;
 
@@ -11,9 +13,21 @@ pub const KEPT_CALLS: usize = 100_000;
 /// and keys are far shorter.
 const LONGEST_NAME: usize = 128;
 
+/// Longest path that is kept of a call, in characters: above those of all operations.
+pub const LONGEST_PATH: usize = 128;
+
+/// Headers in which a client of some API sends its credential. None of them may come through a
+/// gateway.
+const CREDENTIAL_HEADERS: [&str; 6] =
+    ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"];
+
+/// Members of a query that carry a credential.
+const CREDENTIAL_QUERIES: [&str; 2] = ["key", "access_token"];
+
 /// The gateway's name for the call.
 const REQUEST_HEADER: &str = "x-tollgate-request-id";
 
+/// The gateway's name for who makes the call.
 /// The gateway's name for who makes the call.
 const KEY_HEADER: &str = "x-tollgate-key-id";
 
@@ -24,10 +38,20 @@ pub struct Call {
     pub request: Option<String>,
     /// The gateway's name for the key that it came with, if it gave one.
     pub key: Option<String>,
+    /// HTTP method.
+    pub method: String,
+    /// The first [`LONGEST_PATH`] characters of its path, without the query.
+    pub path: String,
+    /// Where it carried credentials: names of headers, and `?name` for members of the query.
+    pub credentials: Vec<String>,
     /// When its head arrived: microseconds of this process's monotonic clock.
     pub arrived_us: u64,
-    /// Input tokens; 0 while (or if never) it is answered.
+    /// Input tokens; 0 while (or if never) it is answered, and of calls that are free.
     pub prompt_tokens: u64,
+    /// Those of them that were read from a cache.
+    pub cached_tokens: u64,
+    /// Those of them that were written to a cache.
+    pub cache_write_tokens: u64,
     /// Output tokens handed to the socket so far.
     pub completion_tokens: u64,
     /// Whether its answer was handed to the socket to its end.
@@ -37,7 +61,18 @@ pub struct Call {
 impl Call {
     /// A call whose head has just arrived.
     #[must_use]
-    pub fn arrived(headers: &[(String, String)], arrived_us: u64) -> Self {
+    pub fn arrived(request: &RecordedRequest, arrived_us: u64) -> Self {
+        let headers = &request.headers;
+        let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        let in_headers = CREDENTIAL_HEADERS
+            .iter()
+            .filter(|name| headers.iter().any(|(present, _)| present == *name))
+            .map(|name| (*name).to_owned());
+        let in_query = query
+            .split('&')
+            .map(|pair| pair.split('=').next().unwrap_or(pair))
+            .filter(|name| CREDENTIAL_QUERIES.contains(name))
+            .map(|name| format!("?{name}"));
         let value = |name: &str| {
             let found = headers.iter().find(|(present, _)| present == name);
             found.map(|(_, value)| value.chars().take(LONGEST_NAME).collect())
@@ -45,6 +80,9 @@ impl Call {
         Self {
             request: value(REQUEST_HEADER),
             key: value(KEY_HEADER),
+            method: request.method.clone(),
+            path: path.chars().take(LONGEST_PATH).collect(),
+            credentials: in_headers.chain(in_query).collect(),
             arrived_us,
             ..Self::default()
         }
@@ -98,6 +136,21 @@ impl CallLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_are_named_and_not_kept() {
+        let headers = [("x-goog-api-key", "s3cret"), ("host", "h"), ("authorization", "s3cret")];
+        let headers =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let path = "/v1/models/m:generateContent?alt=sse&key=s3cret&monkey=1";
+        let call = Call::arrived(&RecordedRequest::head("POST", path, headers), 1);
+        assert_eq!(call.credentials, ["authorization", "x-goog-api-key", "?key"]);
+        assert_eq!(
+            (call.method.as_str(), call.path.as_str()),
+            ("POST", "/v1/models/m:generateContent")
+        );
+        assert!(!format!("{call:?}").contains("s3cret"));
+    }
 
     #[test]
     fn what_does_not_fit_is_counted() {

@@ -7,14 +7,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::request::Parts;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::chat;
+use crate::delivery::{self, json_answer};
+use crate::dialects::{models, problems};
 use crate::fault::Fault;
+use crate::operation::{self, Dialect, Operation};
 use crate::referee::{KEPT_REQUESTS, RecordedRequest, Referee};
 
 /// Largest request body that is read, in bytes: above every limit a gateway in front enforces, so
@@ -54,29 +56,55 @@ pub fn router(mock: Arc<Mock>) -> Router {
         .with_state(mock)
 }
 
+/// The answer to what belongs to no operation: a success, so that whatever slips past a gateway
+/// is not mistaken for a refusal.
+const ELSEWHERE: &str = r#"{"mock":"nothing is served here"}"#;
+
 async fn serve(State(mock): State<Arc<Mock>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
+    if parts.uri.path().starts_with("/_mock/") {
+        return error(StatusCode::NOT_FOUND, "unknown_url", "The referee has no such page.");
+    }
     let at_us = u64::try_from(mock.started.elapsed().as_micros()).unwrap_or(u64::MAX);
     let arrival = mock.referee.arrived(recorded(&parts), at_us);
     let body = match axum::body::to_bytes(body, MAX_BODY_BYTES).await {
         Ok(body) => body,
         Err(_) => {
-            return chat::error(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "The body is too large or was cut off.",
-            );
+            let message = "The body is too large or was cut off.";
+            return error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message);
         }
     };
     mock.referee.body_arrived(arrival, &body);
-    match (&parts.method, parts.uri.path()) {
-        (&Method::POST, "/v1/chat/completions") => match mock.fault(&parts) {
-            Ok(fault) => chat::answer(&body, fault, Arc::clone(&mock.referee), arrival).await,
-            Err(problem) => chat::error(StatusCode::BAD_REQUEST, "bad_fault", &problem),
-        },
-        (&Method::GET, "/v1/models") => chat::models(),
-        _ => chat::error(StatusCode::NOT_FOUND, "unknown_url", "Nothing is served here."),
+    let query = parts.uri.query().unwrap_or_default();
+    let found = operation::route(&parts.method, parts.uri.path(), query, &parts.headers);
+    let Some(route) = found else {
+        mock.referee.came_elsewhere();
+        return json_answer(StatusCode::OK, ELSEWHERE.to_owned());
+    };
+    let fault = match mock.fault(&parts) {
+        Ok(fault) => fault,
+        Err(problem) => return error(StatusCode::BAD_REQUEST, "bad_fault", &problem),
+    };
+    match route.operation {
+        Operation::Models => json_answer(StatusCode::OK, models::all(route.dialect)),
+        Operation::Model => {
+            match models::one(route.dialect, route.model.as_deref().unwrap_or_default()) {
+                Some(model) => json_answer(StatusCode::OK, model),
+                None => delivery::problem(
+                    route.dialect,
+                    StatusCode::NOT_FOUND,
+                    "model_not_found",
+                    "There is no such model.",
+                ),
+            }
+        }
+        _ => delivery::answer(&body, &route, fault, Arc::clone(&mock.referee), arrival).await,
     }
+}
+
+/// An error that belongs to no API in particular.
+fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    json_answer(status, problems::body(Dialect::OpenAi, status, code, message))
 }
 
 fn recorded(parts: &Parts) -> RecordedRequest {
@@ -147,6 +175,6 @@ async fn config(State(mock): State<Arc<Mock>>, axum::Json(config): axum::Json<Co
             *mock.standing() = fault;
             StatusCode::NO_CONTENT.into_response()
         }
-        Err(problem) => chat::error(StatusCode::BAD_REQUEST, "bad_fault", &problem),
+        Err(problem) => error(StatusCode::BAD_REQUEST, "bad_fault", &problem),
     }
 }

@@ -7,11 +7,16 @@
 //! | `delay=MS` | wait before the response head |
 //! | `chunk_delay=MS` | wait before every content delta |
 //! | `cut=N` | close the connection after N content deltas (plain answers: after N bytes) |
-//! | `status=CODE` | answer with this status (400–599) and an OpenAI error body |
+//! | `error_after=N` | end a stream after N content deltas with the error event of its API |
+//! | `status=CODE` | answer with this status (400–599) and an error body of the API that is asked |
+//! | `retry_after=S` | an error answer says `retry-after: S` |
+//! | `no_retry` | an error answer says `x-should-retry: false` |
 //! | `no_usage` | never report usage |
 //! | `usage=reservation` | report the body length and the request's output limit as usage |
 //! | `tokens=N` | produce N completion tokens whatever the limit says |
 //! | `cached=N` | say that N of the prompt tokens came from a cache |
+//! | `cache_write=N` | say that N of the prompt tokens were written to a cache |
+//! | `gzip` | compress the answer whatever the request accepts |
 //! | `connect_reset` | close the connection before any byte of a response |
 
 use std::time::Duration;
@@ -32,8 +37,14 @@ pub struct Fault {
     pub chunk_delay: Option<Duration>,
     /// Content deltas (streamed) or bytes (plain) after which the connection is closed.
     pub cut: Option<u64>,
+    /// Content deltas after which a stream ends with an error event.
+    pub error_after: Option<u64>,
     /// HTTP status of an error answer.
     pub status: Option<u16>,
+    /// Seconds that an error answer asks to wait.
+    pub retry_after: Option<u64>,
+    /// An error answer asks not to be tried again.
+    pub no_retry: bool,
     /// Report no usage at all.
     pub no_usage: bool,
     /// Report the largest usage that the request allows instead of the true one.
@@ -42,6 +53,10 @@ pub struct Fault {
     pub tokens: Option<u64>,
     /// Prompt tokens reported as read from a cache.
     pub cached: Option<u64>,
+    /// Prompt tokens reported as written to a cache.
+    pub cache_write: Option<u64>,
+    /// Compress the answer.
+    pub gzip: bool,
     /// Close before any byte of a response.
     pub connect_reset: bool,
 }
@@ -59,7 +74,10 @@ impl Fault {
                 "delay" => fault.delay = Some(wait(word, value)?),
                 "chunk_delay" => fault.chunk_delay = Some(wait(word, value)?),
                 "cut" => fault.cut = Some(count(word, value)?),
+                "error_after" => fault.error_after = Some(count(word, value)?),
+                "retry_after" => fault.retry_after = Some(count(word, value)?),
                 "cached" => fault.cached = Some(count(word, value)?),
+                "cache_write" => fault.cache_write = Some(count(word, value)?),
                 "tokens" => {
                     fault.tokens = Some(
                         Some(count(word, value)?)
@@ -70,6 +88,8 @@ impl Fault {
                 "status" => fault.status = Some(status(word, value)?),
                 "usage" if value == "reservation" => fault.usage_is_reservation = true,
                 "no_usage" if value.is_empty() => fault.no_usage = true,
+                "no_retry" if value.is_empty() => fault.no_retry = true,
+                "gzip" if value.is_empty() => fault.gzip = true,
                 "connect_reset" if value.is_empty() => fault.connect_reset = true,
                 _ => return Err(format!("unknown fault `{word}`")),
             }

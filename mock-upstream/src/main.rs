@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mock_upstream::serve::MockServer;
 
-/// An OpenAI-shaped upstream for demonstrations and tests; loopback only.
+/// An upstream in the form of OpenAI, Anthropic and Gemini for demonstrations and tests; loopback only.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {

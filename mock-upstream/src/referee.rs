@@ -55,6 +55,17 @@ impl RecordedRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival(u64);
 
+/// The input of one answer, in tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Input {
+    /// All of it.
+    pub tokens: u64,
+    /// What of it was read from a cache.
+    pub cached: u64,
+    /// What of it was written to a cache.
+    pub cache_write: u64,
+}
+
 /// Counts of one model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ModelCount {
@@ -71,11 +82,13 @@ pub struct ModelCount {
 pub struct Counts {
     /// Requests that arrived, of any kind.
     pub requests: u64,
-    /// Chat answers that began (not the error answers).
+    /// Those of them on paths that belong to no operation.
+    pub elsewhere: u64,
+    /// Answers with tokens that began (not the error answers).
     pub answered: u64,
-    /// Chat answers that were handed to the socket to their end.
+    /// Answers with tokens that were handed to the socket to their end.
     pub completed: u64,
-    /// Chat answers being written at this moment.
+    /// Answers with tokens being written at this moment.
     pub running: u64,
     /// Input tokens over all models.
     pub prompt_tokens: u64,
@@ -105,7 +118,7 @@ impl Referee {
     /// body never came is seen too. `at_us` is the time in microseconds of a monotonic clock.
     pub fn arrived(&self, request: RecordedRequest, at_us: u64) -> Arrival {
         let mut book = self.book();
-        book.calls.add(Call::arrived(&request.headers, at_us));
+        book.calls.add(Call::arrived(&request, at_us));
         book.counts.requests += 1;
         if book.recent.len() >= KEPT_REQUESTS {
             book.recent.pop_front();
@@ -128,17 +141,24 @@ impl Referee {
     }
 
     /// Notes that an answer begins: its input has been read.
-    pub fn began(&self, arrival: Arrival, model: &str, prompt_tokens: u64) {
+    pub fn began(&self, arrival: Arrival, model: &str, input: Input) {
         let mut book = self.book();
         if let Some(call) = book.calls.get_mut(arrival.0) {
-            call.prompt_tokens = prompt_tokens;
+            call.prompt_tokens = input.tokens;
+            call.cached_tokens = input.cached;
+            call.cache_write_tokens = input.cache_write;
         }
         book.counts.answered += 1;
         book.counts.running += 1;
-        book.counts.prompt_tokens += prompt_tokens;
+        book.counts.prompt_tokens += input.tokens;
         let count = book.model(model);
         count.requests += 1;
-        count.prompt_tokens += prompt_tokens;
+        count.prompt_tokens += input.tokens;
+    }
+
+    /// Notes that a request came on a path that belongs to no operation.
+    pub fn came_elsewhere(&self) {
+        self.book().counts.elsewhere += 1;
     }
 
     /// Notes output tokens handed to the socket.
@@ -238,7 +258,7 @@ mod tests {
         referee.reset();
         let after = referee.arrived(request("/after"), 0);
         referee.body_arrived(before, b"lost");
-        referee.began(before, "m", 5);
+        referee.began(before, "m", Input { tokens: 5, ..Input::default() });
         assert_eq!(referee.recent(1)[0].body_bytes, None);
         referee.body_arrived(after, b"kept");
         assert_eq!(referee.recent(1)[0].body, "kept");
@@ -253,7 +273,8 @@ mod tests {
         let referee = Referee::default();
         for number in 0..COUNTED_MODELS + 5 {
             let arrival = referee.arrived(request("/"), 0);
-            referee.began(arrival, &number.to_string(), 1);
+            let input = Input { tokens: 1, ..Input::default() };
+            referee.began(arrival, &number.to_string(), input);
         }
         let counts = referee.counts();
         assert_eq!(counts.by_model.len(), COUNTED_MODELS + 1);

@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-use crate::chat::Hangup;
 use crate::control::{self, Mock};
+use crate::delivery::Hangup;
 
 /// Connections served at once; further ones wait in the listener's backlog. More than any bounded
 /// load loop of the tests opens, fewer than the usual limit of 1,024 open files.

@@ -5,7 +5,7 @@
 //! must be filled and every value must find its mark, so that the file and this module cannot drift
 //! apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -35,6 +35,17 @@ pub struct EnvoyConfig {
     pub filter_config: Value,
     /// A file with the upstream's credential, as written by [`credential_secret`].
     pub credential_file: Option<PathBuf>,
+    /// An access log beside the one that the file has.
+    pub further_access_log: Option<AccessLog>,
+}
+
+/// An access log with one line for each request.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    /// Where it is written.
+    pub file: PathBuf,
+    /// A line, with Envoy's command operators.
+    pub format: String,
 }
 
 impl EnvoyConfig {
@@ -62,12 +73,15 @@ impl EnvoyConfig {
             ("policy_server_port", self.policy_server_port.to_string()),
             ("upstream_host", self.upstream.host.clone()),
             ("upstream_port", self.upstream.port.to_string()),
+            ("upstream_base", self.base()),
             ("wasm_file", quoted(&self.wasm_file.display().to_string())),
         ]);
         let blocks = BTreeMap::from([
             ("filter_config", self.filter_config_block()),
             ("credential_injector", self.credential_block()),
+            ("upstream_authority", self.host_block()),
             ("upstream_rewrite", self.rewrite_block()),
+            ("further_access_log", self.further_log_block()),
             ("upstream_protocol", self.protocol_block()),
             ("upstream_tls", self.tls_block()?),
         ]);
@@ -105,14 +119,39 @@ impl EnvoyConfig {
         )
     }
 
+    /// What replaces the mount of one API.
+    fn base(&self) -> String {
+        quoted(&format!("{}/", self.upstream.base_path))
+    }
+
+    fn host_block(&self) -> String {
+        format!("host_rewrite_literal: {}\n", quoted(&self.upstream.authority()))
+    }
+
     fn rewrite_block(&self) -> String {
-        let mut block = format!("host_rewrite_literal: {}\n", quoted(&self.upstream.authority()));
+        let mut block = self.host_block();
         if !self.upstream.base_path.is_empty() {
             // The route matches the prefix `/`, which this replaces.
-            block +=
-                &format!("prefix_rewrite: {}\n", quoted(&format!("{}/", self.upstream.base_path)));
+            block += &format!("prefix_rewrite: {}\n", self.base());
         }
         block
+    }
+
+    fn further_log_block(&self) -> String {
+        let Some(log) = &self.further_access_log else { return String::new() };
+        let format = log.format.replace('\n', " ");
+        format!(
+            r#"- name: envoy.access_loggers.file
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+    path: {}
+    log_format:
+      text_format_source:
+        inline_string: "{}\n"
+"#,
+            quoted(&log.file.display().to_string()),
+            format.replace('\\', "\\\\").replace('"', "\\\""),
+        )
     }
 
     fn protocol_block(&self) -> String {
@@ -186,9 +225,10 @@ fn quoted(text: &str) -> String {
 
 fn fill(
     template: &str,
-    mut values: BTreeMap<&str, String>,
-    mut blocks: BTreeMap<&str, String>,
+    values: BTreeMap<&str, String>,
+    blocks: BTreeMap<&str, String>,
 ) -> anyhow::Result<String> {
+    let mut found = BTreeSet::new();
     let mut rendered = String::with_capacity(template.len());
     let mut skipping: Option<&str> = None;
     for line in template.lines() {
@@ -200,8 +240,9 @@ fn fill(
             continue;
         }
         if let Some(name) = bare.strip_prefix("# @begin ") {
+            found.insert(name);
             let block = blocks
-                .remove(name)
+                .get(name)
                 .with_context(|| format!("the template's block `{name}` has no filling"))?;
             let indent = &line[..line.len() - bare.len()];
             for inner in block.lines() {
@@ -209,8 +250,9 @@ fn fill(
             }
             skipping = Some(name);
         } else if let Some((before, name)) = line.split_once(" # @") {
+            found.insert(name);
             let value = values
-                .remove(name)
+                .get(name)
                 .with_context(|| format!("the template's value `{name}` has no filling"))?;
             let key = before.split_once(": ").map_or(before, |(key, _)| key);
             rendered += &format!("{key}: {value}\n");
@@ -220,7 +262,8 @@ fn fill(
         }
     }
     anyhow::ensure!(skipping.is_none(), "the template's block {skipping:?} has no end");
-    let left: Vec<&str> = values.into_keys().chain(blocks.into_keys()).collect();
+    let left: Vec<&str> =
+        values.into_keys().chain(blocks.into_keys()).filter(|name| !found.contains(name)).collect();
     anyhow::ensure!(left.is_empty(), "the template has no mark for {}", left.join(", "));
     Ok(rendered)
 }
@@ -238,6 +281,7 @@ mod tests {
             wasm_file: PathBuf::from("/some/where's.wasm"),
             filter_config: serde_json::json!({"it's": [1, 2]}),
             credential_file: None,
+            further_access_log: None,
         }
     }
 
@@ -253,7 +297,8 @@ mod tests {
         assert!(text.contains("filename: '/some/where''s.wasm'"));
         assert!(text.contains(r#"value: '{"it''s":[1,2]}'"#));
         assert!(!text.contains("transport_socket"));
-        assert!(!text.contains("prefix_rewrite"));
+        assert_eq!(text.matches("prefix_rewrite: '/'\n").count(), 2);
+        assert!(!text.contains("access_loggers.file"));
     }
 
     #[test]
@@ -263,7 +308,8 @@ mod tests {
         let text = config.render().unwrap();
         assert!(text.contains("sni: 'api.example.com'"));
         assert!(text.contains("host_rewrite_literal: 'api.example.com'"));
-        assert!(text.contains("prefix_rewrite: '/base/'"));
+        assert_eq!(text.matches("prefix_rewrite: '/base/'\n").count(), 3);
+        assert_eq!(text.matches("host_rewrite_literal").count(), 3);
         assert!(text.contains("trusted_ca"));
         let injector = text.find("credential_injector.v3").unwrap();
         let wasm = text.find("filters.http.wasm.v3").unwrap();

@@ -16,6 +16,7 @@ pub mod envoy_config;
 pub mod envoy_process;
 pub mod gateway;
 pub mod http_client;
+pub mod node_packages;
 pub mod plugin_build;
 pub mod process;
 pub mod python_env;

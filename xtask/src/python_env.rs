@@ -1,12 +1,12 @@
 //! Python virtual environments under `target/tools`, each with pinned packages.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::run_command::run_for;
+use crate::run_command::{run_for, twice};
 use crate::{system_packages, workspace};
 
 /// Longest time for one installation: Envoy is about 40 MB to fetch.
@@ -19,14 +19,6 @@ pub struct PythonEnv {
 }
 
 impl PythonEnv {
-    /// The official OpenAI SDK, for tests that drive the gateway as its users do.
-    ///
-    /// # Errors
-    /// As [`PythonEnv::with`].
-    pub fn sdk() -> anyhow::Result<Self> {
-        Self::with("sdk", &["openai==3.52.0"])
-    }
-
     /// The environment `target/tools/NAME` with exactly these requirements, made at first use and
     /// made anew when they change.
     ///
@@ -34,25 +26,42 @@ impl PythonEnv {
     /// When there is no Python with `venv`, or a package cannot be had: one message that says
     /// which.
     pub fn with(name: &str, requirements: &[&str]) -> anyhow::Result<Self> {
+        let arguments = requirements.iter().map(|requirement| (*requirement).to_owned()).collect();
+        Self::installed(name, &requirements.join("\n"), arguments)
+    }
+
+    /// The same with what a requirements file asks for.
+    ///
+    /// # Errors
+    /// As [`PythonEnv::with`], and when the file cannot be read.
+    pub fn from_file(name: &str, file: &Path) -> anyhow::Result<Self> {
+        let wanted = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        Self::installed(name, &wanted, vec!["-r".to_owned(), file.display().to_string()])
+    }
+
+    fn installed(name: &str, wanted: &str, arguments: Vec<String>) -> anyhow::Result<Self> {
         let _one_at_a_time = workspace::lock(&format!("python-{name}"))?;
         let folder = workspace::tools_dir()?.join(name);
         let env = Self { folder };
-        let wanted = requirements.join("\n");
         let marker = env.folder.join("tollgate-requirements.txt");
         if std::fs::read_to_string(&marker).is_ok_and(|present| present == wanted)
             && workspace::is_executable(&env.python())
         {
             return Ok(env);
         }
-        eprintln!("installing {} into {}", requirements.join(" "), env.folder.display());
+        eprintln!("installing {} into {}", arguments.join(" "), env.folder.display());
         env.create()?;
-        let mut install = Command::new(env.python());
-        install
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--no-input"])
-            .args(requirements)
-            .stdout(Stdio::null());
-        run_for(&mut install, &format!("pip install {}", requirements.join(" ")), INSTALL_LIMIT)?;
+        twice(|| {
+            let mut install = Command::new(env.python());
+            install
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                // Most of what is installed is never imported.
+                .args(["--no-input", "--no-compile"])
+                .args(&arguments)
+                .stdout(Stdio::null());
+            run_for(&mut install, &format!("pip install {}", arguments.join(" ")), INSTALL_LIMIT)
+        })?;
         std::fs::write(&marker, wanted)
             .with_context(|| format!("cannot write {}", marker.display()))?;
         Ok(env)

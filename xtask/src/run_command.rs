@@ -63,6 +63,17 @@ pub fn run_for(command: &mut Command, what: &str, limit: Duration) -> anyhow::Re
     Ok(())
 }
 
+/// Does what needs a network once more if it fails: a registry that is slow for a moment must not
+/// fail a whole run.
+///
+/// # Errors
+/// Those of the second try.
+pub fn twice(mut attempt: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let Err(first) = attempt() else { return Ok(()) };
+    eprintln!("trying again: {first:#}");
+    attempt()
+}
+
 /// Whether this process may install system packages.
 #[must_use]
 pub fn is_root() -> bool {
@@ -81,6 +92,23 @@ mod tests {
         let problem = run_for(&mut command, "nap", Duration::from_millis(200)).unwrap_err();
         assert!(problem.to_string().contains("nap: not done within"), "{problem}");
         assert!(started.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_fails_once_is_tried_once_more() {
+        let mut left = 1;
+        let fails_once = || {
+            left -= 1;
+            anyhow::ensure!(left < 0, "not yet");
+            Ok(())
+        };
+        assert!(twice(fails_once).is_ok());
+        let mut tries = 0;
+        let fails = || {
+            tries += 1;
+            anyhow::bail!("try {tries}")
+        };
+        assert_eq!(twice(fails).unwrap_err().to_string(), "try 2");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::backend::{Backend, local_url};
-use crate::envoy_config::{self, EnvoyConfig};
+use crate::envoy_config::{self, AccessLog, EnvoyConfig};
 use crate::envoy_process::{EnvoyCommand, Generation};
 use crate::gateway::Gateway;
 use crate::http_client::Client;
@@ -45,6 +45,9 @@ impl Ports {
 /// The first process of a chain of hot restarts; nobody is there for it to replace.
 const FIRST_GENERATION: Generation = Generation { epoch: 0, drain_s: 1, parent_shutdown_s: 2 };
 
+/// File of [`StackOptions::further_access_log`] in the run's folder.
+const FURTHER_ACCESS_LOG: &str = "further-access.log";
+
 /// What a stack is made of. The default is what most tests want.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
@@ -71,6 +74,8 @@ pub struct StackOptions {
     pub upstream_key: Option<String>,
     /// Configuration of the filter.
     pub filter_config: Value,
+    /// Format of a further access log of each Envoy, see [`Stack::further_access_log`].
+    pub further_access_log: Option<String>,
     /// Further arguments of `tollgate serve`.
     pub server_arguments: Vec<String>,
     /// The policy server; `None` builds the one that ships.
@@ -98,6 +103,7 @@ impl Default for StackOptions {
             upstream: None,
             upstream_key: None,
             filter_config: EnvoyConfig::default_filter_config(),
+            further_access_log: None,
             server_arguments: Vec::new(),
             server_binary: None,
             server_launcher: Vec::new(),
@@ -161,6 +167,10 @@ impl Stack {
             wasm_file,
             filter_config: options.filter_config.clone(),
             credential_file,
+            further_access_log: options.further_access_log.as_ref().map(|format| AccessLog {
+                file: run_folder.join(FURTHER_ACCESS_LOG),
+                format: format.clone(),
+            }),
         };
         let command = EnvoyCommand {
             environment: options.environment.clone(),
@@ -186,6 +196,12 @@ impl Stack {
             gateways,
             backend,
         })
+    }
+
+    /// The file of [`StackOptions::further_access_log`].
+    #[must_use]
+    pub fn further_access_log(&self) -> PathBuf {
+        self.run_folder.join(FURTHER_ACCESS_LOG)
     }
 
     /// The first gateway as a client with this key sees it.

@@ -84,12 +84,15 @@ fn a_stream_without_usage_never_mentions_it() {
 fn requests_are_recorded_whatever_they_ask_for() {
     let server = TestServer::start();
     assert_eq!(server.get("/v1/models")["object"], "list");
-    assert_eq!(server.post("/v1/nothing?key=k", &json!({"a": 1})), 404);
+    assert_eq!(server.post("/v1/nothing?key=k", &json!({"a": 1})), 200);
     let seen = server.get("/_mock/requests?limit=1")["requests"][0].clone();
     assert_eq!((&seen["method"], &seen["path"]), (&json!("POST"), &json!("/v1/nothing?key=k")));
     assert_eq!(seen["body"], r#"{"a":1}"#);
     assert!(seen["headers"].as_array().unwrap().contains(&json!(["content-length", "7"])));
-    assert_eq!(server.get("/_mock/stats")["requests"], 2);
+    let stats = server.get("/_mock/stats");
+    assert_eq!((&stats["requests"], &stats["elsewhere"]), (&json!(2), &json!(1)));
+    let call = server.get("/_mock/calls")["calls"][1].clone();
+    assert_eq!((&call["path"], &call["credentials"]), (&json!("/v1/nothing"), &json!(["?key"])));
 
     assert_eq!(server.post("/_mock/reset", &Value::Null), 204);
     assert_eq!(server.get("/_mock/stats")["requests"], 0);

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use mock_upstream::serve::MockServer;
 use serde_json::Value;
 
+const CHAT: &str = "/v1/chat/completions";
+
 /// Serves until it is dropped.
 pub struct TestServer {
     pub address: SocketAddr,
@@ -28,21 +30,54 @@ impl TestServer {
 
     /// Sends a chat request and returns every byte until the connection ends.
     pub fn raw_chat(&self, body: &str, fault: &str) -> String {
-        let mut stream = self.open_chat(body, fault);
-        let mut answer = Vec::new();
-        // A cut connection may end with an error after its last byte.
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8(answer).unwrap()
+        self.raw(CHAT, body, fault)
     }
 
     pub fn open_chat(&self, body: &str, fault: &str) -> TcpStream {
+        self.open(CHAT, body, fault)
+    }
+
+    /// Sends a request and returns every byte until the connection ends.
+    pub fn raw(&self, path: &str, body: &str, fault: &str) -> String {
+        String::from_utf8(self.whole_bytes(path, body, fault)).unwrap()
+    }
+
+    /// As [`TestServer::raw`], without the sizes of HTTP chunks.
+    pub fn whole(&self, path: &str, body: &str, fault: &str) -> String {
+        let answer = self.raw(path, body, fault);
+        let (head, rest) = answer.split_once("\r\n\r\n").unwrap();
+        if !head.contains("transfer-encoding: chunked") {
+            return answer;
+        }
+        let mut whole = format!("{head}\r\n\r\n");
+        let mut rest = rest;
+        while let Some((size, after)) = rest.split_once("\r\n") {
+            match usize::from_str_radix(size, 16).unwrap() {
+                0 => return whole,
+                size => {
+                    whole += &after[..size];
+                    rest = &after[size + 2..];
+                }
+            }
+        }
+        whole
+    }
+
+    pub fn whole_bytes(&self, path: &str, body: &str, fault: &str) -> Vec<u8> {
+        let mut answer = Vec::new();
+        // A cut connection may end with an error after its last byte.
+        let _ = self.open(path, body, fault).read_to_end(&mut answer);
+        answer
+    }
+
+    fn open(&self, path: &str, body: &str, fault: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let fault =
             if fault.is_empty() { String::new() } else { format!("x-mock-fault: {fault}\r\n") };
         write!(
             stream,
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: mock\r\nconnection: close\r\n{fault}\
+            "POST {path} HTTP/1.1\r\nhost: mock\r\nconnection: close\r\n{fault}\
              content-length: {}\r\n\r\n{body}",
             body.len()
         )

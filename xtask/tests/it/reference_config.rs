@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use xtask::envoy_config::{EnvoyConfig, credential_secret};
+use xtask::envoy_config::{AccessLog, EnvoyConfig, credential_secret};
 use xtask::{envoy_binary, run_folder, workspace};
 
 /// A module with the least that Envoy asks of a filter.
@@ -40,6 +40,7 @@ fn config(upstream: &str, folder: &Path) -> EnvoyConfig {
         wasm_file,
         filter_config: EnvoyConfig::default_filter_config(),
         credential_file: None,
+        further_access_log: None,
     }
 }
 
@@ -63,6 +64,17 @@ fn the_configuration_for_a_provider_with_tls_base_path_and_key_is_accepted() {
     run_folder::write_private(&secret, &credential_secret("sk-provider").unwrap()).unwrap();
     let mut config = config("https://provider.invalid/base/v1", folder.path());
     config.credential_file = Some(secret);
+    rendered_is_accepted(&config, folder.path());
+}
+
+#[test]
+fn a_further_access_log_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config("http://127.0.0.1:8701", folder.path());
+    config.further_access_log = Some(AccessLog {
+        file: folder.path().join("access.log"),
+        format: r#"%REQ(:PATH)% "%REQ(X-API-KEY)%" \"#.to_owned(),
+    });
     rendered_is_accepted(&config, folder.path());
 }
 
