@@ -110,7 +110,7 @@ impl Answer {
         match self {
             Self::Stream(_) => true,
             Self::Plain(plain) => plain.is_open_array(),
-            Self::NotYet | Self::Failed | Self::Unreadable => false,
+            _ => false,
         }
     }
 }
