@@ -2,6 +2,7 @@
 //! load on it, and both books of what the calls cost.
 
 pub mod audit;
+pub mod disk;
 pub mod fault_proxy;
 mod fixture;
 pub mod load;

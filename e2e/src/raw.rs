@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+/// Requests of [`RawAnswer::of_all`] at a time: what a proxy takes easily.
+const AT_A_TIME: usize = 16;
+
 /// Largest answer that is read.
 const LARGEST_ANSWER: u64 = 1 << 20;
 
@@ -62,6 +65,33 @@ impl RawAnswer {
         let _ = (&mut stream).take(LARGEST_ANSWER).read_to_end(&mut answer);
         Self::read(&answer)
             .with_context(|| format!("no answer: {:?}", String::from_utf8_lossy(&answer)))
+    }
+
+    /// The answers to these requests, in their order. Several are sent at a time: a connection that
+    /// a proxy breaks off may take it half a second.
+    ///
+    /// # Errors
+    /// When nothing that is HTTP comes to one of them.
+    pub fn of_all(url: &str, requests: &[Vec<u8>]) -> anyhow::Result<Vec<Self>> {
+        let share = requests.len().div_ceil(AT_A_TIME).max(1);
+        let shares = std::thread::scope(|scope| {
+            let threads: Vec<_> = requests
+                .chunks(share)
+                .map(|share| {
+                    scope.spawn(move || {
+                        share
+                            .iter()
+                            .map(|request| Self::of(url, request))
+                            .collect::<anyhow::Result<Vec<_>>>()
+                    })
+                })
+                .collect();
+            let joined = threads.into_iter().map(|thread| {
+                thread.join().map_err(|_| anyhow::anyhow!("a request panicked")).flatten()
+            });
+            joined.collect::<anyhow::Result<Vec<_>>>()
+        })?;
+        Ok(shares.into_iter().flatten().collect())
     }
 
     fn read(answer: &[u8]) -> Option<Self> {
