@@ -61,7 +61,8 @@ pub fn plan(ask: Ask, azure: bool, body_bytes: usize, fault: &Fault) -> Plan {
         let bytes = u64::try_from(body_bytes).unwrap_or(u64::MAX);
         (bytes, limit.saturating_mul(ask.made_choices))
     } else {
-        (ask.prompt_tokens, per_choice.saturating_mul(ask.made_choices))
+        let shown = per_choice.saturating_mul(ask.made_choices);
+        (ask.prompt_tokens, shown.saturating_add(fault.unseen))
     };
     let cut_short = ask.limit.is_some_and(|limit| limit <= per_choice);
     let finish = match (&ask.tool, cut_short) {

@@ -7,6 +7,7 @@ mod admin;
 mod backup;
 mod changes;
 mod command_line;
+mod exhausted;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod filter;
