@@ -117,6 +117,8 @@ pub struct Live {
     /// Calls wait until every holder has applied this.
     awaited: Option<Revision>,
     started_ms: u64,
+    /// How long earlier lives of the server ran, as far as that was noted.
+    ran_before_ms: u64,
 }
 
 impl Live {
@@ -126,6 +128,7 @@ impl Live {
         times: SessionTimes,
         server: &crate::store::ServerRow,
         holders: impl IntoIterator<Item = HolderId>,
+        ran_before_ms: u64,
         now: Now,
     ) -> Self {
         let session = Session {
@@ -145,6 +148,7 @@ impl Live {
             recalls: Recalls::default(),
             awaited: None,
             started_ms: now.monotonic_ms,
+            ran_before_ms,
         }
     }
 
@@ -170,6 +174,14 @@ impl Live {
     #[must_use]
     pub fn started_ms(&self) -> u64 {
         self.started_ms
+    }
+
+    /// How long the server has run, in this life and, as far as that was noted, in those before it:
+    /// never more than has really passed, whatever happens to wall clocks.
+    #[must_use]
+    pub fn ran_ms(&self, now: Now) -> u64 {
+        let in_this = now.monotonic_ms.saturating_sub(self.started_ms);
+        self.ran_before_ms.saturating_add(in_this)
     }
 
     /// Accounts that were recalled.

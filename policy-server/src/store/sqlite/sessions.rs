@@ -1,7 +1,7 @@
 //! Registered VMs.
 
 use rusqlite::{Row, params};
-use wire::{HolderId, Nonce};
+use wire::{Epoch, HolderId, Nonce};
 
 use super::Rows;
 use super::encoding::{Columns, holder_state, integer};
@@ -18,13 +18,15 @@ impl HolderRows for Rows<'_> {
 
     fn save_holder(&mut self, holder: &HolderRow) -> StoreResult<()> {
         self.execute(
-            "INSERT INTO holders (id, nonce, plugin, state, registered_ms) VALUES (?, ?, ?, ?, ?)
+            "INSERT INTO holders (id, nonce, plugin, state, epoch, registered_ms)
+             VALUES (?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET plugin = excluded.plugin, state = excluded.state",
             params![
                 holder.id.as_str(),
                 holder.nonce.0,
                 holder.plugin,
                 holder_state(holder.state),
+                integer(holder.epoch.0),
                 integer(holder.registered_unix_ms)
             ],
         )
@@ -42,6 +44,7 @@ fn holder(row: &Row<'_>) -> rusqlite::Result<HolderRow> {
         nonce: Nonce(columns.bytes("nonce")?),
         plugin: columns.text("plugin")?,
         state: columns.holder_state("state")?,
+        epoch: Epoch(columns.number("epoch")?),
         registered_unix_ms: columns.number("registered_ms")?,
     })
 }
