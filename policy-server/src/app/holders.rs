@@ -27,11 +27,8 @@ impl Work<'_> {
             return Err(FilterError::BadMessage(message));
         }
         let known = self.rows.holder_by_nonce(&request.nonce)?;
-        let (alive, times) = {
-            let live = self.shared.live();
-            (live.alive(self.now), live.times())
-        };
-        if known.is_none() && alive >= LIVE_HOLDERS_MOST {
+        let is_live = known.as_ref().is_some_and(|known| known.state == HolderState::Live);
+        if !is_live && self.rows.live_holder_count()? >= LIVE_HOLDERS_MOST {
             return Err(FilterError::TooManyHolders);
         }
         let is_new = known.is_none();
@@ -57,7 +54,7 @@ impl Work<'_> {
             holder: id,
             epoch: server.epoch,
             revision: server.revision,
-            session_ttl_ms: times.ttl_ms,
+            session_ttl_ms: self.shared.live().times().ttl_ms,
             catalogue_version: server.catalogue_version,
         })
     }

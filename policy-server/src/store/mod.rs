@@ -230,7 +230,9 @@ pub trait HolderRows {
     /// Inserts or replaces.
     fn save_holder(&mut self, holder: &HolderRow) -> StoreResult<()>;
     /// Holders whose sessions had not lapsed.
-    fn live_holders(&mut self, limit: u32) -> StoreResult<Vec<HolderRow>>;
+    fn live_holders(&mut self) -> StoreResult<Vec<HolderId>>;
+    /// How many these are.
+    fn live_holder_count(&mut self) -> StoreResult<u64>;
 }
 
 /// The request log.

@@ -19,6 +19,7 @@ mod keys;
 mod ledger;
 mod levels;
 mod lost_sessions;
+mod many_holders;
 mod model_bounds;
 mod parked;
 mod permit_runs;

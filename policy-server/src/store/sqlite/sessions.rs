@@ -32,8 +32,15 @@ impl HolderRows for Rows<'_> {
         )
     }
 
-    fn live_holders(&mut self, limit: u32) -> StoreResult<Vec<HolderRow>> {
-        self.all("SELECT * FROM holders WHERE state = 'live' ORDER BY id LIMIT ?", [limit], holder)
+    fn live_holders(&mut self) -> StoreResult<Vec<HolderId>> {
+        self.all("SELECT id FROM holders WHERE state = 'live' ORDER BY id", [], |row| {
+            Columns(row).checked("id", HolderId::new)
+        })
+    }
+
+    fn live_holder_count(&mut self) -> StoreResult<u64> {
+        let sql = "SELECT count(*) AS count FROM holders WHERE state = 'live'";
+        Ok(self.one(sql, [], |row| Columns(row).number("count"))?.unwrap_or(0))
     }
 }
 
