@@ -22,10 +22,10 @@ use wire::v1::{CallRecord, Price};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused or failed; trying again may help.
-    #[error("the database failed")]
+    #[error("the database failed: {0}")]
     Database(#[from] rusqlite::Error),
     /// The journal could not be written, so the batch was not committed; trying again may help.
-    #[error("the journal failed")]
+    #[error(transparent)]
     Journal(#[from] sqlite::JournalError),
     /// A row holds what this version cannot have written.
     #[error("the database holds a value that cannot be read: {0}")]

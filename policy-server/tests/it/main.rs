@@ -5,6 +5,7 @@
 
 mod admin;
 mod backup;
+mod broken_disk;
 mod changes;
 mod command_line;
 mod exhausted;
