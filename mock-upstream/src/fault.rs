@@ -17,6 +17,7 @@
 //! | `unseen=N` | bill N completion tokens beyond those that are shown |
 //! | `cached=N` | say that N of the prompt tokens came from a cache |
 //! | `cache_write=N` | say that N of the prompt tokens were written to a cache |
+//! | `searches=N` | say (Anthropic messages) that the provider searched N times before it answered |
 //! | `gzip` | compress the answer whatever the request accepts |
 //! | `connect_reset` | close the connection before any byte of a response |
 
@@ -58,6 +59,8 @@ pub struct Fault {
     pub cached: Option<u64>,
     /// Prompt tokens reported as written to a cache.
     pub cache_write: Option<u64>,
+    /// Searches of the provider's own, each of which it bills.
+    pub searches: u64,
     /// Compress the answer.
     pub gzip: bool,
     /// Close before any byte of a response.
@@ -80,6 +83,7 @@ impl Fault {
                 "error_after" => fault.error_after = Some(count(word, value)?),
                 "retry_after" => fault.retry_after = Some(count(word, value)?),
                 "cached" => fault.cached = Some(count(word, value)?),
+                "searches" => fault.searches = count(word, value)?,
                 "cache_write" => fault.cache_write = Some(count(word, value)?),
                 "tokens" => fault.tokens = Some(tokens(word, value)?),
                 "unseen" => fault.unseen = tokens(word, value)?,

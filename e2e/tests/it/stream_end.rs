@@ -196,7 +196,8 @@ fn a_call_that_spends_the_budget_beyond_its_reservation_ends_the_others() {
     assert_eq!(basis("estimated")["ending"], "cut");
     let paid = nano_of(basis("measured"), "cost_usd");
     let spend = fixture.spend_at_rest(&id, PATIENCE).unwrap();
-    assert_eq!(spend.settled, records.iter().map(|record| nano_of(record, "cost_usd")).sum());
+    let charged: u64 = records.iter().map(|record| nano_of(record, "cost_usd")).sum();
+    assert_eq!(spend.settled, charged);
     assert!(paid > 10_000_000 && spend.overdraft >= paid - 10_000_000, "{spend:?} {paid}");
 
     let raised = json!({"budget": {"usd": "1.00", "period": "none"}});
