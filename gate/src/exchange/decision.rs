@@ -9,7 +9,7 @@ use metering::request::{
 };
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Refusal as LeaseRefusal};
+use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Level, Model, Price, Refusal as LeaseRefusal};
 use wire::{CatalogueVersion, LeaseId, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Metered, Open, Running, Stop};
@@ -392,6 +392,10 @@ fn refused_lease(why: &LeaseRefusal) -> Refusal {
     match why {
         LeaseRefusal::BudgetExceeded { level, need, left } => {
             Refusal::Budget { level: *level, need: *need, left: *left }
+        }
+        // The key's own money is not spent, but one call may not take more of it than this.
+        LeaseRefusal::CallTooExpensive { need, most } => {
+            Refusal::Budget { level: Level::Key, need: *need, left: *most }
         }
         LeaseRefusal::Contended { retry_after_ms } => {
             Refusal::Contended { retry_after_ms: *retry_after_ms }
