@@ -7,7 +7,7 @@ use wire::{KeyId, LeaseId, NanoUsd};
 
 use super::{AdminError, FilterError, Work};
 use crate::live::Effect;
-use crate::store::{AuditRow, Share};
+use crate::store::{AuditRow, Share, StoreResult};
 
 /// How long parked money counts in an account without a period: a report later than a day is
 /// hardly to be expected, and nothing else would ever end it.
@@ -44,10 +44,7 @@ impl Work<'_> {
     }
 
     /// Whether the time of some parked money has come.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn has_due_releases(&mut self) -> Result<bool, FilterError> {
+    pub(super) fn has_due_releases(&mut self) -> StoreResult<bool> {
         Ok(!self.rows.due_releases(self.now.unix_ms, 1)?.is_empty())
     }
 
