@@ -33,7 +33,7 @@ pub enum Once<T> {
     /// It was carried out now.
     Now(Changed<T>),
     /// It had been before: the key as it is by now, whose secret was told then.
-    Before(Changed<KeyView>),
+    Before(Box<Changed<KeyView>>),
 }
 
 impl Work<'_> {
@@ -98,7 +98,8 @@ impl Work<'_> {
                 });
             }
             let revision = self.rows.server()?.revision;
-            return Ok(Once::Before(Changed { value: self.key(&before.key)?, revision }));
+            let value = self.key(&before.key)?;
+            return Ok(Once::Before(Box::new(Changed { value, revision })));
         }
         let made = make(self)?;
         self.rows.save_key_creation(&KeyCreation {

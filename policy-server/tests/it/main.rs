@@ -14,6 +14,7 @@ mod full_disk;
 mod group_commit;
 mod interleavings;
 mod journal;
+mod key_commands;
 mod key_fields;
 mod key_lists;
 mod key_secrets;
