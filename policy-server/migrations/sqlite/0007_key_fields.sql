@@ -72,7 +72,7 @@ CREATE TABLE key_tags (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX key_tags_of_all ON key_tags (tag, position);
 
--- Every one, two and three characters that follow each other in what keys are searched by, as
+-- Every one, two, three and six characters that follow each other in what keys are searched by, as
 -- 'g' and their bytes in hexadecimal; organisation, team, user and tags as 'o', 't', 'u', 'k' and
 -- theirs. ASCII letters are in lower case, but not those of the latter.
 CREATE VIRTUAL TABLE key_texts
@@ -86,7 +86,7 @@ INSERT INTO key_texts (rowid, grams)
         UNION ALL SELECT position, lower(org) FROM keys
         UNION ALL SELECT position, lower(team) FROM keys WHERE team IS NOT NULL
         UNION ALL SELECT position, lower(user) FROM keys WHERE user IS NOT NULL),
-    sizes (size) AS (VALUES (1), (2), (3)),
+    sizes (size) AS (VALUES (1), (2), (3), (6)),
     pieces (position, text, size, at) AS (
         SELECT position, text, size, 1 FROM fields, sizes WHERE length(text) >= size
         UNION ALL

@@ -1,18 +1,19 @@
-//! What keys are searched by: every one, two and three characters that follow each other in their
-//! texts. A text is found by its own; whether they follow each other is seen in the key itself.
+//! What keys are searched by: every one, two, three and six characters that follow each other in
+//! their texts. A text is found by some of its own; that all of it is there is seen in the key itself.
 //!
 //! An index of words would be smaller, but people look for the middle of a name as well, and the
 //! end of a prefix.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::store::{KeyRow, KeySearch};
 
-/// Characters in one piece, at most.
-const LONGEST: usize = 3;
+/// Characters in one piece. Three find a short text; few keys share six.
+const LENGTHS: [usize; 4] = [1, 2, 3, 6];
 
 /// Pieces of a text that are looked up: enough to leave few keys to look at.
-const LOOKED_UP: usize = 8;
+const LOOKED_UP: usize = 4;
 
 /// Everything that a key is found by, as the index takes it.
 pub fn of_key(key: &KeyRow) -> String {
@@ -23,8 +24,9 @@ pub fn of_key(key: &KeyRow) -> String {
     let texts =
         texts.into_iter().chain(team).chain(user).chain(key.tags.iter().map(String::as_str));
     for text in texts {
-        for length in 1..=LONGEST {
-            words.extend(pieces(text, length));
+        let characters = folded(text);
+        for length in LENGTHS {
+            words.extend(characters.windows(length).map(piece));
         }
     }
     words.insert(word('o', key.org.as_str()));
@@ -34,12 +36,29 @@ pub fn of_key(key: &KeyRow) -> String {
     Vec::from_iter(words).join(" ")
 }
 
-/// What a key that the search finds has in the index: the query for it.
-pub fn of_search(text: &str, search: &KeySearch) -> String {
-    let length = text.chars().count().min(LONGEST);
-    let all: Vec<_> = BTreeSet::from_iter(pieces(text, length)).into_iter().collect();
-    let step = all.len().div_ceil(LOOKED_UP).max(1);
-    let mut words: Vec<_> = all.into_iter().step_by(step).collect();
+/// Pieces of a text that is searched for, the one that the fewest keys are likely to have first:
+/// words are said of many things, numbers of one.
+pub fn of_search(text: &str) -> Vec<String> {
+    let characters = folded(text);
+    let fitting = LENGTHS.into_iter().rev().find(|length| *length <= characters.len());
+    let length = fitting.unwrap_or(1);
+    let mut pieces: Vec<_> = characters.windows(length).enumerate().collect();
+    let digits = |piece: &[char]| piece.iter().filter(|one| one.is_ascii_digit()).count();
+    pieces.sort_by_key(|(at, piece)| (Reverse(digits(piece)), *at));
+    let mut chosen: Vec<(usize, &[char])> = Vec::new();
+    for (at, piece) in pieces {
+        // One that overlaps by more than half says little that is new.
+        let is_new = chosen.iter().all(|(other, _)| at.abs_diff(*other) >= length.div_ceil(2));
+        if is_new && chosen.len() < LOOKED_UP {
+            chosen.push((at, piece));
+        }
+    }
+    chosen.into_iter().map(|(_, characters)| piece(characters)).collect()
+}
+
+/// The query for keys that have these pieces and what else is asked of them.
+pub fn query(pieces: &[String], search: &KeySearch) -> String {
+    let mut words = pieces.to_vec();
     words.extend(search.org.as_ref().map(|org| word('o', org.as_str())));
     words.extend(search.team.as_ref().map(|team| word('t', team.as_str())));
     words.extend(search.user.as_ref().map(|user| word('u', user.as_str())));
@@ -47,13 +66,12 @@ pub fn of_search(text: &str, search: &KeySearch) -> String {
     words.join(" AND ")
 }
 
-fn pieces(text: &str, length: usize) -> impl Iterator<Item = String> {
-    let characters: Vec<char> = text.to_ascii_lowercase().chars().collect();
-    let pieces: Vec<_> = characters
-        .windows(length.max(1))
-        .map(|piece| word('g', &piece.iter().collect::<String>()))
-        .collect();
-    pieces.into_iter()
+fn folded(text: &str) -> Vec<char> {
+    text.chars().map(|character| character.to_ascii_lowercase()).collect()
+}
+
+fn piece(characters: &[char]) -> String {
+    word('g', &String::from_iter(characters))
 }
 
 /// A word of the index: a letter that is no hexadecimal digit, and the text's bytes. So every
@@ -71,21 +89,31 @@ fn word(kind: char, text: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn pieces_overlap_and_fold_the_case_of_ascii_letters() {
-        let all = |text, length| Vec::from_iter(pieces(text, length));
-        assert_eq!(all("aB%", 3), ["g616225"]);
-        assert_eq!(all("aB%", 2), ["g6162", "g6225"]);
-        assert_eq!(all("Éa", 1), ["gc389", "g61"]);
-        assert_eq!(all("ab", 3), [] as [&str; 0]);
+    /// The pieces as texts.
+    fn searched(text: &str) -> Vec<String> {
+        let read = |word: &String| {
+            let digits = word.strip_prefix('g').unwrap().as_bytes().chunks(2);
+            let byte = |pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+            String::from_utf8(digits.map(byte).collect()).unwrap()
+        };
+        of_search(text).iter().map(read).collect()
     }
 
     #[test]
-    fn a_search_looks_up_a_few_pieces_and_its_filters() {
-        let search = KeySearch { tag: Some("x".to_owned()), ..KeySearch::default() };
-        assert_eq!(of_search("a", &search), "g61 AND k78");
-        assert_eq!(of_search("ABC", &search), "g616263 AND k78");
-        let long: String = ('a'..='z').collect();
-        assert_eq!(of_search(&long, &KeySearch::default()).split(" AND ").count(), LOOKED_UP);
+    fn the_most_telling_pieces_of_a_text_are_looked_up_in_the_case_of_the_index() {
+        assert_eq!(searched("aB%"), ["ab%"]);
+        assert_eq!(searched("A"), ["a"]);
+        assert_eq!(searched("\u{c9}a"), ["\u{c9}a"], "only ASCII letters have one case");
+        assert_eq!(searched("abcd"), ["abc"]);
+        assert_eq!(searched("abcde"), ["abc", "cde"]);
+        assert_eq!(searched("mail 0123456"), ["012345", "il 012"]);
+        let all: String = ('a'..='z').collect();
+        assert_eq!(searched(&all), ["abcdef", "defghi", "ghijkl", "jklmno"]);
+    }
+
+    #[test]
+    fn nothing_in_a_text_has_a_meaning_in_a_query() {
+        let search = KeySearch { tag: Some("a OR b".to_owned()), ..KeySearch::default() };
+        assert_eq!(query(&of_search("*\""), &search), "g2a22 AND k61204f522062");
     }
 }

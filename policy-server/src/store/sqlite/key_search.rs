@@ -21,6 +21,13 @@ pub const COUNT_NEWLY_EXPIRED: &str = "SELECT count(*) AS count FROM keys INDEXE
      WHERE status = 'active' AND expires_ms IS NOT NULL AND expires_ms <= ?1
        AND (?2 IS NULL OR org = ?2)";
 
+/// Keys that have a piece of text, as far as they are counted.
+const LOOK_UP: &str = "SELECT rowid FROM key_texts WHERE key_texts MATCH ?
+     ORDER BY rowid DESC LIMIT ?";
+
+/// So many keys are more than few.
+const FEW: u32 = 65;
+
 /// A statement and the values of its parameters.
 #[derive(Default)]
 pub struct Query {
@@ -47,17 +54,34 @@ pub enum Part {
 
 /// Keys that match, in order.
 pub fn run(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<Vec<(KeyCursor, KeyRow)>> {
-    let mut found = page(rows, search, Part::Noted)?;
+    let words = words(rows, search)?;
+    let mut found = page(rows, search, &words, Part::Noted)?;
     if search.status == Some(KeyStatus::Expired) {
-        found.append(&mut page(rows, search, Part::NewlyExpired)?);
+        found.append(&mut page(rows, search, &words, Part::NewlyExpired)?);
         found.sort_by(|(one, _), (other, _)| in_order(search.order, one, other));
         found.truncate(usize::try_from(search.limit).unwrap_or(usize::MAX));
     }
     Ok(found)
 }
 
-fn page(rows: &Rows<'_>, search: &KeySearch, part: Part) -> StoreResult<Vec<(KeyCursor, KeyRow)>> {
-    let query = query(search, part)?;
+/// What is looked up in the index of texts: one piece where few keys have it, since to find where it
+/// meets others takes longer than to look at those keys.
+fn words(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<String> {
+    let Some(text) = &search.text else { return Ok(String::new()) };
+    let pieces = key_grams::of_search(text);
+    let rarest = pieces.get(..1).unwrap_or_default();
+    let found = rows.all(LOOK_UP, rusqlite::params![rarest.first(), FEW], |_| Ok(()))?;
+    let is_rare = found.len() < usize::try_from(FEW).unwrap_or(usize::MAX);
+    Ok(if is_rare { rarest.concat() } else { key_grams::query(&pieces, search) })
+}
+
+fn page(
+    rows: &Rows<'_>,
+    search: &KeySearch,
+    words: &str,
+    part: Part,
+) -> StoreResult<Vec<(KeyCursor, KeyRow)>> {
+    let query = query(search, words, part)?;
     let order = search.order;
     rows.all(&query.sql, rusqlite::params_from_iter(query.values), |row| {
         Ok((cursor(order, row)?, key(row)?))
@@ -68,9 +92,9 @@ fn page(rows: &Rows<'_>, search: &KeySearch, part: Part) -> StoreResult<Vec<(Key
 ///
 /// # Errors
 /// When no index has what is asked for.
-pub fn query(search: &KeySearch, part: Part) -> StoreResult<Query> {
+pub fn query(search: &KeySearch, words: &str, part: Part) -> StoreResult<Query> {
     let mut query = Query::default();
-    let place = from(&mut query, search, part)?;
+    let place = from(&mut query, search, words, part)?;
     if part == Part::NewlyExpired {
         // The status itself stands in `from`.
         query.with(" AND expires_ms <= ?", integer(search.now_unix_ms));
@@ -108,17 +132,21 @@ pub fn query(search: &KeySearch, part: Part) -> StoreResult<Query> {
 
 /// Writes where the keys come from: the index, and what is equal in it. Answers the column of a key's
 /// place there.
-fn from(query: &mut Query, search: &KeySearch, part: Part) -> StoreResult<&'static str> {
+fn from(
+    query: &mut Query,
+    search: &KeySearch,
+    words: &str,
+    part: Part,
+) -> StoreResult<&'static str> {
     let org = search.org.as_ref().map(|org| org.as_str().to_owned());
     if let Some(text) = &search.text {
         if !search.order.is_by_age() {
             return Err(no_index());
         }
-        let wanted = key_grams::of_search(text, search);
         query.with(
             "SELECT keys.*, keys.position AS place FROM key_texts
              CROSS JOIN keys ON keys.position = key_texts.rowid WHERE key_texts MATCH ?",
-            wanted,
+            words.to_owned(),
         );
         let pattern = like_pattern(text);
         query.with(" AND (id LIKE ? ESCAPE '!'", pattern.clone());
@@ -126,6 +154,14 @@ fn from(query: &mut Query, search: &KeySearch, part: Part) -> StoreResult<&'stat
             query.with(&format!(" OR {column} LIKE ? ESCAPE '!'"), pattern.clone());
         }
         query.sql.push(')');
+        if let Some(org) = org {
+            query.with(" AND org = ?", org);
+        }
+        if let Some(tag) = &search.tag {
+            query.with(" AND EXISTS (SELECT 1 FROM key_tags WHERE tag = ?", tag.clone());
+            query.sql.push_str(" AND key_tags.org = keys.org");
+            query.sql.push_str(" AND key_tags.position = keys.position)");
+        }
         newly(query, part);
         return Ok("key_texts.rowid");
     }
