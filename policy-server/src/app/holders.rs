@@ -62,7 +62,8 @@ impl Work<'_> {
     }
 
     /// Parks the leases of holders whose sessions have lapsed, releases parked money whose time has
-    /// come, ends replaced secrets and notes expired keys, a bounded number per call. Answers whether there is more to do.
+    /// come, ends replaced secrets and notes expired keys, a bounded number per call. Answers whether
+    /// there is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.

@@ -77,10 +77,11 @@ fn piece(characters: &[char]) -> String {
 /// A word of the index: a letter that is no hexadecimal digit, and the text's bytes. So every
 /// character is taken as it is, and nothing in a text has a meaning in a query.
 fn word(kind: char, text: &str) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
     let mut word = String::with_capacity(1 + 2 * text.len());
     word.push(kind);
     for byte in text.bytes() {
-        word.push_str(&format!("{byte:02x}"));
+        word.extend([digit(byte >> 4), digit(byte & 15)]);
     }
     word
 }
