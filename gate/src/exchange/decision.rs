@@ -9,7 +9,9 @@ use metering::request::{
 };
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Rates, Refusal as LeaseRefusal};
+use wire::v1::{
+    Ask, CutCalls, KeyPolicy, KeyState, Level, Model, Price, Rates, Refusal as LeaseRefusal,
+};
 use wire::{CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Metered, Open, Running, Shown, Stop};
@@ -429,6 +431,10 @@ fn refused_lease(why: &LeaseRefusal) -> Refusal {
     match why {
         LeaseRefusal::BudgetExceeded { level, need, left } => {
             Refusal::Budget { level: *level, need: *need, left: *left }
+        }
+        // The key's own money is not spent, but one call may not take more of it than this.
+        LeaseRefusal::CallTooExpensive { need, most } => {
+            Refusal::Budget { level: Level::Key, need: *need, left: *most }
         }
         LeaseRefusal::Contended { retry_after_ms } => {
             Refusal::Contended { retry_after_ms: *retry_after_ms }
