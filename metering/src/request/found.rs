@@ -6,8 +6,12 @@ use super::content::Media;
 use super::feature::{Feature, ServerTools};
 use super::parameter::Parameters;
 
-/// Bounds on output, by place: `max_tokens` or the operation's only one, `max_completion_tokens`.
-pub(super) type Limits = [Limit; 2];
+/// Bounds on output, by place: `max_tokens` or the operation's only one, `max_completion_tokens`,
+/// and what some servers call them.
+pub(super) type Limits = [Limit; 2 + OTHER_LIMITS];
+
+/// Other names for a bound on output.
+pub(super) const OTHER_LIMITS: usize = 7;
 
 /// One bound on output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +20,11 @@ pub(super) enum Limit {
     Absent,
     /// Written, but as if it were not.
     Void(Range<usize>),
-    Tokens(u64),
+    Tokens {
+        tokens: u64,
+        name: Range<usize>,
+        value: Range<usize>,
+    },
 }
 
 /// An object that may be edited.
@@ -46,12 +54,17 @@ pub(super) struct Found {
     pub(super) choices: Option<u64>,
     pub(super) best_of: Option<u64>,
     pub(super) prompts: u64,
+    /// Length of the longest list of tokens.
+    pub(super) longest_tokens: u64,
+    pub(super) truncates: bool,
     pub(super) max_tool_calls: Option<u64>,
     pub(super) media: Media,
     pub(super) by_reference: bool,
     pub(super) server_tools: ServerTools,
     pub(super) features: Vec<Feature>,
     pub(super) parameters: Parameters,
+    /// Optional members whose values say nothing where there are no tools.
+    pub(super) parameters_of_tools: Parameters,
     pub(super) root: Slot,
     pub(super) stream_options: Slot,
     pub(super) config: Slot,

@@ -5,7 +5,7 @@ use crate::json::{Event, Text};
 
 /// Each spelling of an optional member, and what the catalogue calls it. A nested one is written
 /// with its path, one of Gemini's configuration without: every generated client hides that object.
-const SPELLINGS: [(&str, &str); 73] = [
+const SPELLINGS: [(&str, &str); 78] = [
     ("temperature", "temperature"),
     ("top_p", "top_p"),
     ("topP", "top_p"),
@@ -64,6 +64,9 @@ const SPELLINGS: [(&str, &str); 73] = [
     ("reasoning", "reasoning"),
     ("thinking", "reasoning"),
     ("enable_thinking", "reasoning"),
+    ("thinking_budget", "reasoning"),
+    ("prompt_mode", "reasoning"),
+    ("reasoning_format", "include_reasoning"),
     ("thinkingConfig", "reasoning"),
     ("thinking_config", "reasoning"),
     ("reasoning_effort", "reasoning_effort"),
@@ -73,6 +76,8 @@ const SPELLINGS: [(&str, &str); 73] = [
     ("text.verbosity", "verbosity"),
     ("prediction", "prediction"),
     ("chat_template_kwargs", "chat_template_kwargs"),
+    ("chat_template_kwargs.enable_thinking", "chat_template_kwargs"),
+    ("chat_template_kwargs.thinking", "chat_template_kwargs"),
     ("safe_prompt", "safe_prompt"),
     ("suffix", "suffix"),
     ("echo", "echo"),
@@ -81,15 +86,43 @@ const SPELLINGS: [(&str, &str); 73] = [
     ("output_dimensionality", "dimensions"),
 ];
 
+/// Spellings that ask for reasoning.
+const REASONS: [&str; 3] = ["reasoning", "reasoning_effort", "include_reasoning"];
+/// The same within [`SPELLINGS`] that mean something else.
+const REASONS_IN_TEMPLATE: &str = "chat_template_kwargs.";
+
+/// Values with which a request is the same as without the member. Clients' libraries send such
+/// values unasked.
+const fn idle_values(written: &str, meaning: &str) -> &'static [&'static str] {
+    if same(meaning, "n") || same(meaning, "best_of") {
+        // 0 where that stands for no value, in protobuf's JSON
+        &["1", "0"]
+    } else if same(meaning, "logprobs") || same(meaning, "echo") {
+        &["false"]
+    } else if same(meaning, "reasoning_effort") {
+        &["none"]
+    } else if same(meaning, "include_reasoning") {
+        &["false"]
+    } else if same(meaning, "reasoning") || same(meaning, "chat_template_kwargs") {
+        &["false", "none", "disabled", "0"]
+    } else if same(meaning, "tool_choice") {
+        &["auto"]
+    } else if same(written, "responseMimeType") || same(written, "response_mime_type") {
+        &["text/plain"]
+    } else {
+        &[]
+    }
+}
+
 /// An optional member in one spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parameter {
     /// Its place among [`SPELLINGS`], below 128.
     place: u8,
-    /// It is as if it were absent where it is `false`.
-    off_by_default: bool,
-    /// It is as if it were absent where it is 1, or 0 where that stands for no value.
-    one_by_default: bool,
+    /// Values as if it were absent.
+    idle: &'static [&'static str],
+    /// Without tools one more value is as if it were absent: that none be used.
+    is_of_tools: bool,
 }
 
 impl Parameter {
@@ -100,14 +133,13 @@ impl Parameter {
         let mut rest: &[(&str, &str)] = &SPELLINGS;
         while let [(spelling, meaning), others @ ..] = rest {
             if same(spelling, name) {
-                let off_by_default = same(meaning, "logprobs") || same(meaning, "echo");
-                let one_by_default = same(meaning, "n") || same(meaning, "best_of");
-                return Self { place, off_by_default, one_by_default };
+                let is_of_tools = same(meaning, "tool_choice");
+                return Self { place, idle: idle_values(spelling, meaning), is_of_tools };
             }
             place += 1;
             rest = others;
         }
-        Self { place: u8::MAX, off_by_default: false, one_by_default: false }
+        Self { place: u8::MAX, idle: &[], is_of_tools: false }
     }
 
     #[cfg(test)]
@@ -116,14 +148,22 @@ impl Parameter {
     }
 
     /// Whether a request with this value (or with a bracket that ends at once) is the same as one
-    /// without the member. Clients' libraries send such values unasked.
+    /// without the member.
     pub(super) fn is_default(self, event: &Event<'_>) -> bool {
         match event {
             Event::Null | Event::Close { .. } => true,
-            Event::Bool(on) => self.off_by_default && !on,
-            Event::Number(Text { bytes: b"0" | b"1", .. }) => self.one_by_default,
-            _ => false,
+            event => is_one_of(self.idle, event),
         }
+    }
+
+    /// The same where the request has no tools.
+    pub(super) fn is_default_without_tools(self, event: &Event<'_>) -> bool {
+        self.is_of_tools && is_one_of(&["none"], event)
+    }
+
+    /// The text of its value decides whether it is used.
+    pub(super) fn wants_string(self) -> bool {
+        !self.idle.is_empty()
     }
 
     fn bit(self) -> u128 {
@@ -145,6 +185,25 @@ impl Parameters {
         (0..SPELLINGS.len()).fold(Self::default(), |all, place| Self(all.0 | 1 << place))
     }
 
+    /// Whether one is among them that this catalogue's name stands for.
+    fn has(self, name: &str) -> bool {
+        self.iter().any(|(_, meaning)| meaning == name)
+    }
+
+    /// Adds those that say something only where there are tools.
+    pub(super) fn with_those_of_tools(self, of_tools: Self) -> Self {
+        if self.has("tools") { Self(self.0 | of_tools.0) } else { self }
+    }
+
+    /// They ask the model to reason, as far as one can tell by them: what it thinks may cost output
+    /// that nobody sees.
+    #[must_use]
+    pub fn ask_for_reasoning(self) -> bool {
+        self.iter().any(|(written, meaning)| {
+            REASONS.contains(&meaning) || written.starts_with(REASONS_IN_TEMPLATE)
+        })
+    }
+
     /// The used members as they were written, each with its name in catalogues.
     pub fn iter(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let places = SPELLINGS.iter().enumerate();
@@ -164,6 +223,18 @@ impl Parameters {
 /// Whether an optional member is called so, by clients or by catalogues.
 pub(super) fn is_name(name: &str) -> bool {
     SPELLINGS.iter().any(|(written, meaning)| *written == name || *meaning == name)
+}
+
+/// Whether a plain value is one of these, as it is written in JSON without quotes.
+pub(super) fn is_one_of(values: &[&str], event: &Event<'_>) -> bool {
+    let written = match event {
+        Event::Str { text, .. } if text.complete => text.bytes,
+        Event::Number(Text { bytes, .. }) => bytes,
+        Event::Bool(true) => b"true",
+        Event::Bool(false) => b"false",
+        _ => return false,
+    };
+    values.iter().any(|value| value.as_bytes() == written)
 }
 
 /// `==`, at compile time.

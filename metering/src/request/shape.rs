@@ -7,10 +7,29 @@ use super::parameter::Parameter;
 pub(super) struct Shape {
     /// What the object is.
     pub(super) role: Role,
-    /// The members that are known; at most 128.
+    /// The members that are known; at most 128, with those of [`Rule::Also`].
     pub(super) members: &'static [Member],
     /// What any other member is.
     pub(super) other: Rule,
+}
+
+impl Shape {
+    /// Every member that is known, with those of [`Rule::Also`].
+    pub(super) fn all_members(&self) -> impl Iterator<Item = &'static Member> {
+        let more: &[Member] = match self.other {
+            Rule::Also(shape) => shape.members,
+            _ => &[],
+        };
+        self.members.iter().chain(more)
+    }
+
+    /// What a member is that is not known.
+    pub(super) fn rest(&self) -> Rule {
+        match self.other {
+            Rule::Also(shape) => shape.other,
+            other => other,
+        }
+    }
 }
 
 /// What the end of an object means.
@@ -55,10 +74,10 @@ impl Member {
 
 impl Shape {
     /// The member of this name, whatever its case, and its place.
-    pub(super) fn find(&self, name: &[u8]) -> Option<(u32, &Member)> {
+    pub(super) fn find(&self, name: &[u8]) -> Option<(u32, &'static Member)> {
         let like = likeness(name);
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        (0u32..).zip(self.members).find(|(_, member)| {
+        (0u32..).zip(self.all_members()).find(|(_, member)| {
             member.likeness.contains(&like) && (is(member.name) || member.snake.is_some_and(is))
         })
     }
@@ -110,6 +129,14 @@ pub(super) enum Rule {
     Skip,
     /// Objects of this shape, alone or in lists; texts in their place are just text.
     Inside(&'static Shape),
+    /// An object of this shape that may switch its optional member off ([`Rule::Off`]); a plain
+    /// value is one of that member's own.
+    Switch(&'static Shape),
+    /// Objects of this shape, alone or in lists; anything else needs permission unless it is `null`
+    /// or `false`.
+    Options(&'static Shape, FeatureKind),
+    /// Only for members that are not known here: they are looked for among those of this shape.
+    Also(&'static Shape),
     /// The model.
     Model,
     /// A repetition of the model of the path.
@@ -117,6 +144,10 @@ pub(super) enum Rule {
     Stream,
     StreamOptions(&'static Shape),
     IncludeUsage,
+    /// One of these values says that the optional member around it is off.
+    Off(&'static [&'static str]),
+    /// `true` says that the optional member around it is used, whatever is off.
+    On,
     /// A bound on output tokens, by place in [`super::found::Limits`].
     Limit(usize),
     /// Gemini's object around the bound on output.
@@ -130,6 +161,10 @@ pub(super) enum Rule {
     Prompt,
     /// An item of that list.
     PromptItem,
+    /// An item of a list of tokens in that list.
+    Token,
+    /// The upstream cuts a prompt that is too long, so none is known not to fit.
+    Truncates,
     /// `max_tool_calls`.
     MaxToolCalls,
     /// Needs permission unless it is `null`, `false` or an empty list.
@@ -146,6 +181,8 @@ pub(super) enum Rule {
     ServerTool(ServerTool),
     ToolType,
     MaxUses,
+    /// Where a tool works: in a container of the provider's, or at the client.
+    Workplace,
     /// Draws something in whose size is not known.
     Reference,
     /// Draws in something kept at the provider.
@@ -165,4 +202,6 @@ pub(super) enum Rule {
     Encrypted,
     /// The member that makes an item a message.
     MessageRole,
+    /// The name under which the provider may keep an item.
+    ItemId,
 }
