@@ -76,7 +76,8 @@ impl Request {
         {
             edits.push(insertion(inside, members.join(","), is_empty));
         }
-        edits.sort_by_key(|edit| edit.span.start);
+        // What is inserted before a name comes before that name.
+        edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
         edits
     }
 
