@@ -30,15 +30,14 @@ pub struct Edits<'a> {
 pub struct WrittenLimit {
     /// Tokens of each answer.
     pub tokens: u64,
-    /// The model reasons: in chat it insists on `max_completion_tokens`, while `max_tokens` is what
-    /// every other server understands.
-    pub reasoning: bool,
+    /// In chat the model reads `max_completion_tokens`, not `max_tokens`.
+    pub reads_max_completion_tokens: bool,
 }
 
 /// Where an output limit goes: which of the limits it is, and its name.
-fn limit_field(operation: Operation, reasoning: bool) -> Option<(usize, &'static str)> {
+fn limit_field(operation: Operation, is_newer: bool) -> Option<(usize, &'static str)> {
     match operation {
-        Operation::Chat if reasoning => Some((1, "max_completion_tokens")),
+        Operation::Chat if is_newer => Some((1, "max_completion_tokens")),
         Operation::Chat | Operation::Completions => Some((0, "max_tokens")),
         Operation::Responses => Some((0, "max_output_tokens")),
         Operation::GenerateContent | Operation::StreamGenerateContent => {
@@ -100,7 +99,10 @@ impl Request {
         members: &mut Vec<String>,
     ) {
         let tokens = limit.tokens;
-        let Some((place, name)) = limit_field(self.operation, limit.reasoning) else { return };
+        let Some((place, name)) = limit_field(self.operation, limit.reads_max_completion_tokens)
+        else {
+            return;
+        };
         if self.cap_limits(place, name, tokens, edits) {
             return;
         }

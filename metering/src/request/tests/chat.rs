@@ -105,7 +105,7 @@ fn each_bad_body_has_its_own_error() {
 }
 
 fn plain(tokens: u64) -> Option<WrittenLimit> {
-    Some(WrittenLimit { tokens, reasoning: false })
+    Some(WrittenLimit { tokens, reads_max_completion_tokens: false })
 }
 
 fn rewritten(body: &str, edits: Edits<'_>) -> String {

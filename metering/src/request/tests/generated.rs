@@ -163,7 +163,7 @@ proptest! {
         let tokens = limit.unwrap_or(512);
         let edits = Edits {
             model: Some("real"),
-            output_limit: Some(WrittenLimit { tokens, reasoning: true }),
+            output_limit: Some(WrittenLimit { tokens, reads_max_completion_tokens: true }),
         };
         let out = apply_edits(text.as_bytes(), &request.edits(edits));
         let after: Value = serde_json::from_slice(&out).unwrap();
@@ -253,7 +253,7 @@ proptest! {
         if let Ok(request) = read_as(operation, &text) {
             let edits = Edits {
                 model: Some("real"),
-                output_limit: Some(WrittenLimit { tokens: 1, reasoning: false }),
+                output_limit: Some(WrittenLimit { tokens: 1, reads_max_completion_tokens: false }),
             };
             let out = apply_edits(text.as_bytes(), &request.edits(edits));
             prop_assert!(serde_json::from_slice::<Value>(&out).is_ok(), "{text}");

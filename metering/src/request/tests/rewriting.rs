@@ -13,8 +13,8 @@ fn rewritten(operation: Operation, body: &str, edits: Edits<'_>) -> String {
     out
 }
 
-fn limit(tokens: u64, reasoning: bool) -> Edits<'static> {
-    Edits { model: None, output_limit: Some(WrittenLimit { tokens, reasoning }) }
+fn limit(tokens: u64, reads_max_completion_tokens: bool) -> Edits<'static> {
+    Edits { model: None, output_limit: Some(WrittenLimit { tokens, reads_max_completion_tokens }) }
 }
 
 #[test]
