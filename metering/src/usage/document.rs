@@ -18,8 +18,10 @@ pub(super) struct SoFar {
     pub(super) answer_shown: bool,
     /// Gemini: the candidates have ended.
     pub(super) ended: bool,
-    /// Gemini: web searches of the grounding.
+    /// Gemini: searches of the grounding.
     pub(super) searches: u64,
+    /// Chat: an annotation cites a page of the web.
+    pub(super) cites: bool,
     /// The answer is over: no later report counts.
     pub(super) closed: bool,
     /// Responses: one more than the highest number of an event.
@@ -49,8 +51,18 @@ pub(super) struct Document {
     pub(super) part_is_thought: bool,
     pub(super) has_output: bool,
     pub(super) is_finished: bool,
-    pub(super) searches: u64,
+    /// Gemini: searches of the web by their queries; whether something was found there, or on a map.
+    pub(super) queries: u64,
+    pub(super) finds_web: bool,
+    pub(super) finds_maps: bool,
     pub(super) tools: ToolUse,
+}
+
+impl Document {
+    /// Searches that the provider charges for. Those of maps are not told one by one.
+    pub(super) fn searches(&self) -> u64 {
+        self.queries.max(u64::from(self.finds_web)).saturating_add(u64::from(self.finds_maps))
+    }
 }
 
 impl Reader {
@@ -65,7 +77,7 @@ impl Reader {
             self.seen.output_bytes = self.seen.output_bytes.saturating_add(bytes);
         }
         let so_far = &mut self.so_far;
-        so_far.searches = so_far.searches.max(document.searches);
+        so_far.searches = so_far.searches.max(document.searches());
         so_far.ended = document.is_finished || so_far.ended && !document.has_output;
         let (is_accepted, has_choices) = (document.is_accepted, document.has_choices);
         self.seen.usage_is_final = match self.format {

@@ -169,6 +169,8 @@ impl Reader {
                 self.document.item = Counts::default();
                 self.document.item_kind = Word::Other;
             }
+            Place::WebFind => self.document.finds_web = true,
+            Place::MapFind => self.document.finds_maps = true,
             Place::Part => {
                 self.document.part_bytes = 0;
                 self.document.part_is_thought = false;
@@ -223,7 +225,8 @@ impl Reader {
                 *items = items.saturating_add(1);
             }
             Place::Finish => document.is_finished |= length > 0,
-            Place::Search => document.searches = document.searches.saturating_add(1),
+            Place::Search => document.queries = document.queries.saturating_add(1),
+            Place::AnnotationKind => self.so_far.cites |= word() == Word::UrlCitation,
             Place::Count(_) | Place::ItemCount(_) => self.is_no_count(),
             _ => {}
         }

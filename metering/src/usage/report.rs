@@ -67,10 +67,8 @@ impl Reader {
         let (counts, so_far) = (&open.counts, &mut self.so_far);
         let has = |count| counts.known(count).is_some();
         let is_whole = match self.format {
-            AnswerFormat::OpenAiChat | AnswerFormat::OpenAiResponses => {
-                has(C::Input) && has(C::Output)
-            }
-            AnswerFormat::OpenAiEmbeddings => has(C::Input),
+            AnswerFormat::OpenAiChat | AnswerFormat::OpenAiResponses => counts.openai().is_some(),
+            AnswerFormat::OpenAiEmbeddings => counts.embeddings().is_some(),
             _ => true,
         };
         let is_accepted = is_whole && !open.is_broken && !so_far.closed;
@@ -96,7 +94,18 @@ impl Reader {
         let so_far = &self.so_far;
         let counts = &so_far.counts;
         match self.format {
-            AnswerFormat::OpenAiChat => self.seen.usage = counts.openai(),
+            AnswerFormat::OpenAiChat => {
+                // Shown output is not nothing: such a report is one of input alone.
+                let output_is_told = counts.known(C::Output).is_some() || self.seen.deltas == 0;
+                let mut counts = *counts;
+                if so_far.cites && counts.known(C::ToolCalls).is_none() {
+                    counts.set(C::ToolCalls, 1);
+                }
+                let usage = counts.openai();
+                let is_whole = |usage: &Usage| output_is_told || usage.output_tokens > 0;
+                self.seen.usage = usage.filter(is_whole);
+                self.seen.input = usage.filter(|usage| !is_whole(usage));
+            }
             AnswerFormat::OpenAiResponses if self.document.is_accepted => {
                 let usage = counts.openai();
                 self.seen.usage = usage.map(|usage| self.document.tools.added_to(usage));
@@ -130,7 +139,7 @@ impl Reader {
                         || self.seen.complete && !self.is_stream);
                 let is_told = counts.known(C::Output).is_some_and(|output| output > 0);
                 let mut counts = *counts;
-                counts.set(C::ToolCalls, so_far.searches.max(self.document.searches));
+                counts.set(C::ToolCalls, so_far.searches.max(self.document.searches()));
                 let usage = counts.gemini();
                 self.seen.usage = usage.filter(|_| is_told || nothing_shown);
                 self.seen.input = usage.map(|usage| Usage {
