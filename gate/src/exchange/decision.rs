@@ -14,6 +14,7 @@ use wire::{CatalogueVersion, LeaseId, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Metered, Open, Running, Stop};
 use crate::catalogue::Models;
+use crate::dry_run::Estimate;
 use crate::io::{Now, SharedMemory};
 use crate::pool::Pool;
 use crate::refusal::Refusal;
@@ -40,6 +41,8 @@ pub(crate) struct Forward {
     pub(crate) path: Option<String>,
     /// The limit of chat that the model reads.
     pub(crate) reads_max_completion_tokens: bool,
+    /// What the call could come to, where only that was asked for.
+    pub(crate) estimate: Option<Estimate>,
 }
 
 impl From<Refusal> for Verdict {
@@ -341,6 +344,11 @@ fn admit(
         reasoning: model.reasoning || request.is_some_and(Request::asks_for_reasoning),
         cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
     };
+    let estimate = open.is_dry_run.then(|| {
+        let bounds = bounds.lowered_to(output_tokens);
+        let cost = if costs { bounds.wanted(&price).amount } else { NanoUsd::ZERO };
+        Estimate { input_tokens: input_bound, output_tokens, choices: ask.choices, cost }
+    });
     let running = Running {
         policy: Rc::clone(policy),
         digest: open.digest,
@@ -367,6 +375,7 @@ fn admit(
         model_is_alias: is_alias,
         path,
         reads_max_completion_tokens: reads_max_completion_tokens(model),
+        estimate,
     })))
 }
 
