@@ -7,16 +7,16 @@ use super::feature::{FeatureKind, ServerTool};
 use super::gemini;
 use super::shape::Role::Plain;
 use super::shape::Rule::{
-    Inside, Limit, Needs, Off, OneOf, Options, Reference, ServerTool as Tool, Skip, State, Switch,
-    ThinkingBudget, Truncates, Unknown,
+    Inside, Needs, Off, OneOf, Options, OtherLimit, Reference, ServerTool as Tool, Skip, State,
+    Switch, ThinkingBudget, Truncates, Unknown,
 };
-use super::shape::{Shape, camel, member, nested, optional, optional_camel};
+use super::shape::{Common, Shape, camel, member, nested, optional, optional_camel};
 
 /// Tiers at the prices of the catalogue.
 const TIERS: &[&str] = &["auto", "default", "standard", "on_demand"];
 
 /// In the outermost object.
-pub(super) static COMPATIBLE: Shape = Shape {
+pub(super) static COMPATIBLE: Common = Common::new(Shape {
     role: Plain,
     members: &[
         member("service_tier", OneOf(TIERS, FeatureKind::PriceTier)),
@@ -61,13 +61,13 @@ pub(super) static COMPATIBLE: Shape = Shape {
         member("truncate_prompt_tokens", Truncates),
         member("prompt_truncate_len", Truncates),
         // a limit on output by other names
-        member("max_output_tokens", Limit(2)),
-        member("max_new_tokens", Limit(3)),
-        member("max_tokens_to_sample", Limit(4)),
-        member("max_gen_len", Limit(5)),
-        member("max_length", Limit(6)),
-        member("n_predict", Limit(7)),
-        member("num_predict", Limit(8)),
+        member("max_output_tokens", OtherLimit),
+        member("max_new_tokens", OtherLimit),
+        member("max_tokens_to_sample", OtherLimit),
+        member("max_gen_len", OtherLimit),
+        member("max_length", OtherLimit),
+        member("n_predict", OtherLimit),
+        member("num_predict", OtherLimit),
         // sampling and reasoning within that limit
         optional("top_k", Skip),
         optional("top_a", Skip),
@@ -107,7 +107,7 @@ pub(super) static COMPATIBLE: Shape = Shape {
         member("search_settings", Skip),
     ],
     other: Unknown,
-};
+});
 
 /// OpenRouter's choice among those who run a model.
 static ROUTING: Shape = Shape {

@@ -6,12 +6,8 @@ use super::content::Media;
 use super::feature::{Feature, ServerTools};
 use super::parameter::Parameters;
 
-/// Bounds on output, by place: `max_tokens` or the operation's only one, `max_completion_tokens`,
-/// and what some servers call them.
-pub(super) type Limits = [Limit; 2 + OTHER_LIMITS];
-
-/// Other names for a bound on output.
-pub(super) const OTHER_LIMITS: usize = 7;
+/// Bounds on output, by place: `max_tokens` or the operation's only one, `max_completion_tokens`.
+pub(super) type Limits = [Limit; 2];
 
 /// One bound on output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +21,13 @@ pub(super) enum Limit {
         name: Range<usize>,
         value: Range<usize>,
     },
+}
+
+/// A bound on output by a name of some other server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OtherLimit {
+    pub(super) tokens: u64,
+    pub(super) value: Range<usize>,
 }
 
 /// An object that may be edited.
@@ -50,6 +53,8 @@ pub(super) struct Found {
     pub(super) stream: bool,
     pub(super) include_usage: Option<(bool, Range<usize>)>,
     pub(super) limits: Limits,
+    /// No more than the tables have names for them.
+    pub(super) other_limits: Vec<OtherLimit>,
     pub(super) thinking_budget: Option<u64>,
     pub(super) choices: Option<u64>,
     pub(super) best_of: Option<u64>,

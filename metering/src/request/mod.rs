@@ -33,7 +33,7 @@ pub use problem::Problem;
 pub use rewrite::{BodyEdit, Edits, WrittenLimit, apply_edits, edited_length};
 
 use crate::json::{Scanner, is_utf8};
-use found::{Found, Limit, Limits, PathSpan, Slot};
+use found::{Found, Limit, Limits, OtherLimit, PathSpan, Slot};
 use reader::Reader;
 use shape::Shape;
 use std::ops::Range;
@@ -104,6 +104,7 @@ struct Spans {
     model: Range<usize>,
     path_models: Vec<PathSpan>,
     limits: Limits,
+    other_limits: Vec<OtherLimit>,
     stream_options: Slot,
     include_usage: Option<Range<usize>>,
     config: Slot,
@@ -209,11 +210,12 @@ fn table(operation: Operation) -> &'static Shape {
 
 fn normalise(found: Found, source: Source<'_>, body_bytes: u64) -> Result<Request, Problem> {
     let operation = source.operation;
+    let output_limit = output_limit(operation, &found);
     let (model, model_place) = match source.path_model {
         Some(model) => (model.to_owned(), ModelPlace::Path),
         None => (found.model.ok_or(Problem::Missing("model"))?, ModelPlace::Body),
     };
-    let output_limit = output_limit(operation, &found.limits, found.thinking_budget)?;
+    let output_limit = output_limit?;
     let mut server_tools = found.server_tools;
     if let Some(calls) = found.max_tool_calls {
         server_tools.most_calls =
@@ -241,6 +243,7 @@ fn normalise(found: Found, source: Source<'_>, body_bytes: u64) -> Result<Reques
             model: found.model_span,
             path_models: found.path_spans,
             limits: found.limits,
+            other_limits: found.other_limits,
             stream_options: found.stream_options,
             include_usage: found.include_usage.map(|(_, span)| span),
             config: found.config,
@@ -249,20 +252,17 @@ fn normalise(found: Found, source: Source<'_>, body_bytes: u64) -> Result<Reques
 }
 
 /// Thinking is inside the limit; a budget above it is taken at its word.
-fn output_limit(
-    operation: Operation,
-    limits: &Limits,
-    thinking_budget: Option<u64>,
-) -> Result<OutputLimit, Problem> {
+fn output_limit(operation: Operation, found: &Found) -> Result<OutputLimit, Problem> {
     if !operation.has_output() {
         return Ok(OutputLimit::NoOutput);
     }
-    let given = limits.iter().filter_map(|limit| match limit {
+    let others = found.other_limits.iter().map(|limit| limit.tokens);
+    let given = found.limits.iter().filter_map(|limit| match limit {
         Limit::Tokens { tokens, .. } => Some(*tokens),
         Limit::Absent | Limit::Void(_) => None,
     });
-    match given.min() {
-        Some(tokens) => Ok(OutputLimit::Tokens(tokens.max(thinking_budget.unwrap_or(0)))),
+    match given.chain(others).min() {
+        Some(tokens) => Ok(OutputLimit::Tokens(tokens.max(found.thinking_budget.unwrap_or(0)))),
         None if operation == Operation::Messages => Err(Problem::Missing("max_tokens")),
         None => Ok(OutputLimit::Absent),
     }

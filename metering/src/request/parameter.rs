@@ -86,11 +86,6 @@ const SPELLINGS: [(&str, &str); 78] = [
     ("output_dimensionality", "dimensions"),
 ];
 
-/// Spellings that ask for reasoning.
-const REASONS: [&str; 3] = ["reasoning", "reasoning_effort", "include_reasoning"];
-/// The same within [`SPELLINGS`] that mean something else.
-const REASONS_IN_TEMPLATE: &str = "chat_template_kwargs.";
-
 /// Values with which a request is the same as without the member. Clients' libraries send such
 /// values unasked.
 const fn idle_values(written: &str, meaning: &str) -> &'static [&'static str] {
@@ -114,16 +109,49 @@ const fn idle_values(written: &str, meaning: &str) -> &'static [&'static str] {
     }
 }
 
-/// An optional member in one spelling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Parameter {
-    /// Its place among [`SPELLINGS`], below 128.
-    place: u8,
-    /// Values as if it were absent.
-    idle: &'static [&'static str],
-    /// Without tools one more value is as if it were absent: that none be used.
-    is_of_tools: bool,
+/// [`idle_values`] of each spelling.
+const IDLE: [&[&str]; SPELLINGS.len()] = {
+    let mut idle: [&[&str]; SPELLINGS.len()] = [&[]; SPELLINGS.len()];
+    let mut place = 0;
+    while place < idle.len() {
+        idle[place] = idle_values(SPELLINGS[place].0, SPELLINGS[place].1);
+        place += 1;
+    }
+    idle
+};
+
+/// The spellings of which one of these is the meaning, or the beginning as it is written.
+const fn all_of(meanings: &[&str], beginning: &str) -> u128 {
+    let mut all = 0;
+    let mut place = 0;
+    let mut rest: &[(&str, &str)] = &SPELLINGS;
+    while let [(written, meaning), others @ ..] = rest {
+        let mut meant = meanings;
+        while let [one, more @ ..] = meant {
+            if same(meaning, one) {
+                all |= 1 << place;
+            }
+            meant = more;
+        }
+        if begins(written, beginning) {
+            all |= 1 << place;
+        }
+        place += 1;
+        rest = others;
+    }
+    all
 }
+
+/// Those that ask for reasoning.
+const REASONS: u128 =
+    all_of(&["reasoning", "reasoning_effort", "include_reasoning"], "chat_template_kwargs.");
+/// Those that bring tools, and those that choose among them.
+const TOOLS: u128 = all_of(&["tools"], "tools");
+const TOOL_CHOICES: u128 = all_of(&["tool_choice"], "tool_choice");
+
+/// An optional member in one spelling: its place among [`SPELLINGS`], below 128.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Parameter(u8);
 
 impl Parameter {
     /// The member that is written so. One that is not listed would be no member at all, which a
@@ -131,20 +159,23 @@ impl Parameter {
     pub(super) const fn written(name: &str) -> Self {
         let mut place = 0;
         let mut rest: &[(&str, &str)] = &SPELLINGS;
-        while let [(spelling, meaning), others @ ..] = rest {
+        while let [(spelling, _), others @ ..] = rest {
             if same(spelling, name) {
-                let is_of_tools = same(meaning, "tool_choice");
-                return Self { place, idle: idle_values(spelling, meaning), is_of_tools };
+                return Self(place);
             }
             place += 1;
             rest = others;
         }
-        Self { place: u8::MAX, idle: &[], is_of_tools: false }
+        Self(u8::MAX)
+    }
+
+    fn idle(self) -> &'static [&'static str] {
+        IDLE.get(usize::from(self.0)).copied().unwrap_or_default()
     }
 
     #[cfg(test)]
     pub(super) fn is_listed(self) -> bool {
-        usize::from(self.place) < SPELLINGS.len()
+        usize::from(self.0) < SPELLINGS.len()
     }
 
     /// Whether a request with this value (or with a bracket that ends at once) is the same as one
@@ -152,22 +183,22 @@ impl Parameter {
     pub(super) fn is_default(self, event: &Event<'_>) -> bool {
         match event {
             Event::Null | Event::Close { .. } => true,
-            event => is_one_of(self.idle, event),
+            event => is_one_of(self.idle(), event),
         }
     }
 
-    /// The same where the request has no tools.
+    /// The same where the request has no tools: that none be used.
     pub(super) fn is_default_without_tools(self, event: &Event<'_>) -> bool {
-        self.is_of_tools && is_one_of(&["none"], event)
+        self.bit() & TOOL_CHOICES != 0 && is_one_of(&["none"], event)
     }
 
     /// The text of its value decides whether it is used.
     pub(super) fn wants_string(self) -> bool {
-        !self.idle.is_empty()
+        !self.idle().is_empty()
     }
 
     fn bit(self) -> u128 {
-        1u128.checked_shl(u32::from(self.place)).unwrap_or(0)
+        1u128.checked_shl(u32::from(self.0)).unwrap_or(0)
     }
 }
 
@@ -185,23 +216,16 @@ impl Parameters {
         (0..SPELLINGS.len()).fold(Self::default(), |all, place| Self(all.0 | 1 << place))
     }
 
-    /// Whether one is among them that this catalogue's name stands for.
-    fn has(self, name: &str) -> bool {
-        self.iter().any(|(_, meaning)| meaning == name)
-    }
-
     /// Adds those that say something only where there are tools.
     pub(super) fn with_those_of_tools(self, of_tools: Self) -> Self {
-        if self.has("tools") { Self(self.0 | of_tools.0) } else { self }
+        if self.0 & TOOLS == 0 { self } else { Self(self.0 | of_tools.0) }
     }
 
     /// They ask the model to reason, as far as one can tell by them: what it thinks may cost output
     /// that nobody sees.
     #[must_use]
     pub fn ask_for_reasoning(self) -> bool {
-        self.iter().any(|(written, meaning)| {
-            REASONS.contains(&meaning) || written.starts_with(REASONS_IN_TEMPLATE)
-        })
+        self.0 & REASONS != 0
     }
 
     /// The used members as they were written, each with its name in catalogues.
@@ -235,6 +259,18 @@ pub(super) fn is_one_of(values: &[&str], event: &Event<'_>) -> bool {
         _ => return false,
     };
     values.iter().any(|value| value.as_bytes() == written)
+}
+
+/// `starts_with`, at compile time.
+const fn begins(text: &str, beginning: &str) -> bool {
+    let (mut text, mut beginning) = (text.as_bytes(), beginning.as_bytes());
+    loop {
+        match (text, beginning) {
+            (_, []) => return true,
+            ([a, rest @ ..], [b, more @ ..]) if *a == *b => (text, beginning) = (rest, more),
+            _ => return false,
+        }
+    }
 }
 
 /// `==`, at compile time.

@@ -156,6 +156,9 @@ impl Request {
                 replace(value, tokens.to_string());
             }
         }
+        for other in self.spans.other_limits.iter().filter(|other| other.tokens > tokens) {
+            replace(&other.value, tokens.to_string());
+        }
         is_there
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::content::{Kind, Mime, ToolKind};
 use super::feature::FeatureKind;
-use super::found::{Limit, PathSpan, Slot};
+use super::found::{Limit, OtherLimit, PathSpan, Slot};
 use super::parameter::is_one_of;
 use super::reader::Reader;
 use super::shape::Rule;
@@ -38,7 +38,11 @@ impl Reader<'_> {
             Rule::Stream => self.invalid("stream", "true or false"),
             Rule::IncludeUsage => self.invalid("stream_options.include_usage", "true or false"),
             Rule::StreamOptions(_) | Rule::Config(_) => self.invalid(field, "an object"),
-            Rule::Limit(_) | Rule::ThinkingBudget | Rule::MaxToolCalls | Rule::MaxUses => {
+            Rule::Limit(_)
+            | Rule::OtherLimit
+            | Rule::ThinkingBudget
+            | Rule::MaxToolCalls
+            | Rule::MaxUses => {
                 self.invalid(field, "a non-negative integer");
             }
             Rule::Choices | Rule::BestOf => self.invalid(field, "an integer from 1 to 128"),
@@ -115,6 +119,11 @@ impl Reader<'_> {
             (Rule::Choices, event) => self.found.choices = self.choices(field, event),
             (Rule::BestOf, event) => self.found.best_of = self.choices(field, event),
             (Rule::ThinkingBudget, event) => self.thinking_budget(field, event),
+            (Rule::OtherLimit, event) => {
+                if let Some(tokens) = self.count(field, event) {
+                    self.found.other_limits.push(OtherLimit { tokens, value: span });
+                }
+            }
             (Rule::MaxToolCalls, event) => self.found.max_tool_calls = self.count(field, event),
             (Rule::MaxUses, event) => {
                 let uses = self.count(field, event);
