@@ -3,7 +3,8 @@
 
 use wire::v1::Usage;
 
-use super::counts::{Counts, ToolUse};
+use super::counts::Counts;
+use super::document::{Document, Member, Open, SoFar};
 use super::name::{Name, Word};
 use super::place::{self, List, Place, Stage};
 use super::{AnswerFormat, Seen};
@@ -11,27 +12,6 @@ use crate::json::{self, DEEPEST, Event, Sink, Text};
 
 /// No model writes or reads this many tokens in one call; a report of more is none.
 const MOST_TOKENS: u64 = 1 << 40;
-
-/// Where a member stands, in offsets as fed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Member {
-    /// First byte of its name, if it is a member of the outermost object.
-    pub(super) name: u64,
-    /// Behind the value before it, if it is not the first member.
-    pub(super) after_previous: Option<u64>,
-    /// Behind its value.
-    pub(super) end: u64,
-    /// First byte of the next member's name, if it is the first but not the last member.
-    pub(super) next_name: Option<u64>,
-    /// It is an object with counts.
-    pub(super) is_report: bool,
-    /// The counts in it were taken over.
-    pub(super) is_accepted: bool,
-    /// That object is empty: no comma is needed before a new member.
-    pub(super) is_empty: bool,
-    /// It has a member `cost_usd` already.
-    pub(super) has_cost: bool,
-}
 
 /// The reader of an answer.
 #[derive(Debug, Clone)]
@@ -46,64 +26,6 @@ pub(super) struct Reader {
     path: [Name; DEEPEST],
     /// Brackets around a document: one where the answer is an array of documents.
     base: usize,
-}
-
-/// What outlives a document.
-#[derive(Debug, Clone, Copy, Default)]
-struct SoFar {
-    counts: Counts,
-    /// Tokens of Anthropic's iterations that its counts leave out.
-    apart: Counts,
-    /// A report was made with the output, not before it.
-    has_final: bool,
-    /// Gemini: output that is no thought was shown.
-    answer_shown: bool,
-    /// Gemini: the candidates have ended.
-    ended: bool,
-    /// Gemini: web searches of the grounding.
-    searches: u64,
-    /// The answer is over: no later report counts.
-    closed: bool,
-    /// Responses: one more than the highest number of an event.
-    next_event_number: u64,
-}
-
-/// What belongs to one document.
-#[derive(Debug, Clone, Copy, Default)]
-struct Document {
-    /// The usage member, once complete: the report's own or, in the outermost object, `null` too.
-    usage_member: Option<Member>,
-    has_choices: bool,
-    /// The current choice has been counted. Some upstreams repeat one token under several names
-    /// (`reasoning` and `reasoning_content`).
-    choice_is_counted: bool,
-    /// A report of this document was taken over.
-    is_accepted: bool,
-    open: Option<Open>,
-    previous_end: Option<u64>,
-    name_start: u64,
-    event: Word,
-    /// Bytes of a Responses event that are output if the event is of such a kind.
-    delta_bytes: u64,
-    item: Counts,
-    item_kind: Word,
-    part_bytes: u64,
-    part_is_thought: bool,
-    has_output: bool,
-    is_finished: bool,
-    searches: u64,
-    tools: ToolUse,
-}
-
-/// A usage object that is being read.
-#[derive(Debug, Clone, Copy)]
-struct Open {
-    depth: usize,
-    member: Member,
-    counts: Counts,
-    apart: Option<Counts>,
-    /// One of its counts is no count.
-    is_broken: bool,
 }
 
 impl Reader {
@@ -394,6 +316,7 @@ impl Reader {
         let (bytes, event) = (document.delta_bytes, document.event);
         if bytes > 0 {
             if event != Word::SummaryDelta {
+                document.has_output = true;
                 self.seen.deltas = self.seen.deltas.saturating_add(1);
             }
             self.seen.output_bytes = self.seen.output_bytes.saturating_add(bytes);
@@ -401,17 +324,28 @@ impl Reader {
         let so_far = &mut self.so_far;
         so_far.searches = so_far.searches.max(document.searches);
         so_far.ended = document.is_finished || so_far.ended && !document.has_output;
-        let (is_accepted, has_choices) = (document.is_accepted, document.has_choices);
-        self.seen.usage_is_final = match self.format {
-            AnswerFormat::OpenAiChat if is_accepted => !has_choices || !self.is_stream,
-            AnswerFormat::OpenAiChat => self.seen.usage_is_final && !has_choices,
-            AnswerFormat::GeminiGenerate => self.so_far.ended,
-            AnswerFormat::AnthropicMessages => self.so_far.has_final,
-            AnswerFormat::OpenAiResponses
-            | AnswerFormat::OpenAiEmbeddings
-            | AnswerFormat::GeminiEmbed => self.seen.usage_is_final || is_accepted,
-        };
+        if document.is_accepted {
+            so_far.is_outrun = false;
+            so_far.is_at_end = match self.format {
+                AnswerFormat::OpenAiChat => !document.has_choices || !self.is_stream,
+                AnswerFormat::AnthropicMessages => so_far.has_final,
+                // Its streams report all the time: the end of the candidates tells.
+                AnswerFormat::GeminiGenerate => false,
+                AnswerFormat::OpenAiResponses
+                | AnswerFormat::OpenAiEmbeddings
+                | AnswerFormat::GeminiEmbed => true,
+            };
+        } else {
+            so_far.is_outrun |= document.has_output;
+        }
         self.settle();
+    }
+
+    /// Whether what was reported last counts all of the output: of an answer that is `complete`, or
+    /// of one that broke off behind the report of its end.
+    pub(super) fn report_is_final(&self, complete: bool) -> bool {
+        let SoFar { is_at_end, is_outrun, .. } = self.so_far;
+        self.seen.usage.is_some() && (is_at_end || complete) && !is_outrun
     }
 
     fn output(&mut self, length: u64) {
