@@ -11,6 +11,9 @@ const NOON_UNIX_MS: u64 = 1_795_176_000_000;
 /// 2026-11-21T00:00:00Z: budgets of a day start afresh.
 const MIDNIGHT_UNIX_MS: u64 = NOON_UNIX_MS + 43_200_000;
 
+/// Worlds whose tokens have kinds and whose provider has tools, in a thousand.
+const KINDS_PER_MILLE: u64 = 350;
+
 /// Who sends requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clients {
@@ -69,6 +72,9 @@ pub struct Scenario {
     pub hushes: bool,
     /// The provider sometimes produces more than the limit in the request allows.
     pub overruns: bool,
+    /// Tokens that are read from caches or written to them have prices of their own, and the provider
+    /// has tools.
+    pub has_kinds: bool,
 }
 
 impl Scenario {
@@ -111,6 +117,7 @@ impl Scenario {
                 disk: Disk::Lasts,
                 hushes: false,
                 overruns: false,
+                has_kinds: false,
             }
         };
         if dice.per_mille(300) {
@@ -122,6 +129,7 @@ impl Scenario {
             scenario.longest_call_ms = 2 * (times.ttl_ms + times.grace_ms);
         }
         scenario.overruns = dice.per_mille(150);
+        scenario.has_kinds = dice.per_mille(KINDS_PER_MILLE);
         scenario.disk = match dice.below(12) {
             0 => Disk::LostWithJournal,
             1 => Disk::LostWithoutJournal,
@@ -151,6 +159,7 @@ impl Scenario {
             disk: Disk::Lasts,
             hushes: false,
             overruns: false,
+            has_kinds: false,
         }
     }
 
@@ -179,6 +188,7 @@ impl Scenario {
             disk: Disk::Lasts,
             hushes: false,
             overruns: false,
+            has_kinds: false,
         }
     }
 
@@ -206,6 +216,7 @@ impl Scenario {
             disk: Disk::Lasts,
             hushes: false,
             overruns: false,
+            has_kinds: false,
         }
     }
 }

@@ -395,6 +395,8 @@ impl World {
         self.tally.withdrawals += applied as u64;
         let moves = self.checker.note_placed(|revision| server.is_applied(revision, now_ms));
         self.tally.moves_in_force += moves as u64;
+        let plans = self.checker.note_plans(|revision| server.is_applied(revision, now_ms));
+        self.tally.plans_in_force += plans as u64;
         if applied > 0 {
             self.log.note(self.now_ms, || format!("{applied} withdrawal(s) in force everywhere"));
         }

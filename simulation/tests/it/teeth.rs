@@ -73,6 +73,6 @@ teeth! {
     hidden_overdraft_is_found: HiddenOverdraft breaks Ledger;
     free_cut_calls_are_found: FreeCutCalls breaks Charges;
     refunded_cut_calls_are_found: RefundedCutCalls breaks Charges;
-    a_lowered_reservation_is_found: LoweredReservation breaks Charges;
+    a_lowered_reservation_is_found: LoweredReservation breaks Cover;
     unread_usage_is_found: UnreadUsage breaks Charges;
 }
