@@ -36,7 +36,7 @@ impl World {
         let path = path.map_or(String::new(), |(_, path)| path.clone());
         let registers = path.starts_with("/proxy/v1/holders");
         let renews = registers || path.starts_with("/proxy/v1/changes");
-        let sent = Sent { at_ms: self.now_ms, renews };
+        let sent = Sent { path: path.clone(), at_ms: self.now_ms, renews };
         if let Some(worker) = self.worker(ticket.place) {
             worker.sends(ticket.call, sent);
         }
@@ -188,6 +188,11 @@ impl World {
             self.checker.renewed(ticket.life, sent.at_ms);
         }
         self.log.note(self.now_ms, || format!("{:?} {:?}: {status:?}", ticket.place, ticket.call));
-        self.feed(ticket.place, Input::CallDone { call: ticket.call, status, body })
+        self.feed(ticket.place, Input::CallDone { call: ticket.call, status, body })?;
+        let early = self.mutation.and_then(|it| it.early_poll(&sent.path, body));
+        if let Some(path) = early.filter(|_| self.server.is_awake(self.now_ms)) {
+            self.server.call(self.now_ms, ticket, &path, b"")?;
+        }
+        Ok(())
     }
 }

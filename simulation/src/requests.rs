@@ -173,6 +173,7 @@ impl World {
             tool_calls: if has_kinds { TOOL_CALLS } else { 0 },
             caches: has_kinds,
             longest_ms: self.scenario.longest_call_ms,
+            long_per_mille: self.scenario.long_per_mille,
             overruns: self.scenario.overruns,
             is_reliable: self.scenario.clients != Clients::Mixed,
         };
@@ -308,6 +309,8 @@ impl World {
                 self.feed(at.place, input)
             }
             Part::Body(chunk, end) => {
+                let shown = self.mutation.and_then(|it| it.shown(&chunk));
+                let chunk = shown.unwrap_or(chunk);
                 self.feed(at.place, Input::ResponseBody { stream, chunk: &chunk, end })
             }
             Part::End => self.end(at),

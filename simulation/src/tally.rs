@@ -35,6 +35,8 @@ pub struct Tally {
     pub retries: u64,
     /// Streams that had to be over because their key was taken out of use.
     pub expected_ends: u64,
+    /// Calls that filters ended while the upstream worked on them.
+    pub ended_by_filter: u64,
     /// Times that all clients but one fell silent.
     pub hushes: u64,
     /// Commits that journals brought back.
@@ -81,6 +83,7 @@ impl Tally {
         self.rollovers += other.rollovers;
         self.retries += other.retries;
         self.expected_ends += other.expected_ends;
+        self.ended_by_filter += other.ended_by_filter;
         self.hushes += other.hushes;
         self.replayed += other.replayed;
         self.frozen += other.frozen;

@@ -25,6 +25,8 @@ pub struct Terms {
     pub caches: bool,
     /// Streams may take up to this long, in milliseconds; zero where none does.
     pub longest_ms: u64,
+    /// Streams that do, in a thousand.
+    pub long_per_mille: u64,
     /// The provider may pass the limit in the request.
     pub overruns: bool,
     /// Every answer is complete.
@@ -65,8 +67,6 @@ pub struct UpstreamCall {
     steps: std::vec::IntoIter<Step>,
 }
 
-/// Streams that take very long, where any does, in a thousand.
-const LONG_PER_MILLE: u64 = 150;
 /// Prompts of which caches hold some, where there are caches, in a thousand.
 const CACHED_PER_MILLE: u64 = 500;
 /// Output tokens where no limit is written into the request.
@@ -122,7 +122,7 @@ impl UpstreamCall {
         let beyond = if fate == Fate::Overrun { dice.between(1, 200) } else { 0 };
         let output_tokens = if beyond > 0 { limit + beyond } else { whole.output_tokens };
         let whole = Usage { output_tokens, ..whole };
-        let is_long = is_streamed && terms.longest_ms > 0 && dice.per_mille(LONG_PER_MILLE);
+        let is_long = is_streamed && terms.longest_ms > 0 && dice.per_mille(terms.long_per_mille);
         let longest_ms = if is_long { terms.longest_ms } else { 0 };
         let plan = Plan { fate, all: whole, limits, counts, longest_ms };
         let steps = if is_streamed { streamed(plan, dice) } else { plain(plan) };

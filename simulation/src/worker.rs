@@ -86,8 +86,10 @@ pub struct Reaction {
 }
 
 /// A call-out that has no answer yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
+    /// Path and query.
+    pub path: String,
     /// When it was made, in virtual time.
     pub at_ms: u64,
     /// Its answer renews the session.
