@@ -75,6 +75,7 @@ pub(crate) fn ask(open: &Open, models: &Models, allow: &[FeatureKind]) -> Option
     let price = model.price?;
     if let Some(request) = open.request() {
         check_parameters(open, request, (model, &price), allow).ok()?;
+        check_context(request, model.context_length).ok()?;
         if request.operation.is_free() {
             return None;
         }
