@@ -11,6 +11,7 @@ pub mod config;
 pub mod credential;
 mod dialect;
 mod exchange;
+pub mod header_filter;
 mod instant;
 mod io;
 mod key_cache;
@@ -18,6 +19,7 @@ mod link;
 mod machine;
 mod model_list;
 mod outbox;
+mod percent_encoding;
 mod policy_calls;
 mod pool;
 mod rate_headers;
@@ -25,6 +27,7 @@ mod refusal;
 mod route;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod url_query;
 mod windows;
 
 pub use dialect::Dialect;

@@ -81,7 +81,7 @@ impl Answer {
                 if wants_stream_usage { StreamView::WithUsage } else { StreamView::WithoutUsage };
             Self::Stream(Box::new(StreamAnswer::of(format, view, output_bound)))
         } else if is_kind(kind, b"application/json") {
-            Self::Plain(Box::new(PlainAnswer::new(format)))
+            Self::Plain(Box::new(PlainAnswer::bounded(format, output_bound)))
         } else {
             Self::Unreadable
         }

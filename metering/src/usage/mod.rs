@@ -3,6 +3,7 @@
 
 mod counts;
 mod name;
+mod output_watch;
 mod place;
 mod plain;
 mod reader;
