@@ -5,7 +5,7 @@ mod filter;
 mod filter_report;
 mod fuel;
 mod load;
-mod process_cpu;
+pub mod process_cpu;
 
 use clap::Subcommand;
 
