@@ -28,6 +28,8 @@ const GOOGLE_CLIENT: &[u8] = b"x-goog-api-client";
 /// Orders to the proxy itself: retries, which make cost that nobody reserved, time limits, names of
 /// counters.
 const PROXY_PREFIX: &[u8] = b"x-envoy-";
+/// What MindProxy's clients say to Tollgate and to nobody else.
+const DRY_RUN: &[u8] = b"x-tt-dry-run";
 /// Our own names: what a client sends under them is a lie.
 const RESERVED_PREFIX: &[u8] = b"x-tollgate-";
 
@@ -82,6 +84,7 @@ fn is_not_for_upstream(name: &[u8], betas: Betas) -> bool {
         || CHOOSE_ACCOUNT.contains(&name)
         || (name.starts_with(GOOGLE_PREFIX) && name != GOOGLE_CLIENT)
         || name.starts_with(PROXY_PREFIX)
+        || name == DRY_RUN
         || name.starts_with(RESERVED_PREFIX)
         || (betas == Betas::Removed && BETA_HEADERS.contains(&name))
 }

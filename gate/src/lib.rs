@@ -23,6 +23,7 @@ mod outbox;
 mod percent_encoding;
 mod policy_calls;
 mod pool;
+mod profile;
 mod rate_headers;
 mod refusal;
 mod route;
@@ -37,4 +38,5 @@ pub use io::{
 };
 pub use machine::{Gate, Token};
 pub use metering::request::{BodyEdit, apply_edits};
+pub use profile::{Profile, Voice};
 pub use refusal::Refusal;

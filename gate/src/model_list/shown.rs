@@ -6,23 +6,33 @@ use wire::PicoUsdPerToken;
 use wire::v1::Model;
 
 use crate::instant::rfc3339;
+use crate::profile::Profile;
 
 /// What every name begins with in Gemini's API.
 const GEMINI_PREFIX: &str = "models/";
 
-pub(super) fn openai(model: &Model) -> Value {
-    let mut shown = json!({
-        "id": model.name,
-        "object": "model",
-        "created": model.created_unix_s,
-        "owned_by": "tollgate",
-        "context_length": model.context_length,
-        "max_output_tokens": model.max_output_tokens,
-        "aliases": model.aliases,
-        "capabilities": capabilities(model),
-    });
-    if let (Some(supported), Some(members)) = (&model.supported_parameters, shown.as_object_mut()) {
-        members.insert("supported_parameters".to_owned(), json!(supported));
+pub(super) fn openai(model: &Model, profile: Profile) -> Value {
+    let mut shown = json!({"id": model.name, "object": "model", "owned_by": profile.owner()});
+    let more = match profile {
+        Profile::Native => json!({
+            "created": model.created_unix_s,
+            "context_length": model.context_length,
+            "max_output_tokens": model.max_output_tokens,
+            "aliases": model.aliases,
+            "capabilities": capabilities(model),
+        }),
+        Profile::PrivateMind => json!({
+            "context_length": model.context_length,
+            "aliases": model.aliases,
+        }),
+        Profile::MindProxy => json!({}),
+        Profile::DeltaLlm => json!({"created": model.created_unix_s}),
+    };
+    if let (Some(members), Value::Object(more)) = (shown.as_object_mut(), more) {
+        members.extend(more);
+        if let (Profile::Native, Some(supported)) = (profile, &model.supported_parameters) {
+            members.insert("supported_parameters".to_owned(), json!(supported));
+        }
     }
     shown
 }

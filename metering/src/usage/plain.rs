@@ -21,6 +21,7 @@ pub struct PlainAnswer {
     output_bound: Option<u64>,
     watch: OutputWatch,
     passed_bound: bool,
+    shows_cost: bool,
 }
 
 impl Default for PlainAnswer {
@@ -46,10 +47,17 @@ impl PlainAnswer {
             reader: Reader::of_plain(format),
             at: 0,
             not_json: false,
+            shows_cost: true,
             output_bound,
             watch: OutputWatch::default(),
             passed_bound: false,
         }
+    }
+
+    /// The same, read but passed on as it is.
+    #[must_use]
+    pub fn without_cost(self) -> Self {
+        Self { shows_cost: false, ..self }
     }
 
     /// Reads the next chunk. `Some` is the chunk with the cost written into it.
@@ -69,6 +77,7 @@ impl PlainAnswer {
             if let Some(member) = member
                 && member.is_accepted
                 && !member.has_cost
+                && self.shows_cost
                 && let Some(usage) = self.reader.seen.usage
             {
                 let brace = read.saturating_sub(1);
