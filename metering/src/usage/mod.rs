@@ -2,11 +2,13 @@
 //! Tollgate makes to it. Nothing is held back but one event of a stream.
 
 mod counts;
+mod document;
 mod name;
 mod output_watch;
 mod place;
 mod plain;
 mod reader;
+mod report;
 mod sse;
 mod stream;
 
