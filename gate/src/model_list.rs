@@ -13,25 +13,28 @@ use wire::v1::{KeyPolicy, Model};
 use crate::catalogue::Models;
 use crate::dialect::Dialect;
 use crate::io::Reply;
+use crate::profile::Voice;
 use crate::refusal::Refusal;
 use page::Page;
 
 /// The list of what the key may call; empty when its own set is empty. `query` is what follows the
 /// path's question mark: Anthropic's and Gemini's lists come in pages, OpenAI's is whole.
 pub(crate) fn list(
-    dialect: Dialect,
+    voice: impl Into<Voice>,
     models: &Models,
     key: &KeyPolicy,
     query: &[u8],
     request_id: &str,
 ) -> Result<Reply, Refusal> {
+    let voice = voice.into();
     if key.org_has_no_models {
         return Err(Refusal::NoModels);
     }
     let visible = models.visible(&key.models);
-    let body = match dialect {
+    let body = match voice.dialect {
         Dialect::OpenAi => {
-            let data: Vec<Value> = visible.map(shown::openai).collect();
+            let data: Vec<Value> =
+                visible.map(|model| shown::openai(model, voice.profile)).collect();
             json!({"object": "list", "data": data})
         }
         Dialect::Anthropic => {
@@ -54,17 +57,18 @@ pub(crate) fn list(
             }
         }
     };
-    Ok(ok(dialect, &body, request_id))
+    Ok(Reply::json(voice, &body, request_id))
 }
 
 /// One model by name or alias, if the key may call it.
 pub(crate) fn one(
-    dialect: Dialect,
+    voice: impl Into<Voice>,
     models: &Models,
     key: &KeyPolicy,
     name: &str,
     request_id: &str,
 ) -> Result<Reply, Refusal> {
+    let voice = voice.into();
     if key.org_has_no_models {
         return Err(Refusal::NoModels);
     }
@@ -73,12 +77,12 @@ pub(crate) fn one(
         .filter(|model| models.visible(&key.models).any(|visible| visible.name == model.name));
     // One that the key may not see is, to the key, not there.
     let model = found.ok_or_else(|| Refusal::NoSuchModel(name.to_owned()))?;
-    let body = match dialect {
-        Dialect::OpenAi => shown::openai(model),
+    let body = match voice.dialect {
+        Dialect::OpenAi => shown::openai(model, voice.profile),
         Dialect::Anthropic => shown::anthropic(model),
         Dialect::Gemini => shown::gemini(model),
     };
-    Ok(ok(dialect, &body, request_id))
+    Ok(Reply::json(voice, &body, request_id))
 }
 
 /// Pages need an order that does not depend on what comes and goes between two of them.
@@ -86,16 +90,4 @@ fn by_name<'a>(models: impl Iterator<Item = &'a Model>) -> Vec<&'a Model> {
     let mut sorted: Vec<&Model> = models.collect();
     sorted.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
     sorted
-}
-
-fn ok(dialect: Dialect, body: &Value, request_id: &str) -> Reply {
-    Reply {
-        status: 200,
-        headers: vec![
-            ("content-type", "application/json".to_owned()),
-            ("x-tollgate-request-id", request_id.to_owned()),
-            (dialect.request_id_header(), request_id.to_owned()),
-        ],
-        body: body.to_string().into_bytes(),
-    }
 }

@@ -7,12 +7,14 @@ use wire::RequestId;
 use wire::v1::{Ask, Refusal as LeaseRefusal};
 
 use super::Gate;
-use crate::dialect::Dialect;
-use crate::exchange::{Body, Forward, Knowledge, Open, Stage, Verdict, ask, check_key, decide};
+use crate::exchange::{
+    Body, Forward, Knowledge, Open, Running, Stage, Verdict, ask, check_key, decide,
+};
 use crate::io::{Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
 use crate::model_list;
 use crate::policy_calls::Purpose;
+use crate::profile::Voice;
 use crate::refusal::Refusal;
 use crate::route::Target;
 use crate::windows;
@@ -30,7 +32,7 @@ impl Gate {
     /// Takes an open request as far as it can go now.
     pub(super) fn advance(&mut self, stream: StreamId, now: Now, memory: &mut dyn SharedMemory) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
-        let (dialect, request) = (exchange.dialect, exchange.request.clone());
+        let (voice, request) = (exchange.voice, exchange.request.clone());
         let Stage::Open(open) = &mut exchange.stage else { return };
         if open.waits_for.is_some() {
             return;
@@ -38,7 +40,7 @@ impl Gate {
         let Stage::Open(mut open) = std::mem::replace(&mut exchange.stage, Stage::Answered) else {
             return;
         };
-        match self.step(&open, (dialect, &request), now, memory) {
+        match self.step(&open, (voice, &request), now, memory) {
             Step::Wait => self.put_back(stream, open),
             Step::Call(..) if open.calls_left == 0 => {
                 self.abandon(&open, now);
@@ -63,7 +65,18 @@ impl Gate {
                     let said = self.pool.unused(&key, &lease, now.monotonic_ms);
                     self.say(said);
                 }
-                self.forward(stream, &open, *forward, &request);
+                match forward.estimate {
+                    None => self.forward(stream, &open, *forward, &request),
+                    Some(estimate) => {
+                        if open.ask_is_open {
+                            self.disclaim(&open);
+                        }
+                        let running = &forward.running;
+                        self.undo(running, now, memory);
+                        let reply = estimate.reply(voice, &running.model, request.as_str());
+                        self.outputs.push_back(Output::Reply { stream, reply });
+                    }
+                }
             }
         }
     }
@@ -77,7 +90,7 @@ impl Gate {
     fn step(
         &mut self,
         open: &Open,
-        (dialect, request): (Dialect, &RequestId),
+        (voice, request): (Voice, &RequestId),
         now: Now,
         memory: &mut dyn SharedMemory,
     ) -> Step {
@@ -123,17 +136,16 @@ impl Gate {
                     policy: &policy,
                     body_limit: self.config.body_bytes,
                     allow: &self.config.allow,
+                    profile: self.config.profile,
                     vm: self.vm,
                     outbox_has_room: self.outbox.has_room(self.streams.len()),
                 };
                 return step_of(decide(open, &known, now, &mut self.pool, memory));
             }
             Target::Models => {
-                model_list::list(dialect, &models, &policy, open.query(), request.as_str())
+                model_list::list(voice, &models, &policy, open.query(), request.as_str())
             }
-            Target::Model(name) => {
-                model_list::one(dialect, &models, &policy, name, request.as_str())
-            }
+            Target::Model(name) => model_list::one(voice, &models, &policy, name, request.as_str()),
         };
         listed.map_or_else(Step::Refuse, Step::Reply)
     }
@@ -149,21 +161,23 @@ impl Gate {
         match std::mem::replace(&mut exchange.stage, Stage::Answered) {
             Stage::Answered => return,
             Stage::Open(open) => self.abandon(&open, now),
-            Stage::Running(running) => {
-                if let Some((lease, draw)) = &running.drawn {
-                    let (key, now_ms) = (&running.policy.key, now.monotonic_ms);
-                    self.pool.cancel(key, lease, *draw);
-                    let said = self.pool.unused(key, lease, now_ms);
-                    self.say(said);
-                }
-                let call = running.window_call;
-                let now_ms = now.monotonic_ms;
-                windows::take_back(memory, &running.groups, call, running.admitted_ms, now_ms);
-            }
+            Stage::Running(running) => self.undo(&running, now, memory),
         }
         // What was still to be done for the request must not be done, above all not letting it go.
         self.outputs.retain(|output| output.stream() != Some(stream));
         self.reply(stream, &Refusal::PolicyUnavailable);
+    }
+
+    /// An admitted call is not made: money and windows are as if it had never been.
+    fn undo(&mut self, running: &Running, now: Now, memory: &mut dyn SharedMemory) {
+        if let Some((lease, draw)) = &running.drawn {
+            let (key, now_ms) = (&running.policy.key, now.monotonic_ms);
+            self.pool.cancel(key, lease, *draw);
+            let said = self.pool.unused(key, lease, now_ms);
+            self.say(said);
+        }
+        let (call, now_ms) = (running.window_call, now.monotonic_ms);
+        windows::take_back(memory, &running.groups, call, running.admitted_ms, now_ms);
     }
 
     /// A request ends without going to the upstream: money that it was given goes back.
@@ -191,7 +205,7 @@ impl Gate {
         if open.ask_is_open {
             self.disclaim(open);
         }
-        let Forward { running, output_limit, model_is_alias, path, reasoning } = forward;
+        let Forward { running, output_limit, model_is_alias, path, reasoning, .. } = forward;
         let policy = Rc::clone(&running.policy);
         let mut set = |name: &str, value: &str| {
             let (name, value) = (name.to_owned(), value.to_owned());

@@ -5,8 +5,10 @@
 
 mod admin;
 mod backup;
+mod broken_disk;
 mod changes;
 mod command_line;
+mod exhausted;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod filter;
@@ -18,6 +20,7 @@ mod keys;
 mod ledger;
 mod levels;
 mod lost_sessions;
+mod many_holders;
 mod model_bounds;
 mod parked;
 mod permit_runs;
