@@ -3,8 +3,8 @@
 use wire::NanoUsd;
 use wire::v1::{Basis, CutCalls, Price, Usage};
 
-use crate::price;
 use crate::usage::{Seen, input_estimate};
+use crate::{price, unseen};
 
 /// What was known when the call was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +15,15 @@ pub struct Admitted {
     pub body_bytes: u64,
     /// Bound on input tokens.
     pub input_bound: u64,
+    /// It has input whose size the length of the body says nothing about.
+    pub input_beyond_text: bool,
     /// Bound on output tokens, all choices together; `None` where nothing was reserved.
     pub output_bound: Option<u64>,
     /// Bound on uses of tools that the provider runs.
     pub server_tool_calls: u64,
     /// The money that was set aside; nothing where no budget pays.
     pub reserved: NanoUsd,
-    /// The model reasons before it shows anything.
+    /// The model reasons before it shows anything, always or because it was asked to.
     pub reasoning: bool,
     /// The answer comes as it is made, not all at once at its end.
     pub streamed: bool,
@@ -60,7 +62,8 @@ pub struct Charge {
 /// is what had been set aside, where `cut_calls` says so or where seeing nothing says nothing (see
 /// [`takes_whole`]), and an estimate otherwise: of the input what the answer said of it at its
 /// beginning or else a part of the body, of the output what was seen. A count that was still running
-/// is the least that such a call is charged, so it never makes one cheaper.
+/// is the least that such a call is charged. What nobody could see is charged at its bound
+/// ([`unseen::raised`]).
 ///
 /// No call that may have produced something is free, and none is charged for fewer tokens than its
 /// answer had deltas. While an answer keeps to the bounds of its call, its charge is no more than
@@ -86,9 +89,11 @@ pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
         Some(bound) if takes_whole => whole(admitted, bound, &seen),
         _ => estimate(admitted, &seen),
     };
+    let charge = unseen::raised(admitted, &seen, charge);
     let at_least = seen.usage.map(|counted| {
         let output_tokens = counted.output_tokens.max(output_estimate(admitted, &seen));
-        estimated(admitted, Usage { output_tokens, ..counted })
+        let counted = estimated(admitted, Usage { output_tokens, ..counted });
+        unseen::raised(admitted, &seen, counted)
     });
     at_least.filter(|at_least| at_least.cost > charge.cost).unwrap_or(charge)
 }

@@ -190,7 +190,7 @@ impl World {
     fn rotate(&mut self, index: usize) -> anyhow::Result<()> {
         let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
         let Some(key) = self.keys.get_mut(index) else { return Ok(()) };
-        let changed = engine.run(now, |work| work.rotate_key(&key.id))?;
+        let changed = engine.run(now, |work| work.rotate_key(&key.id, 0))?;
         self.checker.withdrawn(key.credential, changed.revision, false);
         let (old, revision) = (key.credential, changed.revision.0);
         key.credential = self.credentials.len();

@@ -105,7 +105,10 @@ impl World {
             }
         }
         let headers = if lists { list_headers(&secret) } else { chat_headers(&secret) };
-        self.feed(place, Input::RequestHeaders { stream, headers: &headers, end: lists })
+        self.feed(
+            place,
+            Input::RequestHeaders { stream, headers: &headers, address: None, end: lists },
+        )
     }
 
     /// One more request for a worker, after the traffic.

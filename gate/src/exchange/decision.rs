@@ -1,5 +1,6 @@
 //! The verdict on a request, check by check, the first failure answering.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use metering::charge::Admitted;
@@ -12,7 +13,7 @@ use metering::window::Call as WindowCall;
 use wire::v1::{
     Ask, CutCalls, KeyPolicy, KeyState, Limit, Model, Price, Rates, Refusal as LeaseRefusal,
 };
-use wire::{CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
+use wire::{AllowedNetworks, CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Metered, Open, Running, Shown, Stop};
 use crate::catalogue::Models;
@@ -42,7 +43,8 @@ pub(crate) struct Forward {
     pub(crate) model_is_alias: bool,
     /// The path with the model's own name, where it named another.
     pub(crate) path: Option<String>,
-    pub(crate) reasoning: bool,
+    /// The limit of chat that the model reads.
+    pub(crate) reads_max_completion_tokens: bool,
     /// What the call could come to, where only that was asked for.
     pub(crate) estimate: Option<Estimate>,
 }
@@ -53,8 +55,12 @@ impl From<Refusal> for Verdict {
     }
 }
 
-/// Whether the key itself may be used at this time.
-pub(crate) fn check_key(policy: &KeyPolicy, now: Now) -> Result<(), Refusal> {
+/// Whether the key itself may be used at this time and from this address.
+pub(crate) fn check_key(
+    policy: &KeyPolicy,
+    address: Option<IpAddr>,
+    now: Now,
+) -> Result<(), Refusal> {
     match policy.state {
         KeyState::Revoked => return Err(Refusal::Revoked),
         KeyState::Disabled => return Err(Refusal::Disabled),
@@ -63,7 +69,12 @@ pub(crate) fn check_key(policy: &KeyPolicy, now: Now) -> Result<(), Refusal> {
     if policy.expires_at_unix_ms.is_some_and(|at| now.wall_ms >= at) {
         return Err(Refusal::Expired);
     }
-    Ok(())
+    // Where the host does not say from where a request comes, it could come from anywhere.
+    let is_allowed = |allowed: &AllowedNetworks| address.is_some_and(|from| allowed.contains(from));
+    match &policy.allowed_ips {
+        Some(allowed) if !is_allowed(allowed) => Err(Refusal::AddressNotAllowed),
+        _ => Ok(()),
+    }
 }
 
 /// The ask of a request whose body is sound and whose model has a price; none for any other, which
@@ -74,6 +85,7 @@ pub(crate) fn ask(open: &Open, models: &Models, allow: &[FeatureKind]) -> Option
     let price = model.price?;
     if let Some(request) = open.request() {
         check_parameters(open, request, (model, &price), allow).ok()?;
+        check_context(request, model.context_length).ok()?;
         if request.operation.is_free() {
             return None;
         }
@@ -102,7 +114,10 @@ fn ask_of(
     let Some(request) = request else { return ask };
     (ask.output_tokens, ask.output_is_clients) = match request.output_limit {
         OutputLimit::Tokens(tokens) => (tokens, true),
-        OutputLimit::Absent => (model.max_output_tokens, false),
+        OutputLimit::Absent => {
+            let room = model.context_length.saturating_sub(request.least_input_tokens);
+            (model.max_output_tokens.min(room), false)
+        }
         OutputLimit::NoOutput => (0, true),
     };
     ask.server_tool_calls = server_tool_calls(request, model).unwrap_or(0);
@@ -254,14 +269,22 @@ fn check_request<'a>(
         return Ok(Some(Checked { request: None, model, price, metered: Metered::PerCall }));
     };
     check_parameters(open, request, (model, &price), known.allow)?;
-    if let OutputLimit::Tokens(tokens) = request.output_limit
-        && tokens >= model.context_length
-    {
-        let context = model.context_length;
-        return Err(Refusal::ContextLength { asked: tokens.saturating_add(1), context });
-    }
+    check_context(request, model.context_length)?;
     let metered = Metered::of(request.operation);
     Ok(Some(Checked { request: Some(request), model, price, metered }))
+}
+
+/// What surely does not fit is not sent. Only lists of tokens prove how much input there is; of any
+/// other prompt it is known that there is one.
+fn check_context(request: &Request, context: u64) -> Result<(), Refusal> {
+    let output = match request.output_limit {
+        OutputLimit::Tokens(tokens) => tokens,
+        // Something is to be written.
+        OutputLimit::Absent => 1,
+        OutputLimit::NoOutput => 0,
+    };
+    let asked = output.saturating_add(request.least_input_tokens.max(1));
+    if asked > context { Err(Refusal::ContextLength { asked, context }) } else { Ok(()) }
 }
 
 /// Windows read, money reserved, windows committed.
@@ -293,6 +316,10 @@ fn admit(
             bounds = bounds.lowered_to(bounds.least_output_tokens());
         }
     }
+    let ceiling = policy.max_call.filter(|_| costs);
+    bounds = bounds
+        .under_ceiling(&price, ceiling)
+        .map_err(|need| Refusal::CallTooExpensive { need, most: ceiling.unwrap_or_default() })?;
     let window_call = |output_tokens| WindowCall {
         vm: known.vm,
         tokens: if counts_tokens { bounds.window_tokens(output_tokens) } else { 0 },
@@ -302,7 +329,7 @@ fn admit(
         windows::check(memory, &groups, window_call(bounds.output_tokens()), now_ms)
     };
     let pays = costs && policy.budgeted;
-    let reserves = pays || counts_tokens;
+    let reserves = pays || counts_tokens || ceiling.is_some();
     let takes_permit = windows::takes_permit(&policy.limits, &model.name);
     let mut output_tokens = bounds.output_tokens();
     let mut drawn = None;
@@ -345,10 +372,11 @@ fn admit(
         price,
         body_bytes: request.map_or(0, |request| request.body_bytes),
         input_bound,
+        input_beyond_text: request.is_some_and(Request::has_input_beyond_text),
         output_bound: reserves.then(|| output_tokens.saturating_mul(ask.choices)),
         server_tool_calls: ask.server_tool_calls,
         reserved: drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
-        reasoning: model.reasoning,
+        reasoning: model.reasoning || request.is_some_and(Request::asks_for_reasoning),
         streamed: request.is_some_and(|request| request.stream),
         cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
     };
@@ -377,17 +405,33 @@ fn admit(
         status: 0,
         answer: Answer::NotYet,
         stop: Stop::of(known.profile),
+        address: open.address,
         began_ms: open.began_ms,
         began_unix_ms: open.began_unix_ms,
     };
     Ok(Verdict::Forward(Box::new(Forward {
         running,
-        output_limit: (reserves && !ask.output_is_clients).then_some(output_tokens),
+        output_limit: reserves.then_some(output_tokens),
         model_is_alias: is_alias,
         path,
-        reasoning: model.reasoning,
+        reads_max_completion_tokens: reads_max_completion_tokens(model),
         estimate,
     })))
+}
+
+/// Whether chat's output limit is read under its newer name: where the catalogue names one of the
+/// two among what the model takes, that one; else reasoning models insist on it, while the older
+/// name is what every other server understands.
+fn reads_max_completion_tokens(model: &Model) -> bool {
+    let takes = |name: &str| {
+        let supported = model.supported_parameters.iter().flatten();
+        supported.into_iter().any(|one| one == name)
+    };
+    match (takes("max_tokens"), takes("max_completion_tokens")) {
+        (false, true) => true,
+        (true, false) => false,
+        _ => model.reasoning,
+    }
 }
 
 /// What a call needs of a lease.
@@ -433,6 +477,9 @@ fn refused_lease(why: &LeaseRefusal, window: Option<&Limit>) -> Refusal {
     match (why, window) {
         (LeaseRefusal::BudgetExceeded { level, need, left }, _) => {
             Refusal::Budget { level: *level, need: *need, left: *left }
+        }
+        (LeaseRefusal::CallTooExpensive { need, most }, _) => {
+            Refusal::CallTooExpensive { need: *need, most: *most }
         }
         (LeaseRefusal::Contended { retry_after_ms }, Some(window)) => {
             windows::held_by_others(window, *retry_after_ms)

@@ -278,8 +278,12 @@ pub(super) fn run(events: Vec<Event>) {
             Event::Request { stream, key, get, end } => {
                 world.over(stream);
                 let headers = request(key, get);
-                let input =
-                    Input::RequestHeaders { stream: StreamId(stream), headers: &headers, end };
+                let input = Input::RequestHeaders {
+                    stream: StreamId(stream),
+                    headers: &headers,
+                    address: None,
+                    end,
+                };
                 gate.handle(now, &mut world.memory, input);
                 touched = Some(stream);
             }
@@ -403,8 +407,12 @@ fn settle(gate: &mut Gate, world: &mut World, mut now: Now) {
         now.monotonic_ms += 10_000;
         if round % 8 == 0 {
             // a request makes a VM without a session register again
-            let input =
-                Input::RequestHeaders { stream: StreamId(9), headers: &registered, end: true };
+            let input = Input::RequestHeaders {
+                stream: StreamId(9),
+                headers: &registered,
+                address: None,
+                end: true,
+            };
             gate.handle(now, &mut world.memory, input);
         }
         gate.handle(now, &mut world.memory, Input::Tick);

@@ -1,29 +1,10 @@
-//! What is kept while an answer is read: of its documents together, of the one at hand, and of a usage
-//! object in it.
+//! What one document of an answer has said, and what outlives it.
 
+use super::AnswerFormat;
 use super::counts::{Counts, ToolUse};
 use super::name::Word;
-
-/// Where a member stands, in offsets as fed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Member {
-    /// First byte of its name, if it is a member of the outermost object.
-    pub(super) name: u64,
-    /// Behind the value before it, if it is not the first member.
-    pub(super) after_previous: Option<u64>,
-    /// Behind its value.
-    pub(super) end: u64,
-    /// First byte of the next member's name, if it is the first but not the last member.
-    pub(super) next_name: Option<u64>,
-    /// It is an object with counts.
-    pub(super) is_report: bool,
-    /// The counts in it were taken over.
-    pub(super) is_accepted: bool,
-    /// That object is empty: no comma is needed before a new member.
-    pub(super) is_empty: bool,
-    /// It has a member `cost_usd` already.
-    pub(super) has_cost: bool,
-}
+use super::reader::Reader;
+use super::report::{Member, Open};
 
 /// What outlives a document.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,8 +22,10 @@ pub(super) struct SoFar {
     pub(super) answer_shown: bool,
     /// Gemini: the candidates have ended.
     pub(super) ended: bool,
-    /// Gemini: web searches of the grounding.
+    /// Gemini: searches of the grounding.
     pub(super) searches: u64,
+    /// Chat: an annotation cites a page of the web.
+    pub(super) cites: bool,
     /// The answer is over: no later report counts.
     pub(super) closed: bool,
     /// Responses: one more than the highest number of an event.
@@ -72,17 +55,68 @@ pub(super) struct Document {
     pub(super) part_is_thought: bool,
     pub(super) has_output: bool,
     pub(super) is_finished: bool,
-    pub(super) searches: u64,
+    /// Gemini: searches of the web by their queries; whether something was found there, or on a map.
+    pub(super) queries: u64,
+    pub(super) finds_web: bool,
+    pub(super) finds_maps: bool,
     pub(super) tools: ToolUse,
 }
 
-/// A usage object that is being read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Open {
-    pub(super) depth: usize,
-    pub(super) member: Member,
-    pub(super) counts: Counts,
-    pub(super) apart: Option<Counts>,
-    /// One of its counts is no count.
-    pub(super) is_broken: bool,
+impl Document {
+    /// Searches that the provider charges for. Those of maps are not told one by one.
+    pub(super) fn searches(&self) -> u64 {
+        self.queries.max(u64::from(self.finds_web)).saturating_add(u64::from(self.finds_maps))
+    }
+}
+
+impl Reader {
+    /// Everything of the document is known.
+    pub(super) fn document_ends(&mut self) {
+        let document = &mut self.document;
+        let (bytes, event) = (document.delta_bytes, document.event);
+        if bytes > 0 {
+            if event != Word::SummaryDelta {
+                document.has_output = true;
+                self.seen.deltas = self.seen.deltas.saturating_add(1);
+            }
+            self.seen.output_bytes = self.seen.output_bytes.saturating_add(bytes);
+        }
+        let so_far = &mut self.so_far;
+        so_far.searches = so_far.searches.max(document.searches());
+        so_far.ended = document.is_finished || so_far.ended && !document.has_output;
+        if document.is_accepted {
+            so_far.is_outrun = false;
+            so_far.is_at_end = match self.format {
+                AnswerFormat::OpenAiChat => !document.has_choices || !self.is_stream,
+                AnswerFormat::AnthropicMessages => so_far.has_final,
+                // Its streams report all the time: the end of the candidates tells.
+                AnswerFormat::GeminiGenerate => false,
+                AnswerFormat::OpenAiResponses
+                | AnswerFormat::OpenAiEmbeddings
+                | AnswerFormat::GeminiEmbed => true,
+            };
+        } else {
+            so_far.is_outrun |= document.has_output;
+        }
+        self.settle();
+    }
+
+    /// Whether what was reported last counts all of the output: of an answer that is `complete`, or
+    /// of one that broke off behind the report of its end.
+    pub(super) fn report_is_final(&self, complete: bool) -> bool {
+        let SoFar { is_at_end, is_outrun, .. } = self.so_far;
+        self.seen.usage.is_some() && (is_at_end || complete) && !is_outrun
+    }
+
+    pub(super) fn output(&mut self, length: u64) {
+        if length == 0 {
+            return;
+        }
+        if !std::mem::replace(&mut self.document.choice_is_counted, true) {
+            self.seen.deltas = self.seen.deltas.saturating_add(1);
+        }
+        self.document.has_output = true;
+        self.document.part_bytes = self.document.part_bytes.saturating_add(length);
+        self.seen.output_bytes = self.seen.output_bytes.saturating_add(length);
+    }
 }

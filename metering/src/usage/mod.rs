@@ -4,9 +4,11 @@
 mod counts;
 mod document;
 mod name;
+mod output_watch;
 mod place;
 mod plain;
 mod reader;
+mod report;
 mod sse;
 mod stream;
 

@@ -1,12 +1,11 @@
 //! Reads usage and output of any dialect out of one document: a whole answer, one event of a
 //! stream, or one element of Gemini's streamed array.
 
-use wire::v1::Usage;
-
-use super::counts::Counts;
-use super::document::{Document, Member, Open, SoFar};
+use super::counts::{Count as C, Counts};
+use super::document::{Document, SoFar};
 use super::name::{Name, Word};
-use super::place::{self, List, Place, Stage};
+use super::place::{self, Place};
+use super::report::{Member, Open};
 use super::{AnswerFormat, Seen};
 use crate::json::{self, DEEPEST, Event, Sink, Text};
 
@@ -16,13 +15,13 @@ const MOST_TOKENS: u64 = 1 << 40;
 /// The reader of an answer.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
-    format: AnswerFormat,
+    pub(super) format: AnswerFormat,
     /// The end of a document is not yet the end of the answer.
-    is_stream: bool,
+    pub(super) is_stream: bool,
     pub(super) seen: Seen,
     /// What an answer's documents have said so far.
-    so_far: SoFar,
-    document: Document,
+    pub(super) so_far: SoFar,
+    pub(super) document: Document,
     path: [Name; DEEPEST],
     /// Brackets around a document: one where the answer is an array of documents.
     base: usize,
@@ -170,6 +169,8 @@ impl Reader {
                 self.document.item = Counts::default();
                 self.document.item_kind = Word::Other;
             }
+            Place::WebFind => self.document.finds_web = true,
+            Place::MapFind => self.document.finds_maps = true,
             Place::Part => {
                 self.document.part_bytes = 0;
                 self.document.part_is_thought = false;
@@ -204,162 +205,6 @@ impl Reader {
         }
     }
 
-    /// An item of a list in the report has ended.
-    fn item_ends(&mut self, list: List) {
-        let (item, kind) = (self.document.item, self.document.item_kind);
-        let Some(open) = &mut self.document.open else { return };
-        use super::counts::Count as C;
-        let count = match (list, kind) {
-            (List::Iterations, Word::Apart) => {
-                open.apart.get_or_insert_default().add_all(&item);
-                return;
-            }
-            (List::Prompt, Word::Audio) => C::AudioInput,
-            (List::Prompt, Word::Image) => C::ImageInput,
-            (List::Cache, Word::Audio) => C::CachedAudio,
-            (List::Cache, Word::Image) => C::CachedImage,
-            (List::Candidates, Word::Audio) => C::AudioOutput,
-            (List::Candidates, Word::Image) => C::ImageOutput,
-            _ => return,
-        };
-        open.counts.add(count, item.known(C::Total).unwrap_or(0));
-    }
-
-    /// The usage object has ended. One with a broken count says nothing, nor does one without the
-    /// counts that its dialect always has.
-    fn report_ends(&mut self, open: &Open, stage: Stage, end: u64) {
-        use super::counts::Count as C;
-        let (counts, so_far) = (&open.counts, &mut self.so_far);
-        let has = |count| counts.known(count).is_some();
-        let is_whole = match self.format {
-            AnswerFormat::OpenAiChat | AnswerFormat::OpenAiResponses => {
-                has(C::Input) && has(C::Output)
-            }
-            AnswerFormat::OpenAiEmbeddings => has(C::Input),
-            _ => true,
-        };
-        let is_accepted = is_whole && !open.is_broken && !so_far.closed;
-        if is_accepted {
-            if self.format.has_running_totals() {
-                so_far.counts.follow(counts);
-            } else {
-                so_far.counts = *counts;
-            }
-            so_far.apart = open.apart.unwrap_or(so_far.apart);
-            so_far.has_final |= stage == Stage::Final && has(C::Output);
-            self.document.is_accepted = true;
-            self.settle();
-        }
-        if stage == Stage::Final {
-            let member = Member { end, is_report: true, is_accepted, ..open.member };
-            self.document.usage_member = Some(member);
-        }
-    }
-
-    /// Says what the counts come to now.
-    fn settle(&mut self) {
-        use super::counts::Count as C;
-        let so_far = &self.so_far;
-        let counts = &so_far.counts;
-        match self.format {
-            AnswerFormat::OpenAiChat => self.seen.usage = counts.openai(),
-            AnswerFormat::OpenAiResponses if self.document.is_accepted => {
-                let usage = counts.openai();
-                self.seen.usage = usage.map(|usage| self.document.tools.added_to(usage));
-            }
-            AnswerFormat::OpenAiResponses => {}
-            AnswerFormat::OpenAiEmbeddings | AnswerFormat::GeminiEmbed => {
-                self.seen.usage = counts.embeddings();
-            }
-            // What was said before the output is no usage of a stream that broke off.
-            AnswerFormat::AnthropicMessages if so_far.has_final => {
-                let mut all = *counts;
-                let mut apart = so_far.apart;
-                all.split_cache_writes();
-                apart.split_cache_writes();
-                all.add_all(&apart);
-                self.seen.usage = all.anthropic();
-            }
-            // The count of output in it is where counting starts.
-            AnswerFormat::AnthropicMessages => {
-                let mut input = *counts;
-                input.set(C::Output, 0);
-                self.seen.input = input.anthropic().filter(|usage| usage.input_tokens > 0);
-            }
-            AnswerFormat::GeminiGenerate => {
-                // Counts of nothing are left out, but some models leave out the count of what they
-                // have shown until the end. What was shown is not nothing.
-                let nothing_shown = !so_far.answer_shown
-                    && (counts.known(C::Reasoning).is_some()
-                        || so_far.ended
-                        || self.document.is_finished
-                        || self.seen.complete && !self.is_stream);
-                let is_told = counts.known(C::Output).is_some_and(|output| output > 0);
-                let mut counts = *counts;
-                counts.set(C::ToolCalls, so_far.searches.max(self.document.searches));
-                let usage = counts.gemini();
-                self.seen.usage = usage.filter(|_| is_told || nothing_shown);
-                self.seen.input = usage.map(|usage| Usage {
-                    output_tokens: 0,
-                    reasoning_tokens: 0,
-                    audio_output_tokens: 0,
-                    image_output_tokens: 0,
-                    ..usage
-                });
-            }
-        }
-    }
-
-    /// Everything of the document is known.
-    fn document_ends(&mut self) {
-        let document = &mut self.document;
-        let (bytes, event) = (document.delta_bytes, document.event);
-        if bytes > 0 {
-            if event != Word::SummaryDelta {
-                document.has_output = true;
-                self.seen.deltas = self.seen.deltas.saturating_add(1);
-            }
-            self.seen.output_bytes = self.seen.output_bytes.saturating_add(bytes);
-        }
-        let so_far = &mut self.so_far;
-        so_far.searches = so_far.searches.max(document.searches);
-        so_far.ended = document.is_finished || so_far.ended && !document.has_output;
-        if document.is_accepted {
-            so_far.is_outrun = false;
-            so_far.is_at_end = match self.format {
-                AnswerFormat::OpenAiChat => !document.has_choices || !self.is_stream,
-                AnswerFormat::AnthropicMessages => so_far.has_final,
-                // Its streams report all the time: the end of the candidates tells.
-                AnswerFormat::GeminiGenerate => false,
-                AnswerFormat::OpenAiResponses
-                | AnswerFormat::OpenAiEmbeddings
-                | AnswerFormat::GeminiEmbed => true,
-            };
-        } else {
-            so_far.is_outrun |= document.has_output;
-        }
-        self.settle();
-    }
-
-    /// Whether what was reported last counts all of the output: of an answer that is `complete`, or
-    /// of one that broke off behind the report of its end.
-    pub(super) fn report_is_final(&self, complete: bool) -> bool {
-        let SoFar { is_at_end, is_outrun, .. } = self.so_far;
-        self.seen.usage.is_some() && (is_at_end || complete) && !is_outrun
-    }
-
-    fn output(&mut self, length: u64) {
-        if length == 0 {
-            return;
-        }
-        if !std::mem::replace(&mut self.document.choice_is_counted, true) {
-            self.seen.deltas = self.seen.deltas.saturating_add(1);
-        }
-        self.document.has_output = true;
-        self.document.part_bytes = self.document.part_bytes.saturating_add(length);
-        self.seen.output_bytes = self.seen.output_bytes.saturating_add(length);
-    }
-
     fn string(&mut self, text: Text<'_>, length: u64, depth: usize) {
         let word = || if text.complete { Word::of(text.bytes) } else { Word::Other };
         let place = self.place(depth);
@@ -380,7 +225,8 @@ impl Reader {
                 *items = items.saturating_add(1);
             }
             Place::Finish => document.is_finished |= length > 0,
-            Place::Search => document.searches = document.searches.saturating_add(1),
+            Place::Search => document.queries = document.queries.saturating_add(1),
+            Place::AnnotationKind => self.so_far.cites |= word() == Word::UrlCitation,
             Place::Count(_) | Place::ItemCount(_) => self.is_no_count(),
             _ => {}
         }
@@ -394,7 +240,6 @@ impl Reader {
     }
 
     fn number(&mut self, text: Text<'_>, depth: usize) {
-        use super::counts::Count as C;
         let place = self.place(depth);
         let tokens = json::count(text).filter(|tokens| *tokens <= MOST_TOKENS);
         let document = &mut self.document;
@@ -414,6 +259,9 @@ impl Reader {
             }
             (Place::Searches, _) => document.tools.searches = Some(tokens),
             (Place::Images(count), _) => document.tools.images.set(count, tokens),
+            // Enumerations as numbers, which some of Google's clients ask for.
+            (Place::ItemKind, _) => document.item_kind = Word::of_modality(tokens),
+            (Place::Finish, _) => document.is_finished |= tokens > 0,
             _ => {}
         }
     }

@@ -64,7 +64,7 @@ impl Work<'_> {
     pub fn admit(&mut self, request: &AdmitRequest) -> Result<AdmitReply, FilterError> {
         let server = self.check_in(&request.holder, request.epoch)?;
         self.void(&request.holder, &request.void)?;
-        let found = self.rows.key_by_digest(&request.digest)?;
+        let found = self.rows.key_by_digest(&request.digest, self.now.unix_ms)?;
         let found = found.filter(|key| key.life != KeyLife::Deleted);
         let mut answer = AdmitReply {
             epoch: server.epoch,
@@ -234,6 +234,13 @@ impl Work<'_> {
             return Ok(LeaseAnswer::Refused(Refusal::UnknownPrice));
         };
         let bounds = Bounds::new(ask, key.default_max_output_tokens);
+        let bounds = match bounds.under_ceiling(&price, key.max_call) {
+            Ok(bounds) => bounds,
+            Err(need) => {
+                let most = key.max_call.unwrap_or_default();
+                return Ok(LeaseAnswer::Refused(Refusal::CallTooExpensive { need, most }));
+            }
+        };
         let accounts = self.accounts_above(key)?;
         if accounts.iter().any(|account| account.frozen) {
             let retry_after_ms = FROZEN_RETRY_MS;

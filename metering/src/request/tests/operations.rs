@@ -221,9 +221,29 @@ fn a_deployment_in_the_path_names_the_model() {
         let request = azure(body).unwrap();
         assert_eq!((&*request.model, request.model_place), ("prod-4o", ModelPlace::Path));
     }
-    let other = Problem::Invalid { field: "model", expected: "the model of the path" };
-    assert_eq!(azure(r#"{"model":"gpt-4o"}"#), Err(other.clone()));
-    assert_eq!(azure(r#"{"model":""}"#), Err(other));
+    // Its SDKs send both: the upstream must not choose by the other one.
+    for (body, model, edited) in [
+        (r#"{"model":"gpt-4o","n":1}"#, None, r#"{"model":"prod-4o","n":1}"#),
+        (r#"{"model":"gpt-4o","n":1}"#, Some("x\"y"), r#"{"model":"x\"y","n":1}"#),
+        (r#"{"model":""}"#, None, r#"{"model":"prod-4o"}"#),
+        (r#"{"model" : null }"#, None, r#"{"model" : "prod-4o" }"#),
+        (r#"{"model":"prod-4o"}"#, None, r#"{"model":"prod-4o"}"#),
+        (r#"{"model":"prod-4o"}"#, Some("m"), r#"{"model":"m"}"#),
+        (r#"{"messages":[]}"#, Some("m"), r#"{"messages":[]}"#),
+    ] {
+        let edits = azure(body).unwrap().edits(Edits { model, ..Edits::default() });
+        let written = String::from_utf8(apply_edits(body.as_bytes(), &edits)).unwrap();
+        assert_eq!(written, edited, "{body}");
+    }
+    let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(100_000));
+    let edits = azure(&long).unwrap().edits(Edits::default());
+    assert_eq!(apply_edits(long.as_bytes(), &edits), br#"{"model":"prod-4o"}"#);
+    for (body, problem) in [
+        (r#"{"model":7}"#, Problem::Invalid { field: "model", expected: "a string" }),
+        (r#"{"model":"prod-4o","model":"prod-4o"}"#, Problem::Duplicate("model")),
+    ] {
+        assert_eq!(azure(body), Err(problem));
+    }
 }
 
 #[test]
@@ -234,4 +254,22 @@ fn streams_report_usage_when_asked_or_always() {
     assert!(wants(Completions, r#"{"model":"m","stream_options":{"include_usage":true}}"#));
     assert!(wants(Responses, r#"{"model":"m","stream":true}"#));
     assert!(wants(StreamGenerateContent, "{}"));
+}
+
+#[test]
+fn lists_of_tokens_are_input_for_certain() {
+    for (operation, body, tokens) in [
+        (Completions, r#"{"model":"m","prompt":"text of some tokens"}"#, 0),
+        (Completions, r#"{"model":"m","prompt":["a","b"]}"#, 0),
+        (Completions, r#"{"model":"m","prompt":[1,2,3]}"#, 3),
+        (Completions, r#"{"model":"m","prompt":[]}"#, 0),
+        (Embeddings, r#"{"model":"m","input":[[1,2],[3,4,5,6],[],[7]]}"#, 4),
+        (Embeddings, r#"{"model":"m","input":["a",[1,2,["x"],{"y":[1]}]]}"#, 2),
+        (Embeddings, r#"{"model":"m","input":[1,2,3],"truncate_prompt_tokens":2}"#, 0),
+        (Embeddings, r#"{"truncate":"END","model":"m","input":[1,2,3]}"#, 0),
+        (Embeddings, r#"{"model":"m","input":[1,2,3],"truncate_prompt_tokens":null}"#, 3),
+        (Chat, r#"{"model":"m","messages":[1,2,3]}"#, 0),
+    ] {
+        assert_eq!(read_as(operation, body).unwrap().least_input_tokens, tokens, "{body}");
+    }
 }
