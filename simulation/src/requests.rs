@@ -273,6 +273,9 @@ impl World {
         else {
             return Ok(());
         };
+        if code == "budget_contended" {
+            self.checker.refused_for_others(key.id.as_str())?;
+        }
         if code != "rpm_exceeded" {
             return Ok(());
         }
