@@ -173,7 +173,8 @@ impl StreamAnswer {
     #[must_use]
     pub fn seen(&self) -> Seen {
         let complete = self.complete || self.reader.candidates_ended();
-        Seen { complete, ..self.reader.seen }
+        let usage_is_final = self.reader.report_is_final(complete);
+        Seen { complete, usage_is_final, ..self.reader.seen }
     }
 
     /// Bytes held back now; at most [`LONGEST_HELD_EVENT`].
@@ -195,6 +196,7 @@ impl StreamAnswer {
     }
 
     fn data(&mut self, bytes: &[u8]) {
+        self.reader.seen.has_begun = true;
         let at = self.event_bytes.saturating_sub(bytes.len() as u64);
         let until = self.data_bytes.saturating_add(bytes.len());
         self.like_done &= DONE.get(self.data_bytes..until) == Some(bytes);
@@ -212,7 +214,8 @@ impl StreamAnswer {
             self.reader.close();
         }
         let held = std::mem::take(&mut self.held);
-        if !self.stopped && self.watch.must_end(&self.reader.seen, self.output_bound) {
+        let seen = self.seen();
+        if !self.stopped && self.watch.must_end(&seen, self.output_bound) {
             self.stopped = true;
             self.passed_bound = true;
             out.extend_from_slice(self.event_border(held.is_empty()));
