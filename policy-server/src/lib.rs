@@ -23,6 +23,7 @@ pub mod engine;
 mod failpoint;
 pub mod http;
 pub mod live;
+pub mod permissions;
 pub mod recalls;
 pub mod restore;
 pub mod serve;
