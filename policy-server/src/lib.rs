@@ -16,6 +16,7 @@
 //! own process and move the clock by hand.
 
 pub mod app;
+pub mod attempts;
 mod build;
 pub mod cli;
 pub mod clock;
