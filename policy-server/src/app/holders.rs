@@ -61,8 +61,8 @@ impl Work<'_> {
         })
     }
 
-    /// Parks the leases of holders whose sessions have lapsed, and releases parked money whose time
-    /// has come, a bounded number per call. Answers whether there is more to do.
+    /// Parks the leases of holders whose sessions have lapsed, releases parked money whose time
+    /// has come, and forgets old lines of the audit, a bounded number per call. Answers whether there is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
@@ -91,7 +91,8 @@ impl Work<'_> {
                 self.end_holder(holder)?;
             }
         }
-        self.release_due()
+        let more = self.release_due()?;
+        Ok(self.forget_old_audit()? || more)
     }
 
     fn park_lapsed(&mut self, mut lease: LeaseRow) -> Result<(), FilterError> {

@@ -108,6 +108,10 @@ impl Work<'_> {
             Some(org) => Some(org.clone()),
         };
         let models = self.key_models(&form.models, &mut problems)?;
+        if let Some(org) = &org {
+            let (team, user) = (form.team.clone().value(), form.user.clone().value());
+            self.check_owner(org, team.as_ref(), user.as_ref(), &mut problems)?;
+        }
         let Some(org) = org.filter(|_| problems.is_empty()) else {
             return Err(AdminError::Invalid(problems));
         };
@@ -134,6 +138,7 @@ impl Work<'_> {
             created_unix_ms: self.now.unix_ms,
             updated_unix_ms: self.now.unix_ms,
         };
+        self.name_owners(&key)?;
         self.rows.save_key(&key)?;
         let digest = api_key::digest(minted.secret.expose().as_bytes());
         self.rows.replace_digest(&key.id, &digest)?;
@@ -170,6 +175,11 @@ impl Work<'_> {
             problems.push(FieldProblem::with_code("format", "unsupported_field", message));
         }
         let models = self.key_models(&form.models, &mut problems)?;
+        if form.team.is_given() || form.user.is_given() {
+            let team = form.team.clone().or_current(key.team.clone());
+            let user = form.user.clone().or_current(key.user.clone());
+            self.check_owner(&key.org, team.as_ref(), user.as_ref(), &mut problems)?;
+        }
         if !problems.is_empty() {
             return Err(AdminError::Invalid(problems));
         }
@@ -180,6 +190,7 @@ impl Work<'_> {
             // What it holds is charged above its old place: nothing is granted from above the new
             // one until every holder has handed it back.
             key.moved_revision = self.recall(&key_budget(&key.id))?;
+            self.name_owners(&key)?;
         }
         key.name = form.name.or_current(Some(key.name)).unwrap_or_default();
         key.expires_at_unix_ms = form.expires_at_unix_ms.or_current(key.expires_at_unix_ms);
@@ -279,12 +290,12 @@ impl Work<'_> {
         Ok(Changed { value, revision })
     }
 
-    fn publish_key(&mut self, key: &KeyRow) -> Result<Revision, AdminError> {
+    pub(super) fn publish_key(&mut self, key: &KeyRow) -> Result<Revision, AdminError> {
         let digests = self.rows.digests(&key.id, DIGESTS_PER_CHANGE)?;
         Ok(self.publish(Change::Key { key: key.id.clone(), digests, state: key.life.state() })?)
     }
 
-    fn stored_key(&mut self, id: &KeyId) -> Result<KeyRow, AdminError> {
+    pub(super) fn stored_key(&mut self, id: &KeyId) -> Result<KeyRow, AdminError> {
         let found = self.rows.key(id)?;
         found.ok_or_else(|| AdminError::not_found("key", id.as_str()))
     }

@@ -3,6 +3,7 @@
 use wire::OrgId;
 
 use super::{AdminError, KeyView, Work};
+use crate::permissions::Sight;
 use crate::store::{KeyLife, KeyRow, KeySearch, RecordRow, RecordSearch};
 
 /// One page and where the next begins.
@@ -81,6 +82,8 @@ pub struct KeyListing {
     pub status: Option<KeyStatus>,
     /// Only keys of this organisation.
     pub org: Option<OrgId>,
+    /// Only keys that whoever asks may see.
+    pub sight: Sight,
     /// Only keys before this position.
     pub before: Option<i64>,
     /// At most so many.
@@ -105,6 +108,7 @@ impl Work<'_> {
         let found = self.rows.keys(&KeySearch {
             text: listing.search,
             org: listing.org,
+            sight: listing.sight,
             life,
             expired,
             before: listing.before,

@@ -99,13 +99,9 @@ impl Work<'_> {
         let budget = &share.account.budget;
         let target = format!("{} {} lease {}", budget.level.as_str(), budget.owner, share.lease);
         tracing::warn!(actor, %target, nano_usd = amount.0, "parked money was released");
-        self.rows.add_audit(&AuditRow {
-            at_unix_ms: self.now.unix_ms,
-            actor,
-            action: "release_parked",
-            target,
-            amount: Some(amount),
-        })?;
+        let at = self.now.unix_ms;
+        let line = AuditRow::of_money(at, actor, "release_parked", target, Some(amount));
+        self.rows.add_audit(&line)?;
         self.effects.push(Effect::MoneyReturned);
         Ok(amount)
     }

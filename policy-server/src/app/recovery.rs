@@ -29,13 +29,8 @@ pub fn begin_new_epoch(rows: &mut dyn Transaction, unix_ms: u64) -> StoreResult<
     server.revision = Revision(server.revision.0.saturating_add(1));
     rows.save_server(&server)?;
     let frozen = rows.freeze_capped_budgets()?;
-    rows.add_audit(&AuditRow {
-        at_unix_ms: unix_ms,
-        actor: "system",
-        action: "freeze_budgets",
-        target: format!("epoch {}", server.epoch.0),
-        amount: None,
-    })?;
+    let epoch = format!("epoch {}", server.epoch.0);
+    rows.add_audit(&AuditRow::of_money(unix_ms, "system", "freeze_budgets", epoch, None))?;
     Ok(NewEpoch { epoch: server.epoch, frozen })
 }
 
@@ -113,13 +108,9 @@ impl Work<'_> {
             self.rows.save_budget(id, &budget)?;
             let target = format!("{} {}", id.level.as_str(), id.owner);
             tracing::warn!(budget = %target, "a frozen budget was released");
-            self.rows.add_audit(&AuditRow {
-                at_unix_ms: self.now.unix_ms,
-                actor: "admin",
-                action: "release_budget",
-                target,
-                amount: None,
-            })?;
+            let at = self.now.unix_ms;
+            let line = AuditRow::of_money(at, "admin", "release_budget", target, None);
+            self.rows.add_audit(&line)?;
         }
         self.account_view(id.clone())
     }

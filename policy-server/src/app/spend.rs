@@ -33,6 +33,8 @@ pub struct KeyView {
     pub key: KeyRow,
     /// Its state, expiry included.
     pub status: KeyStatus,
+    /// Whose suspension stops it, whatever its state.
+    pub suspended: Option<Level>,
     /// Its account.
     pub spend: AccountView,
 }
@@ -74,6 +76,7 @@ impl Work<'_> {
     pub(super) fn key_view(&mut self, key: KeyRow) -> Result<KeyView, AdminError> {
         Ok(KeyView {
             status: KeyStatus::of(&key, self.now.unix_ms),
+            suspended: self.suspended_above(&key)?,
             spend: self.account_view(key_budget(&key.id))?,
             key,
         })

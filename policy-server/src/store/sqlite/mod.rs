@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file with a write-ahead log, synced at every commit, written
 //! by one connection only. Other connections read.
 
+mod audit_log;
 mod catalogue;
 mod encoding;
 mod files;
@@ -8,6 +9,8 @@ mod history;
 mod journal;
 mod ledger;
 mod log;
+mod people;
+mod personal_tokens;
 mod schema;
 mod sessions;
 mod statements;

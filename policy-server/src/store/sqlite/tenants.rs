@@ -5,6 +5,7 @@ use wire::{KeyDigest, KeyId, OrgId, PriceMultiplier, Revision, TeamId, UserId};
 
 use super::Rows;
 use super::encoding::{Columns, integer, json, word};
+use super::people::Seen;
 use crate::store::{KeyRow, KeyRows, KeySearch, OrgRow, OrgRows, StoreResult};
 
 impl OrgRows for Rows<'_> {
@@ -22,13 +23,15 @@ impl OrgRows for Rows<'_> {
 
     fn save_org(&mut self, org: &OrgRow) -> StoreResult<()> {
         self.execute(
-            "INSERT OR REPLACE INTO orgs (id, name, models, price_multiplier, created_ms, updated_ms)
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO orgs (id, name, models, price_multiplier, suspended_ms,
+                 created_ms, updated_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
             params![
                 org.id.as_str(),
                 org.name,
                 json(&org.models)?,
                 integer(org.price_multiplier.ppm()),
+                org.suspended_unix_ms.map(integer),
                 integer(org.created_unix_ms),
                 integer(org.updated_unix_ms)
             ],
@@ -49,7 +52,16 @@ impl OrgRows for Rows<'_> {
     }
 
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()> {
-        self.execute("DELETE FROM orgs WHERE id = ?", params![id.as_str()])
+        for sql in [
+            "DELETE FROM memberships WHERE org = ?",
+            "DELETE FROM personal_tokens WHERE org = ?",
+            "DELETE FROM users WHERE org = ?",
+            "DELETE FROM teams WHERE org = ?",
+            "DELETE FROM orgs WHERE id = ?",
+        ] {
+            self.execute(sql, params![id.as_str()])?;
+        }
+        Ok(())
     }
 }
 
@@ -121,6 +133,7 @@ impl KeyRows for Rows<'_> {
         let pattern = search.text.as_deref().map(like_pattern);
         let (expired, now) =
             search.expired.map_or((None, None), |(expired, now)| (Some(expired), Some(now)));
+        let seen = Seen::of(&search.sight)?;
         self.all(
             "SELECT * FROM keys
              WHERE (?1 IS NULL OR id LIKE ?1 ESCAPE '!' OR name LIKE ?1 ESCAPE '!'
@@ -130,6 +143,8 @@ impl KeyRows for Rows<'_> {
                AND CASE WHEN ?3 IS NULL THEN life <> 'deleted' ELSE life = ?3 END
                AND (?4 IS NULL OR (expires_ms IS NOT NULL AND expires_ms <= ?5) = ?4)
                AND (?6 IS NULL OR position < ?6)
+               AND (?8 IS NULL OR org = ?8)
+               AND (?9 IS NULL OR user = ?10 OR team IN (SELECT value FROM json_each(?9)))
              ORDER BY position DESC LIMIT ?7",
             params![
                 pattern,
@@ -138,7 +153,10 @@ impl KeyRows for Rows<'_> {
                 expired,
                 now.map(integer),
                 search.before,
-                search.limit
+                search.limit,
+                seen.org,
+                seen.teams,
+                seen.user
             ],
             |row| Ok((row.get("position")?, key(row)?)),
         )
@@ -165,12 +183,13 @@ fn org(row: &Row<'_>) -> rusqlite::Result<OrgRow> {
         name: columns.text("name")?,
         models: columns.json("models")?,
         price_multiplier: columns.multiplier("price_multiplier")?,
+        suspended_unix_ms: columns.optional_number("suspended_ms")?,
         created_unix_ms: columns.number("created_ms")?,
         updated_unix_ms: columns.number("updated_ms")?,
     })
 }
 
-fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
+pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
     let columns = Columns(row);
     Ok(KeyRow {
         id: columns.checked("id", KeyId::new)?,
