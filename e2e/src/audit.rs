@@ -8,6 +8,9 @@ use serde_json::Value;
 /// Prices of the fixture's model in pico-USD per token.
 const INPUT_PICO_USD: u64 = 153_000;
 const OUTPUT_PICO_USD: u64 = 617_000;
+/// Of input that was read from a cache: only models of [`crate::models`] have a price for it, and no
+/// other test has such input.
+const CACHED_PICO_USD: u64 = 15_300;
 
 /// Leases with room for a call that a worker may hold of one key: with so many it asks for no more
 /// ahead of need (`MOST_AHEAD` in `gate::pool::purse`).
@@ -109,6 +112,8 @@ pub struct UpstreamCall {
     pub arrived_us: u64,
     /// Input tokens.
     pub prompt_tokens: u64,
+    /// Those of them that were read from a cache.
+    pub cached_tokens: u64,
     /// Output tokens handed to the socket.
     pub completion_tokens: u64,
 }
@@ -128,6 +133,7 @@ impl UpstreamCall {
             key: text("key")?,
             arrived_us: count("arrived_us")?,
             prompt_tokens: count("prompt_tokens")?,
+            cached_tokens: count("cached_tokens")?,
             completion_tokens: count("completion_tokens")?,
         })
     }
@@ -135,8 +141,9 @@ impl UpstreamCall {
     /// What it costs at the prices of the fixture's model, in nano-USD, rounded up.
     #[must_use]
     pub fn cost(&self) -> u64 {
-        (self.prompt_tokens * INPUT_PICO_USD + self.completion_tokens * OUTPUT_PICO_USD)
-            .div_ceil(1000)
+        let input = (self.prompt_tokens - self.cached_tokens) * INPUT_PICO_USD
+            + self.cached_tokens * CACHED_PICO_USD;
+        (input + self.completion_tokens * OUTPUT_PICO_USD).div_ceil(1000)
     }
 }
 

@@ -2,14 +2,16 @@
 //! load on it, and both books of what the calls cost.
 
 pub mod audit;
+pub mod disk;
 pub mod fault_proxy;
 mod fixture;
 pub mod load;
 pub mod models;
+pub mod operations;
 mod raw;
 pub mod sdk_suites;
 pub mod streaming;
 
 pub use fixture::{Fixture, MODEL, chat, chat_as, faulty_chat, streamed_chat, wait_within};
-pub use raw::raw_request;
+pub use raw::{RawAnswer, raw_request};
 pub mod wall_clock;

@@ -28,6 +28,16 @@ const OTHER_SECRETS: [&[u8]; 2] = [b"cookie", b"proxy-authorization"];
 /// Header fields that make some servers read another method than the one that was checked.
 const METHOD_OVERRIDES: [&[u8]; 3] =
     [b"x-http-method-override", b"x-http-method", b"x-method-override"];
+/// Header fields that choose which account or project at the provider pays, or leave usage out of
+/// an answer: neither is the client's to choose.
+const ACCOUNT_HEADERS: [&[u8]; 6] = [
+    b"openai-organization",
+    b"openai-project",
+    b"anthropic-workspace-id",
+    b"anthropic-user-profile-id",
+    b"x-goog-user-project",
+    b"x-goog-fieldmask",
+];
 /// Our own names: what a client sends under them is a lie.
 const RESERVED_PREFIX: &[u8] = b"x-tollgate-";
 
@@ -125,6 +135,7 @@ fn is_private(name: &[u8]) -> bool {
     KEY_HEADERS.contains(&name)
         || OTHER_SECRETS.contains(&name)
         || METHOD_OVERRIDES.contains(&name)
+        || ACCOUNT_HEADERS.contains(&name)
         || name.starts_with(RESERVED_PREFIX)
 }
 
@@ -318,6 +329,9 @@ mod tests {
 
     #[test]
     fn private_headers_never_pass() {
+        for name in ["openai-organization", "x-goog-user-project", "x-goog-fieldmask"] {
+            assert!(is_private(name.as_bytes()), "{name}");
+        }
         for name in ["authorization", "x-api-key", "cookie", "x-tollgate-org", "x-tollgate-"] {
             assert!(is_private(name.as_bytes()), "{name}");
         }

@@ -17,6 +17,10 @@ pub struct Admitted {
     pub input_bound: u64,
     /// Bound on output tokens, all choices together; `None` where nothing was reserved.
     pub output_bound: Option<u64>,
+    /// Bound on uses of tools that the provider runs.
+    pub server_tool_calls: u64,
+    /// The money that was set aside; nothing where no budget pays.
+    pub reserved: NanoUsd,
     /// The model reasons before it shows anything.
     pub reasoning: bool,
     /// What calls without usage are charged.
@@ -61,7 +65,9 @@ pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
             let usage = Usage::default();
             return Charge { usage, cost: NanoUsd::ZERO, basis: Basis::Refunded };
         }
-        Outcome::Answered(Seen { usage: Some(usage), .. }) => {
+        Outcome::Answered(Seen { usage: Some(usage), complete, usage_is_final, .. })
+            if complete || usage_is_final =>
+        {
             let cost = price::cost(&usage, &admitted.price);
             return Charge { usage, cost, basis: Basis::Measured };
         }
@@ -69,6 +75,9 @@ pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
         Outcome::NoAnswer => Some(Seen::default()),
         Outcome::Unreadable => None,
     };
+    // A count so far is a lower bound of what the upstream goes on to count.
+    let counted = seen.and_then(|seen| seen.usage);
+    let counted_output = counted.map_or(0, |usage| usage.output_tokens);
     let shown = seen.filter(|seen| seen.deltas > 0 || seen.output_bytes > 0);
     let by_reservation = admitted.cut_calls == CutCalls::Reservation
         || seen.is_none()
@@ -76,7 +85,8 @@ pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
     let usage = match admitted.output_bound {
         Some(bound) if by_reservation => Usage {
             input_tokens: admitted.input_bound,
-            output_tokens: bound.max(seen.map_or(0, |seen| seen.deltas)),
+            output_tokens: bound.max(seen.map_or(0, |seen| seen.deltas)).max(counted_output),
+            server_tool_calls: admitted.server_tool_calls,
             ..Usage::default()
         },
         bound => {
@@ -86,12 +96,15 @@ pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
                 ..Usage::default()
             };
             Usage {
-                output_tokens: seen.output_estimate(bound.unwrap_or(u64::MAX)),
-                ..seen.input.unwrap_or(estimate)
+                output_tokens: seen.output_estimate(bound.unwrap_or(u64::MAX)).max(counted_output),
+                ..counted.or(seen.input).unwrap_or(estimate)
             }
         }
     };
-    Charge { usage, cost: price::cost(&usage, &admitted.price), basis: Basis::Estimated }
+    let cost = price::cost(&usage, &admitted.price);
+    // What was set aside covers every kind of token at its dearest; the usage names none of them.
+    let cost = if by_reservation { cost.max(admitted.reserved) } else { cost };
+    Charge { usage, cost, basis: Basis::Estimated }
 }
 
 #[cfg(test)]
@@ -104,9 +117,15 @@ mod tests {
         body_bytes: 300,
         input_bound: 364,
         output_bound: Some(1000),
+        server_tool_calls: 0,
+        reserved: NanoUsd(2_364_000),
         reasoning: false,
         cut_calls: CutCalls::Estimate,
     };
+
+    fn by_reservation_of(admitted: Admitted) -> Admitted {
+        Admitted { cut_calls: CutCalls::Reservation, ..admitted }
+    }
 
     fn micro(amount: u64) -> NanoUsd {
         NanoUsd(amount * 1000)
@@ -123,10 +142,13 @@ mod tests {
     #[test]
     fn each_ending_has_its_charge() {
         let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
-        let measured = Outcome::Answered(Seen { usage: Some(usage), ..Seen::default() });
-        let by_reservation = Admitted { cut_calls: CutCalls::Reservation, ..ADMITTED };
+        let so_far = Outcome::Answered(Seen { usage: Some(usage), deltas: 7, ..Seen::default() });
+        let measured =
+            Outcome::Answered(Seen { usage: Some(usage), usage_is_final: true, ..Seen::default() });
+        let dear = Admitted { reserved: NanoUsd(9_000_000), ..by_reservation_of(ADMITTED) };
+        let by_reservation = by_reservation_of(ADMITTED);
         let reasoning = Admitted { reasoning: true, ..ADMITTED };
-        let unbounded = Admitted { output_bound: None, ..ADMITTED };
+        let unbounded = Admitted { output_bound: None, reserved: NanoUsd::ZERO, ..ADMITTED };
         let whole = 364 + 2 * 1000;
         let input = Some(Usage { input_tokens: 40, ..Usage::default() });
         let told =
@@ -134,6 +156,9 @@ mod tests {
         for (name, admitted, outcome, basis, cost) in [
             ("reported", ADMITTED, measured, Basis::Measured, 10 + 2 * 20),
             ("reported wins", by_reservation, measured, Basis::Measured, 10 + 2 * 20),
+            ("counted so far", ADMITTED, so_far, Basis::Estimated, 10 + 2 * 20),
+            ("counted so far, reservation", by_reservation, so_far, Basis::Estimated, whole),
+            ("cut, dearer kinds reserved", dear, seen(7), Basis::Estimated, 9_000),
             ("failed", by_reservation, Outcome::Failed, Basis::Refunded, 0),
             ("cut", ADMITTED, seen(7), Basis::Estimated, 100 + 2 * 7),
             ("cut, many bytes", ADMITTED, prose(7, 9000), Basis::Estimated, 100 + 2 * 1000),

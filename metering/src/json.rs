@@ -2,7 +2,17 @@
 //! one bit per open bracket, the current name, and the current value where it is wanted. It edits
 //! nothing and builds no tree; it tells a [`Sink`] what it sees and where.
 
+mod escape;
+mod number;
+mod run;
+mod utf8;
+
 use std::fmt;
+
+use escape::{code_unit, hex_digit, unescaped};
+pub use number::count;
+use number::{NumberPart, next_number_part};
+pub(crate) use utf8::is_utf8;
 
 /// Deepest nesting. Real requests stay below 20; a cap keeps recursive parsers behind us safe too.
 pub const DEEPEST: usize = 64;
@@ -99,18 +109,6 @@ enum State {
     End,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NumberPart {
-    Minus,
-    Zero,
-    Integer,
-    Point,
-    Fraction,
-    Exponent,
-    ExponentSign,
-    ExponentDigits,
-}
-
 /// The reader's state between chunks.
 #[derive(Debug, Clone)]
 pub struct Scanner {
@@ -153,13 +151,11 @@ impl Scanner {
         let mut rest = chunk;
         let mut offset = at;
         while let Some((&byte, tail)) = rest.split_first() {
-            if self.state == State::Text {
-                let plain = self.plain_text(rest);
-                if plain > 0 {
-                    offset += plain as u64;
-                    rest = rest.get(plain..).unwrap_or_default();
-                    continue;
-                }
+            let run = self.run(byte, rest);
+            if run > 0 {
+                offset += run as u64;
+                rest = rest.get(run..).unwrap_or_default();
+                continue;
             }
             if self.step(byte, offset, sink)? {
                 offset += 1;
@@ -198,17 +194,50 @@ impl Scanner {
         }
     }
 
-    /// Consumes a run of plain characters inside a string and says how many.
-    fn plain_text(&mut self, bytes: &[u8]) -> usize {
-        let run = bytes
-            .iter()
-            .position(|byte| matches!(byte, b'"' | b'\\') || *byte < 0x20)
-            .unwrap_or(bytes.len());
-        if run > 0 {
-            self.raw_length += run as u64;
-            self.end_lone_surrogate();
-            self.keep(bytes.get(..run).unwrap_or_default());
+    /// Consumes bytes, of which `first` is the first, that leave the state as it is: says how many.
+    fn run(&mut self, first: u8, bytes: &[u8]) -> usize {
+        use NumberPart::{ExponentDigits, Fraction, Integer};
+        match self.state {
+            State::Text if first == b'"' => 0,
+            State::Text => self.text_run(bytes),
+            State::Number(Integer | Fraction | ExponentDigits) if first.is_ascii_digit() => {
+                let run = run::digits(bytes);
+                self.keep(bytes.get(..run).unwrap_or_default());
+                run
+            }
+            State::Number(_) | State::Escape | State::Unicode { .. } | State::Literal { .. } => 0,
+            _ if first > b' ' => 0,
+            _ => run::blank(bytes),
         }
+    }
+
+    /// Consumes plain characters inside a string, and escapes that are here as a whole.
+    fn text_run(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        loop {
+            let plain = run::plain(rest);
+            if plain > 0 {
+                self.end_lone_surrogate();
+                self.keep(rest.get(..plain).unwrap_or_default());
+            }
+            rest = rest.get(plain..).unwrap_or_default();
+            rest = match rest {
+                [b'\\', b'u', a, b, c, d, tail @ ..] => {
+                    let Some(unit) = code_unit([*a, *b, *c, *d]) else { break };
+                    self.take_unit(unit);
+                    tail
+                }
+                [b'\\', escaped, tail @ ..] => {
+                    let Some(plain) = unescaped(*escaped) else { break };
+                    self.end_lone_surrogate();
+                    self.keep(&[plain]);
+                    tail
+                }
+                _ => break,
+            };
+        }
+        let run = bytes.len().saturating_sub(rest.len());
+        self.raw_length += run as u64;
         run
     }
 
@@ -230,9 +259,8 @@ impl Scanner {
         }
     }
 
-    /// Handles one byte; false when the byte must be looked at again in the new state.
+    /// Handles one byte that begins no run; false when the byte must be looked at again in the new state.
     fn step(&mut self, byte: u8, at: u64, sink: &mut impl Sink) -> Result<bool, SyntaxError> {
-        let blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         match self.state {
             State::Text => self.text_byte(byte, at, sink)?,
             State::Escape => self.escape(byte, at)?,
@@ -248,7 +276,6 @@ impl Scanner {
                 }
             },
             State::Literal { word, matched } => self.literal(byte, word, matched, at, sink)?,
-            _ if blank => {}
             State::Value => self.value(byte, at, sink)?,
             State::ValueOrClose if byte == b']' => self.close(false, at, sink)?,
             State::ValueOrClose => self.value(byte, at, sink)?,
@@ -357,19 +384,11 @@ impl Scanner {
 
     fn escape(&mut self, byte: u8, at: u64) -> Result<(), SyntaxError> {
         self.raw_length += 1;
-        let plain = match byte {
-            b'"' | b'\\' | b'/' => byte,
-            b'b' => 0x08,
-            b'f' => 0x0c,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => {
-                self.state = State::Unicode { digits: 0, value: 0 };
-                return Ok(());
-            }
-            _ => return Err(SyntaxError::Unexpected(at)),
-        };
+        if byte == b'u' {
+            self.state = State::Unicode { digits: 0, value: 0 };
+            return Ok(());
+        }
+        let plain = unescaped(byte).ok_or(SyntaxError::Unexpected(at))?;
         self.end_lone_surrogate();
         self.keep(&[plain]);
         self.state = State::Text;
@@ -378,31 +397,38 @@ impl Scanner {
 
     fn unicode(&mut self, byte: u8, digits: u8, value: u16, at: u64) -> Result<(), SyntaxError> {
         self.raw_length += 1;
-        let digit = char::from(byte).to_digit(16).ok_or(SyntaxError::Unexpected(at))?;
-        let value = value << 4 | u16::try_from(digit).unwrap_or(0);
+        let digit = hex_digit(byte).ok_or(SyntaxError::Unexpected(at))?;
+        let value = value << 4 | digit;
         if digits < 3 {
             self.state = State::Unicode { digits: digits + 1, value };
             return Ok(());
         }
         self.state = State::Text;
-        let code = match (self.high_surrogate, value) {
+        self.take_unit(value);
+        Ok(())
+    }
+
+    /// A UTF-16 code unit that was written in digits.
+    fn take_unit(&mut self, unit: u16) {
+        let code = match (self.high_surrogate, unit) {
             (Some(high), 0xDC00..=0xDFFF) => {
                 self.high_surrogate = None;
-                0x1_0000 + (u32::from(high & 0x3FF) << 10 | u32::from(value & 0x3FF))
+                0x1_0000 + (u32::from(high & 0x3FF) << 10 | u32::from(unit & 0x3FF))
             }
             (_, 0xD800..=0xDBFF) => {
                 self.end_lone_surrogate();
-                self.high_surrogate = Some(value);
-                return Ok(());
+                self.high_surrogate = Some(unit);
+                return;
             }
             _ => {
                 self.end_lone_surrogate();
-                u32::from(value)
+                u32::from(unit)
             }
         };
-        let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-        self.keep(character.encode_utf8(&mut [0; 4]).as_bytes());
-        Ok(())
+        if self.wanted {
+            let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+            self.keep(character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
     }
 
     fn literal(
@@ -452,33 +478,6 @@ impl Scanner {
         self.after_value();
         Ok(())
     }
-}
-
-fn next_number_part(part: NumberPart, byte: u8) -> Option<NumberPart> {
-    use NumberPart as P;
-    match (part, byte) {
-        (P::Minus, b'0') => Some(P::Zero),
-        (P::Minus | P::Integer, b'0'..=b'9') => Some(P::Integer),
-        (P::Zero | P::Integer, b'.') => Some(P::Point),
-        (P::Point | P::Fraction, b'0'..=b'9') => Some(P::Fraction),
-        (P::Zero | P::Integer | P::Fraction, b'e' | b'E') => Some(P::Exponent),
-        (P::Exponent, b'+' | b'-') => Some(P::ExponentSign),
-        (P::Exponent | P::ExponentSign | P::ExponentDigits, b'0'..=b'9') => Some(P::ExponentDigits),
-        _ => None,
-    }
-}
-
-/// Reads a count: a plain non-negative integer that fits 64 bits. `1.0`, `1e3`, `-1` and numbers
-/// that do not fit are none.
-#[must_use]
-pub fn count(text: Text<'_>) -> Option<u64> {
-    if !text.complete || text.bytes.is_empty() {
-        return None;
-    }
-    text.bytes.iter().try_fold(0u64, |value, byte| match byte {
-        b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
-        _ => None,
-    })
 }
 
 #[cfg(test)]

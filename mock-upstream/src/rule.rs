@@ -70,7 +70,10 @@ pub fn plan(ask: Ask, azure: bool, body_bytes: usize, fault: &Fault) -> Plan {
         (None, false) => Finish::Stop,
     };
     let thought_tokens = if ask.thinks { per_choice / TOKENS_PER_THOUGHT } else { 0 };
-    let cached_tokens = fault.cached.unwrap_or(0).min(prompt_tokens);
+    // No cache is asked for vectors.
+    let (cached, cache_write) =
+        if ask.vectors > 0 { (None, None) } else { (fault.cached, fault.cache_write) };
+    let cached_tokens = cached.unwrap_or(0).min(prompt_tokens);
     Plan {
         azure,
         text_tokens: per_choice - thought_tokens,
@@ -78,7 +81,7 @@ pub fn plan(ask: Ask, azure: bool, body_bytes: usize, fault: &Fault) -> Plan {
         finish,
         prompt_tokens,
         cached_tokens,
-        cache_write_tokens: fault.cache_write.unwrap_or(0).min(prompt_tokens - cached_tokens),
+        cache_write_tokens: cache_write.unwrap_or(0).min(prompt_tokens - cached_tokens),
         completion_tokens: if ask.vectors > 0 { 0 } else { completion_tokens },
         reports_usage: !fault.no_usage,
         ask,

@@ -210,9 +210,19 @@ impl Gateway {
 
     /// Begins a chat completion with this key at this worker.
     pub fn chat(&self, worker: usize, key: &MintedKey, body: &Value) -> Result<RequestScript> {
+        self.raw_chat(worker, key, [body.to_string()])
+    }
+
+    /// The same with a body as it is written, in pieces.
+    pub fn raw_chat<P: AsRef<[u8]>>(
+        &self,
+        worker: usize,
+        key: &MintedKey,
+        body: impl IntoIterator<Item = P>,
+    ) -> Result<RequestScript> {
         let vm = self.workers.get(worker).ok_or_else(|| anyhow!("no worker {worker}"))?;
-        let body = body.to_string();
-        let length = body.len().to_string();
+        let body: Vec<P> = body.into_iter().collect();
+        let length = body.iter().map(|piece| piece.as_ref().len()).sum::<usize>().to_string();
         let bearer = format!("Bearer {}", key.secret);
         let headers = [
             (":method", "POST"),
@@ -223,7 +233,7 @@ impl Gateway {
             ("content-length", length.as_str()),
             ("authorization", bearer.as_str()),
         ];
-        Ok(vm.request(headers).body([body]))
+        Ok(vm.request(headers).body(body))
     }
 
     /// A plain chat completion that the upstream answers with this usage.

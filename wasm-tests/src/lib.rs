@@ -28,6 +28,7 @@ mod metrics;
 mod module;
 mod mounted_router;
 mod profile;
+pub mod scan;
 mod shared_data;
 mod status;
 mod stream;

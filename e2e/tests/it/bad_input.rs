@@ -32,7 +32,9 @@ fn each_bad_input_has_its_own_error() {
 
     let two = format!("{auth}x-api-key: {key}\r\n");
     let half = format!("authorization: Bearer {pair}\r\n");
-    let in_url = format!("/v1/models?key={key}");
+    let in_url = String::from_utf8(post("", good)).unwrap();
+    let in_url =
+        in_url.replacen("/v1/chat/completions", &format!("/v1/chat/completions?key={key}"), 1);
     let cases: Vec<(&str, Vec<u8>, u16, &str)> = vec![
         ("truncated", post(&auth, &good[..20]), 400, "invalid_json"),
         ("empty", post(&auth, ""), 400, "invalid_json"),
@@ -60,7 +62,7 @@ fn each_bad_input_has_its_own_error() {
         ("two credentials", post(&two, good), 401, "invalid_api_key"),
         ("the same header twice", post(&format!("{auth}{auth}"), good), 401, "invalid_api_key"),
         ("half a pair", post(&half, good), 401, "invalid_api_key"),
-        ("key in the URL", get(&in_url, ""), 401, "invalid_api_key"),
+        ("key in the URL", in_url.into_bytes(), 401, "invalid_api_key"),
         ("key not UTF-8", not_utf8, 401, "invalid_api_key"),
         ("header not UTF-8", odd_header, 404, "unknown_endpoint"),
         ("basic", post("authorization: Basic dTpw\r\n", good), 401, "invalid_api_key"),

@@ -124,10 +124,9 @@ fn a_revoked_key_ends_every_running_call_within_a_second() {
             assert!(watcher.look());
         }
     });
-    assert_eq!(
-        fixture.upstream_stats().unwrap()["running"],
-        7 + u64::from(is_running(&mut untouched))
-    );
+    // The other key's call may have ended by now.
+    let running = fixture.upstream_stats().unwrap()["running"].as_u64().unwrap();
+    assert!((7..=8).contains(&running), "{running}");
 
     change(&fixture, &id, "revoke");
     let deadline = Instant::now() + SOON;

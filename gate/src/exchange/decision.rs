@@ -9,7 +9,7 @@ use metering::request::{
 };
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Refusal as LeaseRefusal};
+use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Rates, Refusal as LeaseRefusal};
 use wire::{CatalogueVersion, LeaseId, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Metered, Open, Running, Stop};
@@ -224,6 +224,10 @@ fn check_request<'a>(
         return Err(Refusal::ModelNotAllowed(name()));
     }
     let Some(request) = open.request() else {
+        // A price of tokens alone would make such a call free.
+        if price.per_call == NanoUsd::ZERO && price.rates != Rates::default() {
+            return Err(Refusal::UnknownModel(name()));
+        }
         return Ok(Some(Checked { request: None, model, price, metered: Metered::PerCall }));
     };
     check_parameters(open, request, (model, &price), known.allow)?;
@@ -319,6 +323,8 @@ fn admit(
         body_bytes: request.map_or(0, |request| request.body_bytes),
         input_bound,
         output_bound: reserves.then(|| output_tokens.saturating_mul(ask.choices)),
+        server_tool_calls: ask.server_tool_calls,
+        reserved: drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
         reasoning: model.reasoning,
         cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
     };

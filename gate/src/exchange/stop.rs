@@ -104,6 +104,17 @@ impl Stop {
     }
 }
 
+impl Answer {
+    /// What is still to come of it has a place for a word of ours.
+    fn can_tell(&self) -> bool {
+        match self {
+            Self::Stream(_) => true,
+            Self::Plain(plain) => plain.is_open_array(),
+            _ => false,
+        }
+    }
+}
+
 impl Running {
     /// Asks for the end of this call. False where nothing is left to end: the answer is one
     /// document on its way (paid for as it is), an error, or complete.
@@ -141,8 +152,7 @@ impl Running {
     pub(crate) fn stop_step(&mut self, now_ms: u64) -> Option<Step> {
         let step = match (self.stop.phase, &self.answer) {
             (Phase::Asked(reason), Answer::NotYet) => Step::Reply(reason.refusal()),
-            (Phase::Asked(_), Answer::Stream(_)) if !self.stop.is_silent(now_ms) => return None,
-            (Phase::Asked(_), Answer::Plain(_)) if self.stop.waits_for_border(now_ms) => {
+            (Phase::Asked(_), answer) if answer.can_tell() && self.stop.may_wait(now_ms) => {
                 return None;
             }
             (Phase::Asked(_), _) => Step::Close,
@@ -259,8 +269,9 @@ impl Stop {
         Passage { replaced: Some(Vec::new()), close }
     }
 
-    /// An array goes on until one of its elements ends, unless nothing comes or that takes too long.
-    fn waits_for_border(&mut self, now_ms: u64) -> bool {
+    /// A chunk in which the client can be told may still come: an event of a stream, or the end of an
+    /// array's element. But not for long.
+    fn may_wait(&mut self, now_ms: u64) -> bool {
         let asked_ms = *self.asked_ms.get_or_insert(now_ms);
         !self.is_silent(now_ms) && now_ms.saturating_sub(asked_ms) < SILENT_MS
     }

@@ -31,7 +31,7 @@ pub use parameter::Parameters;
 pub use problem::Problem;
 pub use rewrite::{BodyEdit, Edits, WrittenLimit, apply_edits, edited_length};
 
-use crate::json::Scanner;
+use crate::json::{Scanner, is_utf8};
 use found::{Found, Limit, Limits, PathSpan, Slot};
 use reader::Reader;
 use shape::Shape;
@@ -139,7 +139,7 @@ pub fn read_chat(body: &[u8]) -> Result<Request, Problem> {
 /// The first problem of the body: no JSON object, a member that we read twice or of another kind
 /// than it must be, no model, or no output limit where the API demands one.
 pub fn read(body: &[u8], source: Source<'_>) -> Result<Request, Problem> {
-    if std::str::from_utf8(body).is_err() {
+    if !is_utf8(body) {
         return Err(Problem::NotUtf8);
     }
     let mut reader = Reader::new(table(source.operation), source.path_model);

@@ -8,7 +8,7 @@ use super::content::{Draft, ToolKind};
 use super::feature::{Feature, FeatureKind, MORE_UNKNOWN, MOST_UNKNOWN, shown};
 use super::found::{Found, Slot};
 use super::parameter::Parameter;
-use super::shape::{Member, Role, Rule, Shape};
+use super::shape::{Role, Rule, Shape};
 use crate::json::{Event, Sink, Text};
 
 /// Most requests in one body; Gemini takes 100. Each may repeat the model, whose places are kept.
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         let Some(frame) = self.frames.last_mut() else { return };
         let Place::Object(shape) = frame.place else { return };
         frame.is_empty = false;
-        let Some((index, member)) = lookup(shape, text.bytes) else {
+        let Some((index, member)) = shape.find(text.bytes) else {
             frame.rule = shape.other;
             frame.name = None;
             if matches!(shape.other, Rule::Unknown | Rule::Needs(_)) {
@@ -127,7 +127,8 @@ impl<'a> Reader<'a> {
         if matches!(feature.param, Cow::Owned(_)) && self.unknown >= MOST_UNKNOWN {
             feature.param = Cow::Borrowed(MORE_UNKNOWN);
         }
-        if self.found.features.contains(&feature) {
+        // The newest first: what stands for those beyond the bound is among them.
+        if self.found.features.iter().rev().any(|known| *known == feature) {
             return;
         }
         self.unknown += usize::from(matches!(feature.param, Cow::Owned(_)));
@@ -254,11 +255,6 @@ impl<'a> Reader<'a> {
 
 fn object_slot(inside: usize) -> Slot {
     Slot::Object { inside, is_empty: true }
-}
-
-fn lookup(shape: &'static Shape, name: &[u8]) -> Option<(u32, &'static Member)> {
-    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-    (0u32..).zip(shape.members).find(|(_, member)| is(member.name) || member.snake.is_some_and(is))
 }
 
 impl Sink for Reader<'_> {

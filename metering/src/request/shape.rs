@@ -35,18 +35,55 @@ pub(super) struct Member {
     pub(super) name: &'static str,
     /// The other spelling that protobuf's JSON reads as the same member.
     pub(super) snake: Option<&'static str>,
+    /// What both spellings have in common with names that may be them.
+    likeness: [u32; 2],
     pub(super) rule: Rule,
     /// What it is as one that not every model takes, in either spelling.
     pub(super) parameter: [Option<Parameter>; 2],
 }
 
+impl Member {
+    const fn new(name: &'static str, snake: Option<&'static str>, rule: Rule) -> Self {
+        let of_snake = match snake {
+            Some(snake) => likeness(snake.as_bytes()),
+            None => likeness(name.as_bytes()),
+        };
+        let likeness = [likeness(name.as_bytes()), of_snake];
+        Self { name, snake, likeness, rule, parameter: [None; 2] }
+    }
+}
+
+impl Shape {
+    /// The member of this name, whatever its case, and its place.
+    pub(super) fn find(&self, name: &[u8]) -> Option<(u32, &Member)> {
+        let like = likeness(name);
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        (0u32..).zip(self.members).find(|(_, member)| {
+            member.likeness.contains(&like) && (is(member.name) || member.snake.is_some_and(is))
+        })
+    }
+}
+
+/// The length of a name and its outermost letters without their case: comparing whole names takes
+/// long where a body has thousands that are in no table.
+const fn likeness(name: &[u8]) -> u32 {
+    let (first, last) = match name {
+        [] => return 0,
+        [only] => (*only, *only),
+        [first, .., last] => (*first, *last),
+    };
+    let letters = u16::from_le_bytes([first.to_ascii_lowercase(), last.to_ascii_lowercase()]);
+    // Names in tables are shorter than 65536 bytes; longer ones are cut before.
+    (name.len() as u32) << 16 | letters as u32
+}
+
 pub(super) const fn member(name: &'static str, rule: Rule) -> Member {
-    Member { name, snake: None, rule, parameter: [None; 2] }
+    Member::new(name, None, rule)
 }
 
 /// A member of Gemini's API, read in both spellings.
 pub(super) const fn camel(name: &'static str, snake: &'static str, rule: Rule) -> Member {
-    Member { name, snake: Some(snake), rule, parameter: [None; 2] }
+    Member::new(name, Some(snake), rule)
 }
 
 /// A member that not every model takes.
@@ -57,13 +94,13 @@ pub(super) const fn optional(name: &'static str, rule: Rule) -> Member {
 /// The same within another one, by the path that clients know it by.
 pub(super) const fn nested(name: &'static str, path: &str, rule: Rule) -> Member {
     let parameter = [Some(Parameter::written(path)), None];
-    Member { name, snake: None, rule, parameter }
+    Member { parameter, ..member(name, rule) }
 }
 
 /// The same in Gemini's API, read in both spellings.
 pub(super) const fn optional_camel(name: &'static str, snake: &'static str, rule: Rule) -> Member {
     let parameter = [Some(Parameter::written(name)), Some(Parameter::written(snake))];
-    Member { name, snake: Some(snake), rule, parameter }
+    Member { parameter, ..camel(name, snake, rule) }
 }
 
 /// How a value is read.

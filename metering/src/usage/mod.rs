@@ -62,6 +62,9 @@ const BYTES_PER_INPUT_TOKEN: u64 = 3;
 pub struct Seen {
     /// The usage that it reported last.
     pub usage: Option<Usage>,
+    /// That report came with the end of the output. An earlier one is a count so far: of Gemini, and
+    /// of servers that repeat it in every chunk (WIRE 2.3, 2.7).
+    pub usage_is_final: bool,
     /// What it has said of its input where it has not said how much output it has: the first event
     /// of Anthropic's streams does. No output is counted in it.
     pub input: Option<Usage>,

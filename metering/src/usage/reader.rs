@@ -401,6 +401,16 @@ impl Reader {
         let so_far = &mut self.so_far;
         so_far.searches = so_far.searches.max(document.searches);
         so_far.ended = document.is_finished || so_far.ended && !document.has_output;
+        let (is_accepted, has_choices) = (document.is_accepted, document.has_choices);
+        self.seen.usage_is_final = match self.format {
+            AnswerFormat::OpenAiChat if is_accepted => !has_choices || !self.is_stream,
+            AnswerFormat::OpenAiChat => self.seen.usage_is_final && !has_choices,
+            AnswerFormat::GeminiGenerate => self.so_far.ended,
+            AnswerFormat::AnthropicMessages => self.so_far.has_final,
+            AnswerFormat::OpenAiResponses
+            | AnswerFormat::OpenAiEmbeddings
+            | AnswerFormat::GeminiEmbed => self.seen.usage_is_final || is_accepted,
+        };
         self.settle();
     }
 

@@ -358,6 +358,7 @@ fn every_fixture_comes_to_what_it_should() {
         let expected = Seen {
             usage: case.usage,
             input: seen.input,
+            usage_is_final: seen.usage_is_final,
             deltas: case.deltas,
             output_bytes: case.output_bytes,
             complete: case.complete,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use wasm_tests::fuel::{CostTable, measure};
+use wasm_tests::scan;
 use wasm_tests::{CEILINGS_FILE, SCENARIOS};
 
 fn main() -> Result<ExitCode> {
@@ -33,6 +34,12 @@ fn main() -> Result<ExitCode> {
     for ceiling in &unused {
         println!("not measured any more: {ceiling}");
     }
-    let fine = excesses.is_empty() && unused.is_empty();
+    let scanned = scan::measure_all()?;
+    println!("\n{}", scan::render(&scanned));
+    let dear: Vec<_> = scanned.iter().filter(|scanned| !scanned.is_within()).collect();
+    for scanned in &dear {
+        println!("above: {scanned:?}");
+    }
+    let fine = dear.is_empty() && excesses.is_empty() && unused.is_empty();
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

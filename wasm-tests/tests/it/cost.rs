@@ -1,7 +1,7 @@
 //! What a request of the shipped filter may cost.
 
 use wasm_tests::fuel::{CostTable, measure};
-use wasm_tests::{CEILINGS_FILE, SCENARIOS, WasmModule};
+use wasm_tests::{CEILINGS_FILE, SCENARIOS, WasmModule, scan};
 
 /// Bytes of the artefact: some room over what it was when all operations of three APIs were in it.
 const MOST_ARTEFACT_BYTES: usize = 1024 * 1024;
@@ -13,6 +13,15 @@ fn no_phase_costs_more_than_its_ceiling_and_no_ceiling_is_idle() {
     let table = measure(SCENARIOS).unwrap();
     assert_eq!(table.excesses(&ceilings), [], "\n{}", table.render(&ceilings));
     assert_eq!(table.unused(&ceilings), [""; 0]);
+}
+
+/// A large body holds a worker up for as long as it is read.
+#[test]
+fn no_byte_of_a_request_body_takes_more_instructions_than_its_ceiling() {
+    let scanned = scan::measure_all().unwrap();
+    assert!(scanned.iter().all(scan::Scanned::is_within), "\n{}", scan::render(&scanned));
+    let largest = scanned.iter().map(|one| one.bytes).max();
+    assert!(largest >= Some(8 << 20) && scanned.len() >= 8, "{largest:?}");
 }
 
 #[test]

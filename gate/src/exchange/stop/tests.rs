@@ -61,19 +61,17 @@ fn an_array_ends_with_the_reason_as_its_last_element() {
 #[test]
 fn an_element_that_has_begun_goes_on_for_a_time() {
     let mut answer = array();
-    let mut stop = asked();
     assert!(answer.chunk(b"[{\"candidates\":", free).is_none());
     // Nothing has come since: closed at once.
-    assert!(!stop.waits_for_border(100));
-    let mut stop = asked();
-    stop.last_chunk_ms = Some(100);
-    assert!(stop.waits_for_border(100));
+    assert!(!asked().may_wait(100));
+    let mut stop = Stop { last_chunk_ms: Some(100), ..asked() };
+    assert!(stop.may_wait(100));
     let passage = stop.document_passes(&mut answer, (b"[", false), 500, free);
-    stop.last_chunk_ms = Some(500);
     assert_eq!(passage, Passage { replaced: Some(b"[".to_vec()), close: false });
-    assert!(stop.waits_for_border(100 + SILENT_MS - 1));
+    stop.last_chunk_ms = Some(500);
+    assert!(stop.may_wait(100 + SILENT_MS - 1));
     stop.last_chunk_ms = Some(900);
-    assert!(!stop.waits_for_border(100 + SILENT_MS), "an endless element is cut");
+    assert!(!stop.may_wait(100 + SILENT_MS), "an endless element is cut");
 }
 
 #[test]
