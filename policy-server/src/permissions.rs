@@ -176,7 +176,7 @@ actions! {
     CreateSelf, "keys.create_self", seen by TeamsRead,
         [Nothing, Org, Org, Nothing, Nothing, Nothing, Team, Team, Nothing];
     /// Leaving a team.
-    TeamLeave, "teams.leave", seen by TeamLeave,
+    TeamLeave, "teams.leave", seen by MeRead,
         [Own, Own, Own, Own, Own, Own, Own, Own, Own];
     /// Models and prices.
     ModelsRead, "models.read", seen by ModelsRead,
@@ -361,6 +361,32 @@ pub enum Sight {
     },
 }
 
+/// What somebody sees of a list, of one organisation where that is asked for.
+///
+/// # Errors
+/// What the table says instead: forbidden where no role has the action, hidden where the
+/// organisation is another's.
+pub fn decide_list(
+    standing: &Standing,
+    action: Action,
+    org: Option<&OrgId>,
+) -> Result<Sight, Verdict> {
+    let own = standing.user.as_ref().map(|(org, _)| org);
+    match sight(standing, action) {
+        Some(Sight::Everything) => Ok(Sight::Everything),
+        _ if org.is_some() && org != own => Err(Verdict::Hidden),
+        Some(sight) => Ok(sight),
+        None => Err(Verdict::Forbidden),
+    }
+}
+
+/// The farthest that any of somebody's roles reaches.
+#[must_use]
+pub fn widest(standing: &Standing, action: Action) -> Reach {
+    let teams = standing.teams.iter().map(|(_, role)| reach(*role, action));
+    teams.fold(reach(standing.role, action), Reach::max)
+}
+
 /// What somebody sees of the list of this action; none where no role of his has the action.
 #[must_use]
 pub fn sight(standing: &Standing, action: Action) -> Option<Sight> {
@@ -368,9 +394,7 @@ pub fn sight(standing: &Standing, action: Action) -> Option<Sight> {
         return Some(Sight::Everything);
     }
     let (org, user) = standing.user.as_ref()?;
-    let widest = standing.teams.iter().map(|(_, role)| reach(*role, action));
-    let widest = widest.fold(reach(standing.role, action), Reach::max);
-    match widest {
+    match widest(standing, action) {
         Nothing => None,
         All => Some(Sight::Everything),
         Org => Some(Sight::Org(org.clone())),

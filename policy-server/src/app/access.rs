@@ -3,8 +3,10 @@
 use wire::v1::Level;
 use wire::{KeyId, ModelName, OrgId, TeamId, UserId};
 
-use super::{AdminError, TokenStatus, Work};
-use crate::permissions::{Action, Role, Scope, Standing, Verdict, decide};
+use super::{AdminError, KeyForm, TokenStatus, Work};
+use crate::permissions::{
+    Action, Reach, Role, Scope, Sight, Standing, Verdict, decide, decide_list, reach,
+};
 use crate::store::{BudgetId, PersonalTokenRow};
 
 use super::people::TEAMS_OF_USER_MOST;
@@ -120,16 +122,20 @@ impl Target {
     }
 
     fn not_found(&self) -> AdminError {
-        let kind = match self {
-            Self::Place { .. } => "organisation",
-            other => other.kind(),
-        };
-        let id = match self {
-            Self::Place { org, .. } => org.as_str().to_owned(),
-            Self::Budget(id) => id.owner.clone(),
-            other => other.id(),
-        };
-        AdminError::not_found(kind, id)
+        match self {
+            Self::Place { org, .. } => AdminError::not_found("organisation", org.as_str()),
+            Self::Budget(id) => AdminError::not_found(self.kind(), id.owner.as_str()),
+            other => AdminError::not_found(other.kind(), other.id()),
+        }
+    }
+
+    /// Whether everybody knows that it is there: then only what may be done to it is refused.
+    fn is_known_to(&self, standing: &Standing) -> bool {
+        match self {
+            Self::Server | Self::Me | Self::Model(_) => true,
+            Self::Place { org, .. } => standing.user.as_ref().is_some_and(|user| user.0 == *org),
+            _ => false,
+        }
     }
 }
 
@@ -220,9 +226,79 @@ impl Work<'_> {
         let scope = self.scope(standing, target)?;
         match decide(standing, action, &scope) {
             Verdict::Allowed => Ok(()),
-            Verdict::Forbidden => Err(forbidden(standing, action)),
-            Verdict::Hidden => Err(target.not_found()),
+            Verdict::Hidden if !target.is_known_to(standing) => Err(target.not_found()),
+            Verdict::Forbidden | Verdict::Hidden => Err(forbidden(standing, action)),
         }
+    }
+
+    /// What of a list somebody may see now, of one organisation where that is asked for.
+    ///
+    /// # Errors
+    /// When no role of his has the action, or the organisation is another's; when the token has
+    /// ended, or the store fails.
+    pub fn authorise_list(
+        &mut self,
+        actor: &Actor,
+        action: Action,
+        org: Option<&OrgId>,
+    ) -> Result<(Standing, Sight), AdminError> {
+        let standing = self.standing(actor)?;
+        match decide_list(&standing, action, org) {
+            Ok(sight) => Ok((standing, sight)),
+            Err(Verdict::Hidden) => {
+                Err(AdminError::not_found("organisation", org.map_or("", OrgId::as_str)))
+            }
+            Err(_) => Err(forbidden(&standing, action)),
+        }
+    }
+
+    /// Whether somebody may do this as well.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn may(
+        &mut self,
+        standing: &Standing,
+        action: Action,
+        target: &Target,
+    ) -> Result<bool, AdminError> {
+        match self.permit(standing, action, target) {
+            Ok(()) => Ok(true),
+            Err(AdminError::Forbidden { .. } | AdminError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The organisation that a target belongs to, for the audit.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn org_of(&mut self, target: &Target) -> Result<Option<OrgId>, AdminError> {
+        match self.scope(&Standing::admin_token(), target) {
+            Ok(scope) => Ok(scope.org),
+            Err(AdminError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether somebody who may change a key may also give it to this team and user.
+    ///
+    /// # Errors
+    /// When he may not, or the store fails.
+    pub fn permit_move(
+        &mut self,
+        by: &Standing,
+        id: &KeyId,
+        form: &KeyForm,
+    ) -> Result<(), AdminError> {
+        if !form.team.is_given() && !form.user.is_given() {
+            return Ok(());
+        }
+        let key = self.stored_key(id)?;
+        let team = form.team.clone().or_current(key.team);
+        let user = form.user.clone().or_current(key.user);
+        self.check_names(by, &key.org, team.as_ref(), user.as_ref())?;
+        self.permit(by, Action::KeysWrite, &Target::Place { org: key.org, team, user })
     }
 
     /// To whom a target belongs.
@@ -286,9 +362,7 @@ impl Work<'_> {
 
 /// What is said to whoever sees a thing and may not do this to it.
 pub(super) fn forbidden(standing: &Standing, action: Action) -> AdminError {
-    let needs = Role::ALL.into_iter().filter(|role| {
-        crate::permissions::reach(*role, action) > crate::permissions::Reach::Nothing
-    });
+    let needs = Role::ALL.into_iter().filter(|role| reach(*role, action) > Reach::Nothing);
     let needs: Vec<_> = needs.map(Role::as_str).collect();
     let message = format!(
         "{} needs one of the roles {} here; you have {}",

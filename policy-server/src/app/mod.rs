@@ -44,11 +44,12 @@ pub use orgs::OrgForm;
 pub use parked::Released;
 pub use people::{RemovedMember, ServiceAccountForm, UserForm};
 pub use recovery::{NewEpoch, begin_new_epoch};
+pub use self_service::own;
 pub use spend::{AccountView, KeyView, OrgView};
 pub use suspension::Suspendable;
 pub use teams::TeamForm;
-pub use tokens::{IssuedToken, TokenForm, TokenStatus, token_prefix};
-pub use wallet::{TopUpForm, ToppedUp};
+pub use tokens::{IssuedToken, OVERLAP_MOST_S, TokenForm, TokenStatus, token_prefix};
+pub use wallet::{TopUpForm, ToppedUp, wallet_budget};
 
 use crate::clock::{Entropy, NoEntropy, Now};
 use crate::live::{Effect, Shared};

@@ -6,7 +6,7 @@ use wire::{OrgId, Revision, TeamId, UserId};
 use super::{AdminError, Changed, FieldProblem, Page, Work};
 use crate::permissions::{Role, Sight, Standing};
 use crate::store::{
-    BudgetId, KeyLife, KeyRow, MembershipRow, Service, TeamRow, UserRow, UserSearch,
+    BudgetId, KeyLife, KeyRow, MembershipRow, Service, UserRow, UserSearch,
 };
 
 /// Teams of one user at most: every one of his requests reads them all.
@@ -72,6 +72,9 @@ impl Work<'_> {
         }
         let (only, service) = match (sight, service) {
             (Sight::Part { teams, .. }, true) => (None, Service::Of(teams.clone())),
+            (Sight::Part { user: None, .. }, false) => {
+                return Ok(Page { items: Vec::new(), next: None });
+            }
             (Sight::Part { user, .. }, false) => (user.clone(), Service::No),
             (_, true) => (None, Service::Yes),
             (_, false) => (None, Service::No),
@@ -396,20 +399,13 @@ impl Work<'_> {
         Err(AdminError::field("user", "unknown_user", message))
     }
 
-    /// The team of a service account.
+    /// One service account.
     ///
     /// # Errors
-    /// When there is no such service account, or the store fails.
-    pub fn service_account(
-        &mut self,
-        org: &OrgId,
-        id: &UserId,
-    ) -> Result<(UserRow, TeamRow), AdminError> {
-        let not_found = || AdminError::not_found("service account", format!("{org}/{id}"));
-        let user = self.rows.user(org, id)?.ok_or_else(not_found)?;
-        let team = user.service_team.clone().ok_or_else(not_found)?;
-        let team = self.team(org, &team)?;
-        Ok((user, team))
+    /// When there is none, or the store fails.
+    pub fn service_account(&mut self, org: &OrgId, id: &UserId) -> Result<UserRow, AdminError> {
+        let found = self.rows.user(org, id)?.filter(|user| user.service_team.is_some());
+        found.ok_or_else(|| AdminError::not_found("service account", format!("{org}/{id}")))
     }
 }
 

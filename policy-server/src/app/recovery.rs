@@ -96,11 +96,16 @@ impl Work<'_> {
         Ok(begun)
     }
 
-    /// Lets a frozen budget grant again. One that is not frozen stays as it is.
+    /// Lets a frozen budget grant again. One that is not frozen stays as it is. `actor` is the
+    /// operator's name in the audit.
     ///
     /// # Errors
     /// When there is no such budget, or the store fails.
-    pub fn release_budget(&mut self, id: &BudgetId) -> Result<AccountView, AdminError> {
+    pub fn release_budget(
+        &mut self,
+        id: &BudgetId,
+        actor: &str,
+    ) -> Result<AccountView, AdminError> {
         let found = self.rows.budget(id)?;
         let mut budget = found.ok_or_else(|| AdminError::not_found("budget", id.owner.as_str()))?;
         if budget.frozen {
@@ -109,7 +114,7 @@ impl Work<'_> {
             let target = format!("{} {}", id.level.as_str(), id.owner);
             tracing::warn!(budget = %target, "a frozen budget was released");
             let at = self.now.unix_ms;
-            let line = AuditRow::of_money(at, "admin", "release_budget", target, None);
+            let line = AuditRow::of_money(at, actor, "release_budget", target, None);
             self.rows.add_audit(&line)?;
         }
         self.account_view(id.clone())

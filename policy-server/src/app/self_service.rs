@@ -73,7 +73,7 @@ impl Work<'_> {
 ///
 /// # Errors
 /// When the admin token asks, which belongs to nobody.
-pub(super) fn own(by: &Standing) -> Result<(OrgId, UserId), AdminError> {
+pub fn own(by: &Standing) -> Result<(OrgId, UserId), AdminError> {
     by.user.clone().ok_or_else(|| {
         let message = "the admin token belongs to no user: sign in with a personal token";
         AdminError::forbidden("no_user", message)

@@ -86,7 +86,11 @@ impl Work<'_> {
         Ok(OrgView { spend: self.account_view(org_budget(&org.id))?, org })
     }
 
-    pub(super) fn account_view(&mut self, id: BudgetId) -> Result<AccountView, AdminError> {
+    /// A budget in its current period; where there is none, what counts without limiting.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn account_view(&mut self, id: BudgetId) -> Result<AccountView, AdminError> {
         let budget = self.rows.budget(&id)?.unwrap_or_default();
         let open = self.open_account(id.clone(), &budget)?;
         Ok(AccountView {

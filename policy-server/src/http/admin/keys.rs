@@ -2,118 +2,154 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde_json::json;
 use wire::{KeyId, OrgId};
 
-use super::{Answer, Body, Id, Pairs, applied, bytes, id, parameters};
-use crate::app::{
-    AdminError, Changed, CreatedKey, FieldProblem, KeyListing, KeyStatus, KeyView, Work,
-};
+use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, no_fields, parameters};
+use crate::app::{Changed, CreatedKey, KeyListing, KeyStatus, KeyView, Target, Work};
 use crate::http::answer::AdminProblem;
 use crate::http::edge::Edge;
 use crate::http::key_form::key_form;
+use crate::http::query::Parameters;
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
+use crate::permissions::Action::{KeysRead, KeysWrite, LedgerRepair};
 
-pub fn routes() -> Router<Edge> {
-    Router::new()
-        .route("/admin/v1/keys", get(list).post(create))
-        .route("/admin/v1/keys/{id}", get(one).patch(patch).delete(delete))
-        .route("/admin/v1/keys/{id}/rotate", post(rotate))
-        .route("/admin/v1/keys/{id}/disable", post(disable))
-        .route("/admin/v1/keys/{id}/enable", post(enable))
-        .route("/admin/v1/keys/{id}/revoke", post(revoke))
-        .route("/admin/v1/keys/{id}/release-parked", post(release_parked))
+const LIST: &str = "/admin/v1/keys";
+const ONE: &str = "/admin/v1/keys/{id}";
+
+pub fn routes(routes: Routes) -> Routes {
+    routes
+        .get(LIST, KeysRead, list)
+        .post(LIST, KeysWrite, "key.create", create)
+        .get(ONE, KeysRead, one)
+        .patch(ONE, KeysWrite, "key.change", patch)
+        .delete(ONE, KeysWrite, "key.delete", delete)
+        .post("/admin/v1/keys/{id}/rotate", KeysWrite, "key.rotate", rotate)
+        .post("/admin/v1/keys/{id}/disable", KeysWrite, "key.disable", disable)
+        .post("/admin/v1/keys/{id}/enable", KeysWrite, "key.enable", enable)
+        .post("/admin/v1/keys/{id}/revoke", KeysWrite, "key.revoke", revoke)
+        .post(
+            "/admin/v1/keys/{id}/release-parked",
+            LedgerRepair,
+            "key.release_parked",
+            release_parked,
+        )
 }
 
-async fn list(State(edge): State<Edge>, pairs: Pairs) -> Answer {
-    let mut query = parameters(pairs)?;
+/// Which keys a query asks for; what of them is seen is for the caller to say.
+pub fn listing(query: &mut Parameters) -> KeyListing {
     let words = KeyStatus::ALL.map(KeyStatus::as_str).join(", ");
-    let listing = KeyListing {
+    KeyListing {
         search: query.text("search"),
         status: query.parsed("status", &format!("must be one of {words}"), |text| {
             let mut all = KeyStatus::ALL.into_iter();
             all.find(|status| status.as_str() == text)
         }),
         org: query.parsed("org", "must be an id", |text| OrgId::new(text).ok()),
+        sight: Default::default(),
         before: query.position(),
         limit: query.limit(),
-    };
-    query.finish()?;
-    let page = edge.read(move |work| work.keys(listing)).await?;
-    Ok(Json(show::page(&page, show::key)))
+    }
 }
 
-async fn create(
-    State(edge): State<Edge>,
-    pairs: Pairs,
-    body: Body,
-) -> Result<Response, AdminProblem> {
+async fn list(visitor: Visitor, pairs: Pairs) -> Answer {
+    let mut query = parameters(pairs)?;
+    let listing = listing(&mut query);
+    query.finish()?;
+    let asked = listing.org.clone();
+    let page = visitor.list(asked, move |work, sight| work.keys(KeyListing { sight, ..listing }));
+    Ok(Json(show::page(&page.await?, show::key)))
+}
+
+/// Whoever has signed in makes keys of his own organisation where the form names none.
+async fn create(visitor: Visitor, pairs: Pairs, body: Body) -> Result<Response, AdminProblem> {
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
-    let form = key_form(&bytes(body)?)?;
-    let changed = edge.write(move |work| work.create_key(form)).await?;
-    let shown = with_secret(&edge, changed, wait).await;
+    let mut form = key_form(&bytes(body)?)?;
+    form.org = form.org.or_else(|| visitor.org());
+    let (team, user) = (form.team.clone().value(), form.user.clone().value());
+    let target = match form.org.clone() {
+        Some(org) => Target::Place { org, team, user },
+        None => Target::Server,
+    };
+    let created = visitor.change(target, move |work, deed| {
+        if let Target::Place { org, team, user } = &deed.target {
+            work.check_names(&deed.by, org, team.as_ref(), user.as_ref())?;
+        }
+        let created = work.create_key(form)?;
+        deed.target = Target::Key(created.value.view.key.id.clone());
+        Ok(created)
+    });
+    let shown = with_secret(&visitor.edge, created.await?, wait).await;
     Ok((StatusCode::CREATED, shown).into_response())
 }
 
-async fn one(State(edge): State<Edge>, path: Id) -> Answer {
+async fn one(visitor: Visitor, path: Id) -> Answer {
     let id = id("key", path, KeyId::new)?;
-    let view = edge.read(move |work| work.key(&id)).await?;
+    let view = visitor.read(Target::Key(id.clone()), move |work, _| work.key(&id)).await?;
     Ok(Json(show::key(&view).into()))
 }
 
-async fn patch(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+async fn patch(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
     let id = id("key", path, KeyId::new)?;
-    let form = key_form(&bytes(body)?)?;
+    let form = key_form(&bytes(body)?);
+    let changes = form.as_ref().is_ok_and(|form| form.changes_permissions());
     let mut query = parameters(pairs)?;
-    let wait = query.wait(if form.changes_permissions() { WAIT_DEFAULT } else { Duration::ZERO });
+    let wait = query.wait(if changes { WAIT_DEFAULT } else { Duration::ZERO });
     query.finish()?;
-    let changed = edge.write(move |work| work.patch_key(&id, form)).await?;
-    Ok(applied(&edge, show::key(&changed.value), changed.revision, wait).await)
+    let changed = visitor.change(Target::Key(id.clone()), move |work, deed| {
+        let form = form?;
+        work.permit_move(&deed.by, &id, &form)?;
+        work.patch_key(&id, form)
+    });
+    let changed = changed.await?;
+    Ok(applied(&visitor.edge, show::key(&changed.value), changed.revision, wait).await)
 }
 
-async fn rotate(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+pub async fn rotate(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
     let id = id("key", path, KeyId::new)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(WAIT_DEFAULT);
     query.finish()?;
     no_fields(body)?;
-    let changed = edge.write(move |work| work.rotate_key(&id)).await?;
-    Ok(with_secret(&edge, changed, wait).await)
+    let target = Target::Key(id.clone());
+    let changed = visitor.change(target, move |work, _| work.rotate_key(&id)).await?;
+    Ok(with_secret(&visitor.edge, changed, wait).await)
 }
 
-async fn disable(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+pub async fn disable(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
     no_fields(body)?;
-    end(edge, path, pairs, WAIT_DEFAULT, |work, id| work.disable_key(id)).await
+    end(visitor, path, pairs, WAIT_DEFAULT, |work, id| work.disable_key(id)).await
 }
 
-async fn enable(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+async fn enable(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
     no_fields(body)?;
-    end(edge, path, pairs, Duration::ZERO, |work, id| work.enable_key(id)).await
+    end(visitor, path, pairs, Duration::ZERO, |work, id| work.enable_key(id)).await
 }
 
-async fn revoke(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+pub async fn revoke(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
     no_fields(body)?;
-    end(edge, path, pairs, WAIT_DEFAULT, |work, id| work.revoke_key(id)).await
+    end(visitor, path, pairs, WAIT_DEFAULT, |work, id| work.revoke_key(id)).await
 }
 
-async fn delete(State(edge): State<Edge>, path: Id, pairs: Pairs) -> Answer {
-    end(edge, path, pairs, WAIT_DEFAULT, |work, id| work.delete_key(id)).await
+pub async fn delete(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
+    end(visitor, path, pairs, WAIT_DEFAULT, |work, id| work.delete_key(id)).await
 }
 
 /// Released money is room at once; no filter holds anything that it would have to forget.
-async fn release_parked(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+async fn release_parked(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
     let id = id("key", path, KeyId::new)?;
     parameters(pairs)?.finish()?;
     no_fields(body)?;
-    let released = edge.write(move |work| work.release_parked(&id)).await?;
+    let released = visitor.change(Target::Key(id.clone()), move |work, deed| {
+        work.release_parked(&id, &deed.actor.name())
+    });
+    let released = released.await?;
     Ok(Json(json!({
         "released_shares": released.shares,
         "released_usd": released.amount.to_usd(),
@@ -121,20 +157,29 @@ async fn release_parked(State(edge): State<Edge>, path: Id, pairs: Pairs, body: 
     })))
 }
 
-async fn end<F>(edge: Edge, path: Id, pairs: Pairs, default_wait: Duration, change: F) -> Answer
+async fn end<F>(
+    visitor: Visitor,
+    path: Id,
+    pairs: Pairs,
+    default_wait: Duration,
+    change: F,
+) -> Answer
 where
-    F: FnOnce(&mut Work<'_>, &KeyId) -> Result<Changed<KeyView>, AdminError> + Send + 'static,
+    F: FnOnce(&mut Work<'_>, &KeyId) -> Result<Changed<KeyView>, crate::app::AdminError>
+        + Send
+        + 'static,
 {
     let id = id("key", path, KeyId::new)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(default_wait);
     query.finish()?;
-    let changed = edge.write(move |work| change(work, &id)).await?;
-    Ok(applied(&edge, show::key(&changed.value), changed.revision, wait).await)
+    let target = Target::Key(id.clone());
+    let changed = visitor.change(target, move |work, _| change(work, &id)).await?;
+    Ok(applied(&visitor.edge, show::key(&changed.value), changed.revision, wait).await)
 }
 
 /// The object with its secret: the only answers that ever hold one.
-async fn with_secret(
+pub async fn with_secret(
     edge: &Edge,
     changed: Changed<CreatedKey>,
     wait: Duration,
@@ -142,18 +187,4 @@ async fn with_secret(
     let mut object = show::key(&changed.value.view);
     object.insert("key".to_owned(), json!(changed.value.secret.expose()));
     applied(edge, object, changed.revision, wait).await
-}
-
-/// These routes take nothing; a body that says more would be ignored silently.
-fn no_fields(body: Body) -> Result<(), AdminProblem> {
-    let bytes = bytes(body)?;
-    let empty = bytes.is_empty()
-        || serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(&bytes)
-            .is_ok_and(|fields| fields.is_empty());
-    if empty {
-        return Ok(());
-    }
-    let message = "this route takes no body";
-    let problem = FieldProblem::with_code("", "unknown_field", message);
-    Err(AdminError::Invalid(vec![problem]).into())
 }
