@@ -174,7 +174,10 @@ impl Work<'_> {
 
     fn standing_of(&mut self, token: &PersonalTokenRow) -> Result<Standing, AdminError> {
         let ended = |code, message: &str| {
-            Err(AdminError::SignIn { code, message: format!("the token {}… {message}", token.prefix) })
+            Err(AdminError::SignIn {
+                code,
+                message: format!("the token {}… {message}", token.prefix),
+            })
         };
         match TokenStatus::of(token, self.now.unix_ms) {
             TokenStatus::Active => {}
@@ -303,14 +306,10 @@ impl Work<'_> {
 
     /// To whom a target belongs.
     fn scope(&mut self, standing: &Standing, target: &Target) -> Result<Scope, AdminError> {
-        let of_user = |org: &OrgId, user: &UserId| Scope {
-            user: Some(user.clone()),
-            ..Scope::org(org)
-        };
-        let of_team = |org: &OrgId, team: &TeamId| Scope {
-            team: Some(team.clone()),
-            ..Scope::org(org)
-        };
+        let of_user =
+            |org: &OrgId, user: &UserId| Scope { user: Some(user.clone()), ..Scope::org(org) };
+        let of_team =
+            |org: &OrgId, team: &TeamId| Scope { team: Some(team.clone()), ..Scope::org(org) };
         Ok(match target {
             Target::Server | Target::Model(_) => Scope::default(),
             Target::Me => match &standing.user {

@@ -5,9 +5,7 @@ use wire::{OrgId, Revision, TeamId, UserId};
 
 use super::{AdminError, Changed, FieldProblem, Page, Work};
 use crate::permissions::{Role, Sight, Standing};
-use crate::store::{
-    BudgetId, KeyLife, KeyRow, MembershipRow, Service, UserRow, UserSearch,
-};
+use crate::store::{BudgetId, KeyLife, KeyRow, MembershipRow, Service, UserRow, UserSearch};
 
 /// Teams of one user at most: every one of his requests reads them all.
 pub const TEAMS_OF_USER_MOST: u32 = 256;

@@ -137,7 +137,10 @@ impl Work<'_> {
         self.user(org, user)?;
         let found = self.rows.personal_tokens(org, user, before, limit.saturating_add(1))?;
         let page = Page::of(found, limit, |(position, _)| position.to_string());
-        Ok(Page { items: page.items.into_iter().map(|(_, token)| token).collect(), next: page.next })
+        Ok(Page {
+            items: page.items.into_iter().map(|(_, token)| token).collect(),
+            next: page.next,
+        })
     }
 
     /// One personal token of a user.

@@ -21,9 +21,9 @@ pub fn team(team: &TeamRow) -> Map<String, Value> {
 }
 
 fn self_service(policy: &SelfService) -> Value {
-    let ceiling = policy.budget_ceiling.map(|ceiling| {
-        json!({"usd": ceiling.cap.to_usd(), "period": ceiling.period.as_str()})
-    });
+    let ceiling = policy
+        .budget_ceiling
+        .map(|ceiling| json!({"usd": ceiling.cap.to_usd(), "period": ceiling.period.as_str()}));
     json!({
         "enabled": policy.enabled,
         "max_keys_per_user": policy.max_keys_per_user,

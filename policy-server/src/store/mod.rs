@@ -6,17 +6,17 @@ pub mod sqlite;
 mod tenancy_rows;
 
 use wire::{
-    CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId, PriceMultiplier,
-    TeamId, UserId,
+    CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId,
+    PriceMultiplier, TeamId, UserId,
 };
 
 use metering::budget::Account;
 use metering::period::Period;
 use metering::permits::Permits;
 pub use rows::{
-    AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, KeyFormat,
-    KeyLife, KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, Share,
-    StoredLimit, WalletAccount, WalletEntry, WindowId,
+    AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, KeyFormat, KeyLife,
+    KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, Share, StoredLimit,
+    WalletAccount, WalletEntry, WindowId,
 };
 pub use tenancy_rows::{
     AuditRow, AuditSearch, Ceiling, MembershipRow, Outcome, PersonalTokenRow, SelfService, TeamRow,
@@ -349,12 +349,7 @@ pub trait PersonalTokenRows {
         limit: u32,
     ) -> StoreResult<Vec<(i64, PersonalTokenRow)>>;
     /// How many tokens of a user can sign in at a wall time.
-    fn usable_token_count(
-        &mut self,
-        org: &OrgId,
-        user: &UserId,
-        unix_ms: u64,
-    ) -> StoreResult<u64>;
+    fn usable_token_count(&mut self, org: &OrgId, user: &UserId, unix_ms: u64) -> StoreResult<u64>;
     /// Inserts or replaces; digest and owner stay.
     fn save_personal_token(&mut self, token: &PersonalTokenRow) -> StoreResult<()>;
     /// Ends every token of a user for good.

@@ -20,6 +20,8 @@ mod levels;
 mod lost_sessions;
 mod model_bounds;
 mod parked;
+mod people;
+mod permission_table;
 mod permit_runs;
 mod permits;
 mod plans;

@@ -15,10 +15,12 @@ use crate::store::{AuditSearch, Outcome};
 const SETTINGS: &str = "/admin/v1/settings";
 
 pub fn routes(routes: Routes) -> Routes {
-    routes
-        .get("/admin/v1/audit", AuditRead, audit)
-        .get(SETTINGS, ServerRead, settings)
-        .put(SETTINGS, ServerWrite, "settings.put", put_settings)
+    routes.get("/admin/v1/audit", AuditRead, audit).get(SETTINGS, ServerRead, settings).put(
+        SETTINGS,
+        ServerWrite,
+        "settings.put",
+        put_settings,
+    )
 }
 
 async fn audit(visitor: Visitor, pairs: Pairs) -> Answer {

@@ -64,7 +64,8 @@ fn show_me(row: Option<&UserRow>, by: &Standing) -> Map<String, Value> {
     shown.insert("teams".to_owned(), teams.collect());
     let reaches = Action::ALL.iter().map(|action| (*action, widest(by, *action)));
     let reaches = reaches.filter(|(_, reach)| *reach > Reach::Nothing);
-    let reaches = reaches.map(|(action, reach)| (action.as_str().to_owned(), json!(reach.as_str())));
+    let reaches =
+        reaches.map(|(action, reach)| (action.as_str().to_owned(), json!(reach.as_str())));
     shown.insert("permissions".to_owned(), Value::Object(reaches.collect()));
     shown
 }
@@ -74,7 +75,11 @@ async fn tokens(visitor: Visitor, pairs: Pairs) -> Answer {
     list_of(visitor, Target::Me, org, user, pairs).await
 }
 
-async fn create_token(visitor: Visitor, pairs: Pairs, body: Body) -> Result<Response, AdminProblem> {
+async fn create_token(
+    visitor: Visitor,
+    pairs: Pairs,
+    body: Body,
+) -> Result<Response, AdminProblem> {
     let (org, user) = user(&visitor).await?;
     create_for(visitor, Target::Me, org, user, pairs, body).await
 }

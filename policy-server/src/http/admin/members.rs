@@ -50,9 +50,8 @@ async fn list(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
     let (after, limit) = (query.text("cursor"), query.limit());
     query.finish()?;
     let target = Target::Team(org.clone(), team.clone());
-    let page = visitor.read(target, move |work, _| {
-        work.members(&org, &team, after.as_deref(), limit)
-    });
+    let page =
+        visitor.read(target, move |work, _| work.members(&org, &team, after.as_deref(), limit));
     Ok(Json(show::page(&page.await?, show_people::member)))
 }
 
@@ -91,9 +90,8 @@ async fn list_accounts(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let mut query = parameters(pairs)?;
     let (after, limit) = (query.text("cursor"), query.limit());
     query.finish()?;
-    let page = visitor.list(Some(org.clone()), move |work, sight| {
-        work.users(&sight, &org, true, after, limit)
-    });
+    let page = visitor
+        .list(Some(org.clone()), move |work, sight| work.users(&sight, &org, true, after, limit));
     Ok(Json(show::page(&page.await?, show_people::user)))
 }
 

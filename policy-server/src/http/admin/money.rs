@@ -39,9 +39,8 @@ async fn records(visitor: Visitor, pairs: Pairs) -> Answer {
         limit: query.limit(),
     };
     query.finish()?;
-    let page = visitor.list(None, move |work, sight| {
-        work.records(RecordSearch { sight, ..search })
-    });
+    let page =
+        visitor.list(None, move |work, sight| work.records(RecordSearch { sight, ..search }));
     Ok(Json(show::page(&page.await?, show::record)))
 }
 

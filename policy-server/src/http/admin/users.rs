@@ -40,9 +40,8 @@ async fn list(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let mut query = parameters(pairs)?;
     let (after, limit) = (query.text("cursor"), query.limit());
     query.finish()?;
-    let page = visitor.list(Some(org.clone()), move |work, sight| {
-        work.users(&sight, &org, false, after, limit)
-    });
+    let page = visitor
+        .list(Some(org.clone()), move |work, sight| work.users(&sight, &org, false, after, limit));
     Ok(Json(show::page(&page.await?, show_people::user)))
 }
 

@@ -51,7 +51,12 @@ impl TeamRows for Rows<'_> {
             "SELECT * FROM teams
              WHERE org = ? AND id > ? AND (?3 IS NULL OR id IN (SELECT value FROM json_each(?3)))
              ORDER BY id LIMIT ?",
-            params![org.as_str(), after.unwrap_or(""), only.map(|only| json(&only)).transpose()?, limit],
+            params![
+                org.as_str(),
+                after.unwrap_or(""),
+                only.map(|only| json(&only)).transpose()?,
+                limit
+            ],
             team,
         )
     }

@@ -35,12 +35,7 @@ impl PersonalTokenRows for Rows<'_> {
         )
     }
 
-    fn usable_token_count(
-        &mut self,
-        org: &OrgId,
-        user: &UserId,
-        unix_ms: u64,
-    ) -> StoreResult<u64> {
+    fn usable_token_count(&mut self, org: &OrgId, user: &UserId, unix_ms: u64) -> StoreResult<u64> {
         let count = self.one(
             "SELECT count(*) AS count FROM personal_tokens
              WHERE org = ? AND user = ? AND revoked_ms IS NULL AND expires_ms > ?",
