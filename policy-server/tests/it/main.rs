@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure how long answers take")]
 
 mod admin;
+mod audit;
 mod backup;
 mod changes;
 mod command_line;
@@ -21,16 +22,21 @@ mod lost_sessions;
 mod model_bounds;
 mod parked;
 mod people;
+mod permission_page;
 mod permission_table;
 mod permit_runs;
 mod permits;
+mod personal_tokens;
 mod plans;
 mod prices;
 mod process;
 mod recall;
 mod restart;
 mod restore;
+mod self_service;
+mod sight;
 mod slices;
+mod suspension;
 mod tables;
 mod wallets;
 mod world;

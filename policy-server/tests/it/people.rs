@@ -7,7 +7,6 @@ use crate::world::{World, send};
 /// Somebody with a personal token.
 #[derive(Debug, Clone)]
 pub struct Person {
-    pub org: String,
     pub user: String,
     pub token: String,
     pub token_id: String,
@@ -19,7 +18,6 @@ pub async fn person(world: &World, org: &str, user: &str, role: &str) -> Person 
     world.admin_ok("PUT", &path, json!({"role": role})).await;
     let issued = world.admin_ok("POST", &format!("{path}/tokens"), json!({"name": "test"})).await;
     Person {
-        org: org.to_owned(),
         user: user.to_owned(),
         token: issued["token"].as_str().unwrap().to_owned(),
         token_id: issued["id"].as_str().unwrap().to_owned(),
