@@ -68,6 +68,16 @@ INSERT INTO users (org, id, name, role, created_ms, updated_ms)
     SELECT org, user, user, 'org_member', min(created_ms), min(created_ms)
     FROM keys WHERE user IS NOT NULL AND life <> 'deleted' AND org IN (SELECT id FROM orgs)
     GROUP BY org, user;
+INSERT OR IGNORE INTO teams (org, id, name, limits, self_service, created_ms, updated_ms)
+    SELECT org, id, id, '[]', '{"enabled":true}', unixepoch() * 1000, unixepoch() * 1000
+    FROM (SELECT substr(owner, 1, instr(owner, '/') - 1) AS org,
+                 substr(owner, instr(owner, '/') + 1) AS id FROM budgets WHERE level = 'team')
+    WHERE org IN (SELECT id FROM orgs);
+INSERT OR IGNORE INTO users (org, id, name, role, created_ms, updated_ms)
+    SELECT org, id, id, 'org_member', unixepoch() * 1000, unixepoch() * 1000
+    FROM (SELECT substr(owner, 1, instr(owner, '/') - 1) AS org,
+                 substr(owner, instr(owner, '/') + 1) AS id FROM budgets WHERE level = 'user')
+    WHERE org IN (SELECT id FROM orgs);
 
 -- `kind` and `org` of the target; `before` and `after` are JSON objects of what changed; `outcome`:
 -- done, refused (not permitted) or failed, then with the error's code.

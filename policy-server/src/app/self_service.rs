@@ -82,7 +82,7 @@ pub fn own(by: &Standing) -> Result<(OrgId, UserId), AdminError> {
 
 fn check_budget(policy: &SelfService, form: &KeyForm, problems: &mut Vec<FieldProblem>) {
     let Some(ceiling) = policy.budget_ceiling else { return };
-    let Some(budget) = form.budget.clone().value() else {
+    let Some(budget) = form.budget.value() else {
         let message = format!("is required in this team: {}", say(&ceiling));
         return problems.push(FieldProblem::with_code("budget", "budget_required", message));
     };
@@ -117,7 +117,7 @@ fn check_expiry(
     now_unix_ms: u64,
     problems: &mut Vec<FieldProblem>,
 ) {
-    let Some(expires) = form.expires_at_unix_ms.clone().value() else {
+    let Some(expires) = form.expires_at_unix_ms.value() else {
         if policy.require_expiry {
             let message = "is required in this team";
             problems.push(FieldProblem::with_code("expires_at", "expiry_required", message));

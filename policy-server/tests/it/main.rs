@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod changes;
 mod command_line;
+mod command_line_people;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod filter;

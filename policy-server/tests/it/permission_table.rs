@@ -253,13 +253,8 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
         }
         let body = body(need, actor, whose);
         // In one's own organisation it is no secret that keys can be made there.
-        let unseen = if whose == Foreign && need.path == "/admin/v1/keys" && !is_list {
-            Unseen::NotFound
-        } else if is_list && whose == Foreign && path != "models" {
-            Unseen::NotFound
-        } else {
-            unseen
-        };
+        let elsewhere = whose == Foreign && (path == "keys" || is_list && path != "models");
+        let unseen = if elsewhere { Unseen::NotFound } else { unseen };
         cases.push(Case { path: filled, body, whose, unseen, is_list });
     }
     cases

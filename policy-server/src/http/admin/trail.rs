@@ -22,7 +22,7 @@ pub fn snapshot(
 ) -> Result<Option<Map<String, Value>>, AdminError> {
     let shown = match target {
         Target::Me | Target::Place { .. } => return Ok(None),
-        Target::Server => work.audit_days().map(|days| show_people::settings(days)),
+        Target::Server => work.audit_days().map(show_people::settings),
         Target::Model(name) => work.model(name).map(|model| show::model(&model)),
         Target::Org(id) => work.org(id).map(|org| show::org(&org)),
         Target::Team(org, id) => work.team(org, id).map(|team| show_people::team(&team)),
