@@ -7,6 +7,8 @@
 //! | Who is alive and has heard of what? | [`live`] |
 //! | Which money has been asked back? | [`recalls`] |
 //! | In which order are writes made durable? | [`writer`], over an [`engine`] |
+//! | Who may do what? | [`permissions`]: one table |
+//! | Who fails to sign in too often? | [`attempts`] |
 //! | How does HTTP say it? | [`http`] |
 //! | Where do time and randomness come from? | [`clock`] |
 //! | How is it started and administered? | [`serve`], [`cli`] |
