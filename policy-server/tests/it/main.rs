@@ -6,9 +6,11 @@
 mod admin;
 mod audit;
 mod backup;
+mod broken_disk;
 mod changes;
 mod command_line;
 mod command_line_people;
+mod exhausted;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod filter;
@@ -20,6 +22,7 @@ mod keys;
 mod ledger;
 mod levels;
 mod lost_sessions;
+mod many_holders;
 mod model_bounds;
 mod parked;
 mod people;
