@@ -56,9 +56,6 @@ CREATE TABLE personal_tokens (
 ) STRICT;
 CREATE INDEX personal_tokens_of_users ON personal_tokens (org, user, position);
 
-CREATE INDEX keys_of_teams ON keys (org, team, position) WHERE team IS NOT NULL;
-CREATE INDEX keys_of_users ON keys (org, user, position) WHERE user IS NOT NULL;
-
 -- Teams and users came into being by being named; now they are rows.
 INSERT INTO teams (org, id, name, limits, self_service, created_ms, updated_ms)
     SELECT org, team, team, '[]', '{"enabled":true}', min(created_ms), min(created_ms)

@@ -112,6 +112,14 @@ pub enum AdminError {
         /// The field that asks for too much, if one does.
         param: Option<String>,
     },
+    /// It has changed since the sender saw it.
+    #[error("the {what} '{id}' has changed since: read it again")]
+    OtherVersion {
+        /// What was to be changed.
+        what: &'static str,
+        /// By which id.
+        id: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -165,6 +173,7 @@ impl AdminError {
                 problems.first().map_or("invalid_field", |problem| problem.code)
             }
             Self::NotFound { .. } => "not_found",
+            Self::OtherVersion { .. } => "precondition_failed",
             Self::Conflict { code, .. }
             | Self::SignIn { code, .. }
             | Self::Forbidden { code, .. } => code,

@@ -59,8 +59,9 @@ impl Work<'_> {
         })
     }
 
-    /// Parks the leases of holders whose sessions have lapsed, releases parked money whose time
-    /// has come, and forgets old lines of the audit, a bounded number per call. Answers whether there is more to do.
+    /// Parks the leases of holders whose sessions have lapsed, releases parked money whose time has
+    /// come, ends replaced secrets, notes expired keys and forgets old lines of the audit, a bounded
+    /// number per call. Answers whether there is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
@@ -90,8 +91,9 @@ impl Work<'_> {
                 self.end_holder(holder)?;
             }
         }
-        let more = self.release_due()?;
-        Ok(self.forget_old_audit()? || more)
+        let more_keys = self.sweep_keys()?;
+        let more_audit = self.forget_old_audit()?;
+        Ok(self.release_due()? || more_keys || more_audit)
     }
 
     fn park_lapsed(&mut self, mut lease: LeaseRow) -> Result<(), FilterError> {

@@ -314,7 +314,9 @@ impl Work<'_> {
         }
         for key in keys {
             let updated_unix_ms = self.now.unix_ms;
-            self.rows.save_key(&KeyRow { life: KeyLife::Revoked, updated_unix_ms, ..key })?;
+            let version = key.version.saturating_add(1);
+            let life = KeyLife::Revoked;
+            self.save_row(&KeyRow { life, updated_unix_ms, version, ..key })?;
         }
         self.recall(&BudgetId { level: Level::User, owner: format!("{org}/{user}") })?;
         Ok((count, self.publish(Change::AllKeys)?))

@@ -117,7 +117,7 @@ fn check_expiry(
     now_unix_ms: u64,
     problems: &mut Vec<FieldProblem>,
 ) {
-    let Some(expires) = form.expires_at_unix_ms.value() else {
+    let Some(expires) = form.expiry(now_unix_ms, &mut Vec::new()).value() else {
         if policy.require_expiry {
             let message = "is required in this team";
             problems.push(FieldProblem::with_code("expires_at", "expiry_required", message));

@@ -35,6 +35,8 @@ pub struct KeyView {
     pub status: KeyStatus,
     /// Whose suspension stops it, whatever its state.
     pub suspended: Option<Level>,
+    /// Until when the secret before its own is good as well, in milliseconds since 1970 UTC.
+    pub previous_valid_until_unix_ms: Option<u64>,
     /// Its account.
     pub spend: AccountView,
 }
@@ -77,6 +79,10 @@ impl Work<'_> {
         Ok(KeyView {
             status: KeyStatus::of(&key, self.now.unix_ms),
             suspended: self.suspended_above(&key)?,
+            previous_valid_until_unix_ms: self
+                .rows
+                .previous_valid_until(&key.id)?
+                .filter(|until| *until > self.now.unix_ms),
             spend: self.account_view(key_budget(&key.id))?,
             key,
         })

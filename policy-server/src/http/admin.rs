@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalogue;
+mod key_secrets;
 mod keys;
 mod me;
 mod members;
@@ -48,6 +49,7 @@ fn routes() -> Routes {
     let families = [
         me::routes,
         keys::routes,
+        key_secrets::routes,
         orgs::routes,
         teams::routes,
         members::routes,

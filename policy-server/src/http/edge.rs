@@ -76,17 +76,13 @@ impl Edge {
         }
     }
 
-    /// Parks the leases of holders whose sessions have lapsed, releases parked money whose time has
-    /// come, and forgets old lines of the audit.
+    /// Does what time brings about: see [`Work::sweep`].
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
     pub async fn sweep(&self) -> Result<bool, FilterError> {
         let none_lapsed = self.shared.live().lapsed(self.now()).is_empty();
-        let has_due = |work: &mut Work<'_>| -> Result<bool, FilterError> {
-            Ok(work.has_due_releases()? || work.has_old_audit()?)
-        };
-        if none_lapsed && !self.read(has_due).await? {
+        if none_lapsed && !self.read(|work| work.has_due_work()).await? {
             return Ok(false);
         }
         self.write(|work| work.sweep()).await

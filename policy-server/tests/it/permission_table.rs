@@ -193,7 +193,8 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
     let all = [Own, Team, Org, Foreign];
     let (whose, unseen, is_list): (&[Whose], _, _) = match path {
         "keys" if need.method == "GET" => (&[Own], Unseen::Forbidden, true),
-        "keys" => (&all, Unseen::Forbidden, false),
+        "keys/counts" => (&[Own], Unseen::Forbidden, true),
+        "keys" | "keys/import" => (&all, Unseen::Forbidden, false),
         "orgs" | "records" | "audit" => (&[Own], Unseen::Forbidden, true),
         "models" => (&[Foreign], Unseen::Forbidden, true),
         "budgets" => (&all, Unseen::NotFound, false),
@@ -253,7 +254,8 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
         }
         let body = body(need, actor, whose);
         // In one's own organisation it is no secret that keys can be made there.
-        let elsewhere = whose == Foreign && (path == "keys" || is_list && path != "models");
+        let makes = path == "keys" || path == "keys/import";
+        let elsewhere = whose == Foreign && (makes || is_list && path != "models");
         let unseen = if elsewhere { Unseen::NotFound } else { unseen };
         cases.push(Case { path: filled, body, whose, unseen, is_list });
     }
@@ -269,6 +271,10 @@ fn body(need: &Need, actor: &Actor, whose: Whose) -> Value {
     let (org, team, user) = (org(whose), team(whose), actor.user(whose));
     match need.verb {
         Some("key.create") => json!({"org": org, "team": team, "user": user}),
+        Some("key.import") => {
+            let sha256 = format!("{:064x}", fresh());
+            json!({"org": org, "team": team, "user": user, "sha256": sha256, "prefix": "old"})
+        }
         Some("key.self_create") => json!({"name": "mine", "team": team}),
         Some("key.change") => json!({"name": "renamed"}),
         Some("user.put") if whose == Own => json!({"role": actor.role.as_str()}),

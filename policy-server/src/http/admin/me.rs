@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde_json::{Map, Value, json};
-use wire::{KeyId, OrgId, TeamId, UserId};
+use wire::{OrgId, TeamId, UserId};
 
-use super::keys::{delete, disable, listing, revoke, rotate, with_secret};
+use super::key_secrets::{created, made_id, rotate};
+use super::keys::{Tagged, delete, disable, listing, one, revoke};
 use super::tokens::{create_for, list_of, revoke_of, rotate_of};
 use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
 use crate::app::{Actor, AdminError, KeyListing, Target, own};
 use crate::http::answer::AdminProblem;
+use crate::http::conditions::idempotency;
 use crate::http::key_form::key_form;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::http::{show, show_people};
@@ -36,7 +38,7 @@ pub fn routes(routes: Routes) -> Routes {
         .post("/admin/v1/me/tokens/{token}/revoke", MyTokens, "me.token.revoke", revoke_token)
         .get(KEYS, MyKeys, keys)
         .post(KEYS, CreateSelf, "key.self_create", create)
-        .get(KEY, MyKeys, key)
+        .get(KEY, MyKeys, one)
         .delete(KEY, MyKeys, "key.self_delete", delete)
         .post("/admin/v1/me/keys/{id}/rotate", MyKeys, "key.self_rotate", rotate)
         .post("/admin/v1/me/keys/{id}/disable", MyKeys, "key.self_disable", disable)
@@ -111,29 +113,24 @@ async fn keys(visitor: Visitor, pairs: Pairs) -> Answer {
 }
 
 /// The team's policy decides, beyond the role: see [`crate::app::Work::create_own_key`].
-async fn create(visitor: Visitor, pairs: Pairs, body: Body) -> Result<Response, AdminProblem> {
+async fn create(visitor: Visitor, pairs: Pairs, headers: HeaderMap, body: Body) -> Tagged {
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
     let (org, user) = user(&visitor).await?;
-    let form = key_form(&bytes(body)?)?;
+    let body = bytes(body)?;
+    let form = key_form(&body)?;
+    let once = idempotency(&headers, &visitor.actor().name(), "me/keys", &body)?;
     let Some(team) = form.team.clone().value() else {
         return Err(AdminError::field("team", "team_required", "is required").into());
     };
     let target = Target::Place { org, team: Some(team), user: Some(user) };
-    let created = visitor.change(target, move |work, deed| {
-        let created = work.create_own_key(&deed.by, form)?;
-        deed.target = Target::Key(created.value.view.key.id.clone());
-        Ok(created)
+    let made = visitor.change(target, move |work, deed| {
+        let made = work.create_own_key_once(&deed.by, form, once)?;
+        deed.target = Target::Key(made_id(&made, |created| &created.view));
+        Ok(made)
     });
-    let shown = with_secret(&visitor.edge, created.await?, wait).await;
-    Ok((StatusCode::CREATED, shown).into_response())
-}
-
-async fn key(visitor: Visitor, path: Id) -> Answer {
-    let id = id("key", path, KeyId::new)?;
-    let view = visitor.read(Target::Key(id.clone()), move |work, _| work.key(&id)).await?;
-    Ok(Json(show::key(&view).into()))
+    created(&visitor.edge, made.await?, wait).await
 }
 
 /// One's keys in the team end as well; the answer says how many.

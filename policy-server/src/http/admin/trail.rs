@@ -10,7 +10,7 @@ use crate::http::{show, show_people};
 const FIELD_BYTES: usize = 4_096;
 
 /// Fields that change with every change or with every call.
-const VOLATILE: [&str; 2] = ["updated_at", "spend"];
+const VOLATILE: [&str; 4] = ["updated_at", "version", "spend", "usage"];
 
 /// What a target looks like now; none where there is no such thing.
 ///

@@ -5,7 +5,7 @@ use wire::{OrgId, TeamId, UserId};
 
 use super::Rows;
 use super::encoding::{Columns, integer, json};
-use super::tenants::key;
+use super::keys::key;
 use crate::permissions::Sight;
 use crate::store::{
     KeyRow, MembershipRow, Service, StoreResult, TeamRow, TeamRows, UserRow, UserRows, UserSearch,
