@@ -212,6 +212,33 @@ async fn every_rule_of_the_policy_refuses_with_its_own_code() {
     world.admin_ok("POST", "keys", json!({"org": "acme", "team": "search", "user": "dev"})).await;
 }
 
+/// Two people who choose the same word for their requests do not meet each other's keys.
+#[tokio::test]
+async fn an_idempotency_key_is_its_senders_own_and_a_repeated_request_meets_no_rule_again() {
+    let (world, dev) = developer(json!({"self_service": {"max_keys_per_user": 1}})).await;
+    let tom = member(&world, "acme", "search", "tom", "team_developer").await;
+    let make = async |who: &Person| {
+        let request = axum::http::Request::builder()
+            .method("POST")
+            .uri("/admin/v1/me/keys")
+            .header("authorization", format!("Bearer {}", who.token))
+            .header("idempotency-key", "nightly")
+            .body(axum::body::Body::from(json!({"name": "a", "team": "search"}).to_string()))
+            .unwrap();
+        let router = world.app.admin.clone();
+        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, serde_json::from_slice::<Value>(&bytes).unwrap())
+    };
+    let (status, of_dev) = make(&dev).await;
+    assert_eq!(status, 201);
+    let (status, of_tom) = make(&tom).await;
+    assert_eq!((status, &of_tom["user"]), (201, &json!("tom")));
+    let (status, again) = make(&dev).await;
+    assert_eq!((status, &again["id"], &again["key"]), (200, &of_dev["id"], &Value::Null));
+}
+
 #[tokio::test]
 async fn a_teams_limits_bind_all_its_keys() {
     let (world, dev) =

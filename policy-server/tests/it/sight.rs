@@ -92,6 +92,23 @@ async fn every_list_shows_what_the_role_reaches_and_nothing_else() {
         set(&["dev in search", "dev in ads"])
     );
 
+    // in every order, by whatever is asked for, and counted
+    for order in ["newest", "oldest", "name", "expires", "last_used", "spend"] {
+        let path = format!("keys?order={order}");
+        let expected = set(&["dev in search", "tara in search"]);
+        assert_eq!(seen(&world, &tara, &path, "name").await, expected, "{order}");
+        assert_eq!(seen(&world, &olga, &path, "name").await, set(&acme), "{order}");
+    }
+    let path = "keys?order=name&team=search";
+    assert_eq!(seen(&world, &dev, path, "name").await, set(&["dev in search"]));
+    assert_eq!(seen(&world, &tara, "keys?user=dev", "name").await, set(&["dev in search"]));
+    assert_eq!(seen(&world, &tara, "keys?team=ads", "name").await, set(&[]));
+    for (who, active) in [(&root, 6), (&olga, 5), (&tara, 2), (&dev, 2), (&ben, 1), (&mia, 1)] {
+        let counts = who.ok(&world, "GET", "keys/counts", Value::Null).await;
+        assert_eq!(counts["active"], active, "{}: {counts}", who.user);
+    }
+    dev.refused(&world, "GET", "keys/counts?org=beta", Value::Null, 404).await;
+
     assert_eq!(seen(&world, &root, "orgs", "id").await, set(&["acme", "beta"]));
     assert_eq!(seen(&world, &bill, "orgs", "id").await, set(&["acme"]));
     mia.refused(&world, "GET", "orgs", Value::Null, 403).await;
