@@ -44,7 +44,7 @@ teeth! {
     a_swallowed_report_is_found: SwallowedReport breaks Charges;
     a_repeated_record_is_found: RepeatedRecord breaks Charges;
     a_deaf_worker_is_found: DeafWorker breaks Revocation;
-    a_lease_closed_too_early_is_found: EarlyFinal breaks Charges;
+    a_lease_closed_too_early_is_found: EarlyFinal breaks Cover;
     forgotten_grants_are_found: ForgottenOutstanding breaks Ledger;
     forgotten_parked_money_is_found: ForgottenParked breaks Charges;
     windows_counted_apart_are_found: PrivateMemory breaks Windows;
@@ -59,7 +59,7 @@ teeth! {
     an_accepted_old_revision_is_found: OldRevision breaks Revocation;
     forgotten_budgets_of_keys_are_found: ForgottenKeys breaks Charges;
     forgotten_budgets_of_users_are_found: ForgottenUsers breaks Charges;
-    forgotten_budgets_of_teams_are_found: ForgottenTeams breaks Charges;
+    forgotten_budgets_of_teams_are_found: ForgottenTeams breaks Cover;
     forgotten_budgets_of_organisations_are_found: ForgottenOrgs breaks Charges;
     forgotten_wallets_are_found: ForgottenWallets breaks Charges;
     a_grant_before_the_recall_is_found: GrantBeforeRecall breaks Placement;
