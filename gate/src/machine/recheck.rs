@@ -80,8 +80,7 @@ impl Gate {
     /// Keys of running calls of which nothing has been heard since all was forgotten. A request with
     /// the same key may have asked, too.
     fn unknown_keys(&self) -> HashSet<KeyDigest> {
-        let is_unknown =
-            |digest: &KeyDigest| !matches!(self.keys.get(digest), Some(Known::Key(_)));
+        let is_unknown = |digest: &KeyDigest| !matches!(self.keys.get(digest), Some(Known::Key(_)));
         self.running_keys().into_iter().filter(is_unknown).collect()
     }
 
