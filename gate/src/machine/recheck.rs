@@ -10,6 +10,7 @@ use wire::{KeyDigest, Revision};
 use super::Gate;
 use crate::exchange::{Reason, Stage};
 use crate::io::{Now, Output};
+use crate::key_cache::Known;
 use crate::policy_calls::{Caller, Purpose};
 
 /// Keys that are asked about in one tick; the rest waits for the next.
@@ -76,15 +77,22 @@ impl Gate {
         !self.rechecks.waiting.is_empty()
     }
 
-    /// Keys of running calls about which the server is to be, or is being, asked.
+    /// Keys of running calls of which nothing has been heard since all was forgotten. A request with
+    /// the same key may have asked, too.
+    fn unknown_keys(&self) -> HashSet<KeyDigest> {
+        let is_unknown = |digest: &KeyDigest| !matches!(self.keys.get(digest), Some(Known::Key(_)));
+        self.running_keys().into_iter().filter(is_unknown).collect()
+    }
+
+    /// Those about which the server is to be, or is being, asked.
     fn in_doubt(&self) -> HashSet<KeyDigest> {
-        let running: HashSet<_> = self.running_keys().into_iter().collect();
+        let unknown = self.unknown_keys();
         let asked = self.calls.values().filter_map(|pending| match pending.purpose {
             Purpose::Recheck(digest) => Some(digest),
             _ => None,
         });
         let all = self.rechecks.waiting.iter().copied().chain(asked);
-        all.filter(|digest| running.contains(digest)).collect()
+        all.filter(|digest| unknown.contains(digest)).collect()
     }
 
     /// Up to where the server may be told that everything has been applied.
@@ -126,16 +134,13 @@ impl Gate {
 
     /// Asks the server about keys of running calls.
     pub(super) fn recheck(&mut self, now: Now) {
-        if now.monotonic_ms < self.rechecks.not_before_ms {
+        if !self.wants_rechecks() || now.monotonic_ms < self.rechecks.not_before_ms {
             return;
         }
         let Some(session) = self.link.session.clone() else { return };
-        if !self.wants_rechecks() {
-            return;
-        }
-        let running: HashSet<_> = self.running_keys().into_iter().collect();
         // Those whose calls have ended meanwhile are of no interest.
-        self.rechecks.waiting.retain(|digest| running.contains(digest));
+        let unknown = self.unknown_keys();
+        self.rechecks.waiting.retain(|digest| unknown.contains(digest));
         for _ in 0..RECHECKS_PER_TICK {
             let Some(digest) = self.rechecks.waiting.pop_front() else { return };
             let id = self.pending(Purpose::Recheck(digest), None, now);
