@@ -27,7 +27,8 @@ pub enum Member {
 }
 
 impl Member {
-    fn budget(&self, org: &OrgId) -> BudgetId {
+    /// Whose budget and whose models these are.
+    pub(super) fn budget(&self, org: &OrgId) -> BudgetId {
         match self {
             Self::Team(team) => BudgetId { level: Level::Team, owner: format!("{org}/{team}") },
             Self::User(user) => BudgetId { level: Level::User, owner: format!("{org}/{user}") },

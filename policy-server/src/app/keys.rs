@@ -4,10 +4,13 @@
 use std::fmt;
 
 use metering::api_key::{self, NATIVE_ID_LENGTH};
+use serde_json::json;
 use wire::v1::{Change, CutCalls, Level};
 use wire::{KeyId, OrgId, Revision, TeamId, UserId};
 
-use super::{AdminError, BudgetForm, Changed, FieldProblem, Given, KeyView, Work};
+use super::entitled::Place;
+use super::{AdminError, BudgetForm, Changed, FieldProblem, Given, KeyView, SelectionForm, Work};
+use crate::entitlement::{PlanId, Selection};
 use crate::store::{BudgetId, KeyFormat, KeyLife, KeyRow, StoredLimit};
 
 /// Digests named in one change. Older ones were named by the change that replaced them.
@@ -57,7 +60,9 @@ pub struct KeyForm {
     /// Its budget.
     pub budget: Given<BudgetForm>,
     /// Its models.
-    pub models: Given<Vec<String>>,
+    pub models: Given<SelectionForm>,
+    /// Its own plan.
+    pub plan: Given<PlanId>,
     /// Output tokens to allow where a request names no limit.
     pub default_max_output_tokens: Given<u64>,
     /// What a call without usage is charged.
@@ -74,6 +79,7 @@ impl KeyForm {
             || self.limits.is_given()
             || self.budget.is_given()
             || self.models.is_given()
+            || self.plan.is_given()
             || self.default_max_output_tokens.is_given()
             || self.cut_calls.is_given()
     }
@@ -107,7 +113,15 @@ impl Work<'_> {
             }
             Some(org) => Some(org.clone()),
         };
-        let models = self.key_models(&form.models, &mut problems)?;
+        let (team, user, plan) = (form.team.value(), form.user.value(), form.plan.value());
+        self.check_plan(plan.as_ref(), &mut problems)?;
+        let place = org.as_ref().map(|org| Place {
+            org,
+            team: team.as_ref(),
+            user: user.as_ref(),
+            plan: plan.as_ref(),
+        });
+        let models = self.models_at(place, form.models, &mut problems)?;
         let Some(org) = org.filter(|_| problems.is_empty()) else {
             return Err(AdminError::Invalid(problems));
         };
@@ -119,8 +133,8 @@ impl Work<'_> {
         let key = KeyRow {
             id,
             org,
-            team: form.team.value(),
-            user: form.user.value(),
+            team,
+            user,
             name: form.name.value().unwrap_or_default(),
             prefix: minted.prefix,
             format,
@@ -137,6 +151,7 @@ impl Work<'_> {
         self.rows.save_key(&key)?;
         let digest = api_key::digest(minted.secret.expose().as_bytes());
         self.rows.replace_digest(&key.id, &digest)?;
+        self.assign_plan(Level::Key, key.id.as_str(), plan.as_ref())?;
         self.save_cap(&key_budget(&key.id), form.budget.value())?;
         let revision = self.publish_key(&key)?;
         Ok(Changed {
@@ -169,13 +184,25 @@ impl Work<'_> {
             let message = "the form of a key is fixed when it is made";
             problems.push(FieldProblem::with_code("format", "unsupported_field", message));
         }
-        let models = self.key_models(&form.models, &mut problems)?;
-        if !problems.is_empty() {
-            return Err(AdminError::Invalid(problems));
-        }
         let before = (key.team.clone(), key.user.clone());
         key.team = form.team.or_current(key.team);
         key.user = form.user.or_current(key.user);
+        let plan_before = self.key_plan(&key.id)?;
+        let plan = form.plan.or_current(plan_before.clone());
+        if plan != plan_before {
+            self.check_plan(plan.as_ref(), &mut problems)?;
+        }
+        let place = Place {
+            org: &key.org,
+            team: key.team.as_ref(),
+            user: key.user.as_ref(),
+            plan: plan.as_ref(),
+        };
+        let models = self.models_at(Some(place), form.models, &mut problems)?;
+        if !problems.is_empty() {
+            return Err(AdminError::Invalid(problems));
+        }
+        self.assign_plan(Level::Key, key.id.as_str(), plan.as_ref())?;
         if before != (key.team.clone(), key.user.clone()) {
             // What it holds is charged above its old place: nothing is granted from above the new
             // one until every holder has handed it back.
@@ -183,7 +210,11 @@ impl Work<'_> {
         }
         key.name = form.name.or_current(Some(key.name)).unwrap_or_default();
         key.expires_at_unix_ms = form.expires_at_unix_ms.or_current(key.expires_at_unix_ms);
-        key.models = models.or_current(key.models);
+        if models.is_given() {
+            let before = key.models.take();
+            key.models = models.value();
+            self.audit_key_models(&key, before)?;
+        }
         if form.limits.is_given() {
             let before = std::mem::take(&mut key.limits);
             key.limits = form.limits.value().unwrap_or_default();
@@ -264,6 +295,9 @@ impl Work<'_> {
             return Ok(Changed { value, revision });
         }
         key.life = life;
+        if life == KeyLife::Deleted {
+            self.assign_plan(Level::Key, key.id.as_str(), None)?;
+        }
         if life != KeyLife::Active {
             // Before the change itself, by which a filter forgets what it knows of the key.
             self.recall(&key_budget(&key.id))?;
@@ -297,16 +331,33 @@ impl Work<'_> {
         }
     }
 
-    fn key_models(
+    /// What a form says about a key's models, where the key is or is to be.
+    fn models_at(
         &mut self,
-        given: &Given<Vec<String>>,
+        place: Option<Place<'_>>,
+        given: Given<SelectionForm>,
         problems: &mut Vec<FieldProblem>,
-    ) -> Result<Given<wire::v1::ModelSet>, AdminError> {
-        Ok(match given {
-            Given::Absent => Given::Absent,
-            Given::Null => Given::Null,
-            Given::Value(names) => Given::Value(self.model_set(names, problems)?),
-        })
+    ) -> Result<Given<Selection>, AdminError> {
+        let parent = match (&given, place) {
+            (Given::Value(SelectionForm::Restrict { .. }), Some(place)) => {
+                Some(self.entitled_at(&place)?.scopes)
+            }
+            _ => None,
+        };
+        self.given_selection(given, parent.as_ref(), problems)
+    }
+
+    fn audit_key_models(
+        &mut self,
+        key: &KeyRow,
+        before: Option<Selection>,
+    ) -> Result<(), AdminError> {
+        if before == key.models {
+            return Ok(());
+        }
+        let state = |models: &Option<Selection>| Some(json!({"models": models}));
+        let target = format!("key {}", key.id);
+        Ok(self.audit("restrict_models", target, state(&before), state(&key.models))?)
     }
 
     fn mint(&mut self, format: KeyFormat, public_id: &str) -> Result<Minted, AdminError> {

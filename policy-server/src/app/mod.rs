@@ -3,19 +3,26 @@
 //! simulation drives the very same code.
 
 mod admission;
+mod aliases;
+mod audit;
 mod budgets;
 mod catalogue;
+mod entitled;
 mod error;
+mod groups;
 mod holders;
 mod keys;
 mod listings;
+mod member_models;
 mod orgs;
 mod parked;
 mod permits;
+mod plans;
 mod policy;
 mod recall;
 mod recovery;
 mod reports;
+mod selections;
 mod spend;
 mod wallet;
 
@@ -26,14 +33,20 @@ use wire::v1::Change;
 use wire::{Epoch, HolderId, KeyDigest, Revision};
 
 use admission::FROZEN_RETRY_MS;
+pub use aliases::{ALIASES_MOST, AliasView};
 pub use budgets::{BudgetForm, Member};
 pub use catalogue::{MediaTokens, ModelForm};
+pub use entitled::{KeyModel, KeyModelListing, KeyModels};
 pub use error::{AdminError, FieldProblem, FilterError};
+pub use groups::{GroupModels, GroupView};
 pub use keys::{CreatedKey, KeyForm, SecretText};
 pub use listings::{KeyListing, KeyStatus, Page};
+pub use member_models::MemberModels;
 pub use orgs::OrgForm;
 pub use parked::Released;
+pub use plans::PlanForm;
 pub use recovery::{NewEpoch, begin_new_epoch};
+pub use selections::SelectionForm;
 pub use spend::{AccountView, KeyView, OrgView};
 pub use wallet::{TopUpForm, ToppedUp};
 

@@ -9,6 +9,7 @@ use super::keys::key_budget;
 use super::orgs::org_budget;
 use super::wallet::wallet_budget;
 use super::{AdminError, KeyStatus, Work};
+use crate::entitlement::PlanId;
 use crate::store::{Budget, BudgetId, KeyRow, OrgRow};
 
 /// One budget in its current period.
@@ -33,6 +34,8 @@ pub struct KeyView {
     pub key: KeyRow,
     /// Its state, expiry included.
     pub status: KeyStatus,
+    /// Its own plan; none: its organisation's applies.
+    pub plan: Option<PlanId>,
     /// Its account.
     pub spend: AccountView,
 }
@@ -42,6 +45,8 @@ pub struct KeyView {
 pub struct OrgView {
     /// The organisation.
     pub org: OrgRow,
+    /// Its plan.
+    pub plan: Option<PlanId>,
     /// Its account.
     pub spend: AccountView,
 }
@@ -74,13 +79,15 @@ impl Work<'_> {
     pub(super) fn key_view(&mut self, key: KeyRow) -> Result<KeyView, AdminError> {
         Ok(KeyView {
             status: KeyStatus::of(&key, self.now.unix_ms),
+            plan: self.key_plan(&key.id)?,
             spend: self.account_view(key_budget(&key.id))?,
             key,
         })
     }
 
     pub(super) fn org_view(&mut self, org: OrgRow) -> Result<OrgView, AdminError> {
-        Ok(OrgView { spend: self.account_view(org_budget(&org.id))?, org })
+        let plan = self.rows.assigned_plan(Level::Org, org.id.as_str())?;
+        Ok(OrgView { spend: self.account_view(org_budget(&org.id))?, plan, org })
     }
 
     pub(super) fn account_view(&mut self, id: BudgetId) -> Result<AccountView, AdminError> {

@@ -15,8 +15,8 @@ use tracing_subscriber::EnvFilter;
 
 use self::client::Client;
 use self::commands::{
-    BudgetCommand, KeyCommand, MemberCommand, ModelCommand, OrgCommand, RecordCommand,
-    WalletCommand,
+    AliasCommand, BudgetCommand, GroupCommand, KeyCommand, MemberCommand, ModelCommand, OrgCommand,
+    PlanCommand, RecordCommand, WalletCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
 use crate::live::SessionTimes;
@@ -45,9 +45,18 @@ enum Command {
     /// Organisations.
     #[command(subcommand)]
     Orgs(OrgCommand),
-    /// Models, prices and aliases.
+    /// Models and prices.
     #[command(subcommand)]
     Models(ModelCommand),
+    /// Aliases that point at the current best model.
+    #[command(subcommand)]
+    Aliases(AliasCommand),
+    /// Access groups: labels of models, granted together.
+    #[command(subcommand)]
+    Groups(GroupCommand),
+    /// Plans: models and a multiple of their prices.
+    #[command(subcommand)]
+    Plans(PlanCommand),
     /// API keys.
     #[command(subcommand)]
     Keys(KeyCommand),
@@ -57,10 +66,10 @@ enum Command {
     /// The request log.
     #[command(subcommand)]
     Records(RecordCommand),
-    /// Budgets that the keys of a team share.
+    /// What the keys of a team share: a budget, and which models they may call.
     #[command(subcommand)]
     Teams(MemberCommand),
-    /// Budgets that the keys of a user share.
+    /// What the keys of a user share: a budget, and which models they may call.
     #[command(subcommand)]
     Users(MemberCommand),
     /// Prepaid money of organisations.
@@ -101,6 +110,9 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => finish(args.run()),
         Command::Orgs(command) => administer(|client| command.run(client)),
         Command::Models(command) => administer(|client| command.run(client)),
+        Command::Aliases(command) => administer(|client| command.run(client)),
+        Command::Groups(command) => administer(|client| command.run(client)),
+        Command::Plans(command) => administer(|client| command.run(client)),
         Command::Keys(command) => administer(|client| command.run(client)),
         Command::Records(command) => administer(|client| command.run(client)),
         Command::Budgets(command) => administer(|client| command.run(client)),

@@ -1,6 +1,7 @@
 //! The admin API: `/admin/v1/…`, for holders of the admin token.
 
 mod catalogue;
+mod entitlement;
 mod keys;
 mod money;
 mod orgs;
@@ -39,6 +40,7 @@ pub fn router(edge: Edge) -> Router {
         .merge(tenancy::routes())
         .merge(catalogue::routes())
         .merge(money::routes())
+        .merge(entitlement::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(edge.clone(), authorised))

@@ -8,7 +8,8 @@ use wire::{OrgId, TeamId, UserId};
 
 use super::budget_form::budget;
 use super::form::{Form, Read, checked, number, text, texts, word};
-use super::org_form::MODELS_IN_LIST;
+use super::plan_form::plan;
+use super::selection_form::{MODELS_IN_LIST, models};
 use crate::app::{AdminError, Given, KeyForm};
 use crate::store::{KeyFormat, StoredLimit};
 
@@ -37,7 +38,8 @@ pub fn key_form(body: &[u8]) -> Result<KeyForm, AdminError> {
         expires_at_unix_ms: form.given("expires_at", instant),
         limits: limits(&mut form),
         budget: budget(&mut form),
-        models: form.given("models", texts(MODELS_IN_LIST)),
+        models: models(&mut form),
+        plan: plan(&mut form),
         default_max_output_tokens: form.given("default_max_output_tokens", number(1, TOKENS_MOST)),
         cut_calls: form.given("cut_calls", word(&CUT_CALLS, cut_calls)),
     };

@@ -10,9 +10,12 @@ mod form;
 mod key_form;
 mod model_form;
 mod org_form;
+mod plan_form;
 mod price_form;
 mod query;
+mod selection_form;
 mod show;
+mod show_entitlement;
 mod wait;
 
 use axum::Router;

@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use wire::NanoUsd;
-use wire::v1::ModelSet;
 
 use super::key_form::{cut_calls, scope, unit, window};
 use super::price_form::show_price;
+use super::show_entitlement::selection;
 use crate::app::{AccountView, KeyView, OrgView, Page};
 use crate::store::{Budget, CatalogueModel, RecordRow, StoredLimit, WalletEntry};
 
@@ -36,7 +36,8 @@ pub fn key(view: &KeyView) -> Map<String, Value> {
         "expires_at": key.expires_at_unix_ms.map(instant),
         "limits": key.limits.iter().map(limit).collect::<Vec<_>>(),
         "budget": budget(&view.spend.budget),
-        "models": key.models.as_ref().map(model_set),
+        "models": key.models.as_ref().map(selection),
+        "plan": view.plan,
         "allowed_ips": [],
         "default_max_output_tokens": key.default_max_output_tokens,
         "cut_calls": cut_calls(key.cut_calls),
@@ -50,7 +51,8 @@ pub fn org(view: &OrgView) -> Map<String, Value> {
     object(json!({
         "id": org.id,
         "name": org.name,
-        "models": model_set(&org.models),
+        "models": selection(&org.models),
+        "plan": view.plan,
         "price_multiplier": org.price_multiplier.to_decimal(),
         "budget": budget(&view.spend.budget),
         "created_at": instant(org.created_unix_ms),
@@ -161,13 +163,6 @@ fn budget(budget: &Budget) -> Value {
     }
 }
 
-fn model_set(models: &ModelSet) -> Value {
-    match models {
-        ModelSet::All => json!(["*"]),
-        ModelSet::Only(names) => json!(names),
-    }
-}
-
 fn limit(limit: &StoredLimit) -> Value {
     json!({
         "unit": unit(limit.unit),
@@ -177,7 +172,8 @@ fn limit(limit: &StoredLimit) -> Value {
     })
 }
 
-fn object(value: Value) -> Map<String, Value> {
+/// The fields of an object that was written out.
+pub fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
         _ => Map::new(),

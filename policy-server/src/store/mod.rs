@@ -1,6 +1,7 @@
 //! What must be remembered, as plain rows, and the narrow traits by which the application loads
 //! and saves them. Nothing here adds or compares money: every number is decided in `metering`.
 
+mod entitlement_rows;
 mod rows;
 pub mod sqlite;
 
@@ -8,6 +9,7 @@ use wire::{
     CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId, PriceMultiplier,
 };
 
+pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 use metering::budget::Account;
 use metering::period::Period;
 use metering::permits::Permits;
@@ -59,6 +61,9 @@ pub trait Transaction:
     + RecordRows
     + TokenRows
     + AuditRows
+    + PlanRows
+    + GroupRows
+    + MemberModelRows
 {
 }
 

@@ -4,12 +4,14 @@ use metering::budget::LeaseMoney;
 use metering::period::Period;
 use metering::permits::LeasePermits;
 use serde::{Deserialize, Serialize};
-use wire::v1::{CallRecord, CutCalls, Level, ModelSet, Scope, Unit, Window};
+use wire::v1::{CallRecord, CutCalls, Level, Scope, Unit, Window};
 use wire::v1::{KeyState, Model};
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId,
     PriceMultiplier, Revision, TeamId, UserId,
 };
+
+use crate::entitlement::Selection;
 
 /// The server's own counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +31,8 @@ pub struct OrgRow {
     pub id: OrgId,
     /// Its name for people.
     pub name: String,
-    /// Models that its keys may call.
-    pub models: ModelSet,
+    /// Its catalogue: models that its keys may call.
+    pub models: Selection,
     /// What its plan multiplies every price by.
     pub price_multiplier: PriceMultiplier,
     /// Creation in milliseconds since 1970 UTC.
@@ -137,8 +139,8 @@ pub struct KeyRow {
     pub life: KeyLife,
     /// Expiry in milliseconds since 1970 UTC.
     pub expires_at_unix_ms: Option<u64>,
-    /// Models that it may call of those of its organisation; none: all of them.
-    pub models: Option<ModelSet>,
+    /// Models that it may call of those that everything above it allows; none: all of them.
+    pub models: Option<Selection>,
     /// Its rate limits.
     pub limits: Vec<StoredLimit>,
     /// Output tokens to allow where a request names no limit.

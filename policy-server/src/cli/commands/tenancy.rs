@@ -1,10 +1,11 @@
 //! `tollgate teams`, `users` and `wallets`: whose money it is.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
+use super::selections::SelectionArgs;
 use super::{Output, PageArgs, insert};
 
 /// `tollgate teams …` and `tollgate users …`: who shares a budget within an organisation. They
@@ -37,6 +38,15 @@ pub enum MemberCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// Restrict what all keys of it may call at most; with neither models nor groups, show it.
+    Models {
+        #[command(flatten)]
+        member: MemberArgs,
+        #[command(flatten)]
+        models: SelectionArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
 }
 
 /// One team or user.
@@ -62,14 +72,26 @@ impl ChangeArgs {
     fn query(&self) -> Vec<(&'static str, String)> {
         self.wait.map(|wait| ("wait", wait.to_string())).into_iter().collect()
     }
+
+    /// Sends a change and answers what to print.
+    pub(super) fn send(
+        &self,
+        client: &Client,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<String, ClientError> {
+        Ok(self.output.object(&client.send(method, path, &self.query(), body)?))
+    }
 }
 
 impl MemberCommand {
     /// Carries it out for `kind`, "teams" or "users", and answers what to print.
     pub fn run(self, kind: &str, client: &Client) -> Result<String, ClientError> {
-        let path = |member: &MemberArgs| {
-            format!("orgs/{}/{kind}/{}/budget", segment(&member.org), segment(&member.id))
+        let place = |member: &MemberArgs| {
+            format!("orgs/{}/{kind}/{}", segment(&member.org), segment(&member.id))
         };
+        let path = |member: &MemberArgs| format!("{}/budget", place(member));
         match self {
             Self::Cap { member, usd, period, change } => {
                 let mut body = Map::new();
@@ -85,6 +107,14 @@ impl MemberCommand {
             Self::Uncap { member, change } => {
                 let answer = client.send("DELETE", &path(&member), &change.query(), None)?;
                 Ok(change.output.object(&answer))
+            }
+            Self::Models { member, models, change } if models.is_empty() => {
+                Ok(change.output.object(&client.send("GET", &place(&member), &[], None)?))
+            }
+            Self::Models { member, models, change } => {
+                let mut body = Map::new();
+                models.add(&mut body);
+                change.send(client, "PATCH", &place(&member), Some(&body.into()))
             }
         }
     }

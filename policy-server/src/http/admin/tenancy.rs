@@ -19,7 +19,7 @@ use crate::http::edge::Edge;
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
 
-type Ids = Result<Path<(String, String)>, PathRejection>;
+pub(super) type Ids = Result<Path<(String, String)>, PathRejection>;
 
 pub fn routes() -> Router<Edge> {
     let team = get(show_team).put(cap_team).delete(free_team);
@@ -110,11 +110,11 @@ async fn top_up(
     Ok((status, shown).into_response())
 }
 
-fn team(path: Ids) -> Result<(OrgId, Member), AdminProblem> {
+pub(super) fn team(path: Ids) -> Result<(OrgId, Member), AdminProblem> {
     member(path, "team", |text| TeamId::new(text).map(Member::Team))
 }
 
-fn user(path: Ids) -> Result<(OrgId, Member), AdminProblem> {
+pub(super) fn user(path: Ids) -> Result<(OrgId, Member), AdminProblem> {
     member(path, "user", |text| UserId::new(text).map(Member::User))
 }
 

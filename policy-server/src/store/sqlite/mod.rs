@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod encoding;
+mod entitlement;
 mod files;
 mod history;
 mod journal;
@@ -44,7 +45,7 @@ use crate::live::lock;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Statements kept prepared per connection: somewhat more than there are.
-const STATEMENTS_KEPT: usize = 64;
+const STATEMENTS_KEPT: usize = 96;
 
 /// Idle read connections kept for the next list; more are opened when needed and closed after.
 const READERS_KEPT: usize = 4;
