@@ -4,9 +4,11 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure how long answers take")]
 
 mod admin;
+mod aliases;
 mod backup;
 mod changes;
 mod command_line;
+mod entitlement;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod filter;
@@ -22,6 +24,7 @@ mod model_bounds;
 mod parked;
 mod permit_runs;
 mod permits;
+mod plan_prices;
 mod plans;
 mod prices;
 mod process;
