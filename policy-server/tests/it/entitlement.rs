@@ -164,6 +164,39 @@ async fn a_group_counts_for_its_members_of_the_moment() {
 }
 
 #[tokio::test]
+async fn groups_are_bounded_named_and_listed_in_pages() {
+    let world = world().await;
+    for index in 0..100 {
+        let id = format!("groups/g{index:02}");
+        put(&world, &id, json!({"models": ["a"]})).await;
+    }
+    let error = world.admin_refused("PUT", "groups/more", json!({"models": ["b", "a"]}), 409).await;
+    assert_eq!((&error["code"], &error["param"]), (&json!("too_many_groups"), &json!("models[1]")));
+    world.admin_refused("GET", "groups/more", Value::Null, 404).await;
+    let page = world.admin_ok("GET", "groups?limit=2&cursor=g41", Value::Null).await;
+    assert_eq!((&page["data"][0]["id"], &page["data"][1]["id"]), (&json!("g42"), &json!("g43")));
+    assert_eq!(page["next_cursor"], "g43");
+
+    let add = |names: &[&str]| json!({"add": names});
+    for (method, path, body, status, code) in [
+        ("PUT", "groups/UPPER", json!({}), 400, "invalid_field"),
+        ("PUT", "groups/-x", json!({}), 400, "invalid_field"),
+        ("PUT", "groups/x", json!({"models": ["nope"]}), 400, "unknown_model"),
+        ("PUT", "groups/x", json!({"models": ["*"]}), 400, "invalid_field"),
+        ("PUT", "groups/x", json!({"add": ["a"]}), 400, "unknown_field"),
+        ("PATCH", "groups/g00", add(&["nope"]), 400, "unknown_model"),
+        ("PATCH", "groups/g00", json!({"add": ["b"], "remove": ["b"]}), 400, "invalid_field"),
+        ("PATCH", "groups/x", add(&["a"]), 404, "not_found"),
+        ("DELETE", "groups/x", Value::Null, 404, "not_found"),
+    ] {
+        let error = world.admin_refused(method, path, body, status).await;
+        assert_eq!(error["code"], code, "{method} {path}");
+    }
+    let shown = world.admin_ok("GET", "groups/g00", Value::Null).await;
+    assert_eq!(shown["models"], json!(["a"]), "nothing was changed by what was refused");
+}
+
+#[tokio::test]
 async fn groups_can_stand_at_every_level() {
     let world = world().await;
     let holder = world.holder(1).await;

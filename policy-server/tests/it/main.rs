@@ -9,6 +9,7 @@ mod backup;
 mod changes;
 mod command_line;
 mod entitlement;
+mod entitlement_commands;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod filter;
