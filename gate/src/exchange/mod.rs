@@ -62,6 +62,8 @@ pub(crate) struct Open {
     pub(crate) stray_parameter: Option<String>,
     pub(crate) digest: KeyDigest,
     pub(crate) has_content_length: bool,
+    /// It is to be checked and answered as a call would be, but not sent.
+    pub(crate) is_dry_run: bool,
     pub(crate) is_compressed: bool,
     pub(crate) body: Body,
     /// The call to the server that it waits for.
