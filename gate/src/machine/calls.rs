@@ -368,6 +368,7 @@ impl Gate {
                     let said = self.pool.recall_all(now_ms);
                     self.say(said);
                 }
+                Change::Below { level, owner } => self.forget_below(*level, owner),
                 Change::Exhausted { level, owner } => self.is_exhausted(*level, owner),
                 Change::Recall { level, owner } => {
                     let said = self.pool.recall(*level, owner, now_ms);
@@ -385,7 +386,7 @@ impl Gate {
 
     /// These keys, or what is above them, have changed: numbers under which money is asked for are
     /// of no use any more. (Not at a recall alone: it may be for the sake of this very ask.)
-    fn age_asks(&mut self, concerns: impl Fn(&KeyDigest) -> bool) {
+    pub(super) fn age_asks(&mut self, concerns: impl Fn(&KeyDigest) -> bool) {
         for exchange in self.streams.values_mut() {
             if let Stage::Open(open) = &mut exchange.stage
                 && concerns(&open.digest)

@@ -8,6 +8,7 @@ use wire::{KeyDigest, KeyId, NanoUsd};
 use super::Gate;
 use crate::exchange::{Reason, Running, Stage, StopStep};
 use crate::io::{Now, Output, StreamId};
+use crate::key_cache::Known;
 use crate::policy_calls::{Caller, Purpose};
 use crate::refusal::Refusal;
 
@@ -42,17 +43,43 @@ impl Gate {
     /// where calls of it run, the server must be asked.
     pub(super) fn forget_keys(&mut self) {
         self.keys.clear();
+        self.rechecks.waiting.clear();
+        self.recheck_running(|_| true);
+    }
+
+    /// The same for the keys below an owner: something at it changed that counts for all of them. A
+    /// call that waits for money asks again, by what it then is told of its key.
+    pub(super) fn forget_below(&mut self, level: Level, owner: &str) {
+        let concerned = |digest: &KeyDigest| match self.keys.get(digest) {
+            Some(Known::Key(policy)) => policy.is_below(level, owner),
+            Some(Known::NoKey) => false,
+            // What is being answered may be from before the change.
+            None => true,
+        };
+        let open = self.streams.values().filter_map(|exchange| match &exchange.stage {
+            Stage::Open(open) => Some(open.digest),
+            Stage::Running(_) | Stage::Answered => None,
+        });
+        let concerned: HashSet<KeyDigest> = open.filter(concerned).collect();
+        self.age_asks(|digest| concerned.contains(digest));
+        self.keys.forget_below(level, owner);
+        self.recheck_running(|running| running.policy.is_below(level, owner));
+    }
+
+    /// Has the server asked about the keys of running calls, once each.
+    fn recheck_running(&mut self, which: impl Fn(&Running) -> bool) {
         let mut running = BTreeMap::new();
         for (stream, exchange) in &self.streams {
             if let Stage::Running(call) = &exchange.stage
                 && call.can_be_stopped()
+                && which(call)
             {
                 running.insert(*stream, call.digest);
             }
         }
-        let mut seen = HashSet::new();
+        let mut seen: HashSet<_> = self.rechecks.waiting.iter().copied().collect();
         let each_once = running.into_values().filter(|digest| seen.insert(*digest));
-        self.rechecks.waiting = each_once.collect();
+        self.rechecks.waiting.extend(each_once);
     }
 
     pub(super) fn wants_rechecks(&self) -> bool {

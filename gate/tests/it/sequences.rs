@@ -169,6 +169,7 @@ fn answer(path: &str, kind: u8) -> (Option<u16>, String) {
             5 => r#"[{"what":"key","key":"k","digests":[],"state":"revoked"}]"#,
             6 => r#"[{"what":"key","key":"k","digests":[],"state":"disabled"}]"#,
             7 => r#"[{"what":"key","key":"k","digests":[],"state":"active"}]"#,
+            8 => r#"[{"what":"below","level":"org","owner":"o"}]"#,
             _ => "[]",
         };
         format!(r#"{{"epoch":7,"revision":1,"changes":{changes}}}"#)

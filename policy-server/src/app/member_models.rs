@@ -69,7 +69,7 @@ impl Work<'_> {
             self.audit("restrict_models", target, state(&before), state(&models))?;
         }
         // One message, however many keys it has.
-        let revision = self.publish(Change::AllKeys)?;
+        let revision = self.publish(Change::Below { level: place.level, owner: place.owner })?;
         Ok(Changed { value: MemberModels { org: org.clone(), member, models }, revision })
     }
 }

@@ -47,7 +47,7 @@ impl Work<'_> {
         self.rows.save_org(&org)?;
         self.assign_plan(Level::Org, org.id.as_str(), plan.as_ref())?;
         self.save_cap(&org_budget(&org.id), form.budget.value())?;
-        let revision = self.publish(Change::AllKeys)?;
+        let revision = self.publish(below(&org.id))?;
         Ok(Changed { value: self.org_view(org)?, revision })
     }
 
@@ -93,11 +93,16 @@ impl Work<'_> {
         }
         self.assign_plan(Level::Org, id.as_str(), None)?;
         self.rows.remove_org(id)?;
-        let revision = self.publish(Change::AllKeys)?;
+        let revision = self.publish(below(id))?;
         Ok(Changed { value, revision })
     }
 }
 
 pub(super) fn org_budget(id: &OrgId) -> BudgetId {
     BudgetId { level: Level::Org, owner: id.as_str().to_owned() }
+}
+
+/// Something about an organisation changed that counts for all of its keys.
+pub(super) fn below(id: &OrgId) -> Change {
+    Change::Below { level: Level::Org, owner: id.as_str().to_owned() }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use wire::v1::{Change, Level};
 use wire::{OrgId, PriceMultiplier, Revision};
 
+use super::orgs::below;
 use super::{AdminError, Changed, FieldProblem, Given, OrgView, Page, SelectionForm, Work};
 use crate::entitlement::{PlanId, Selection};
 use crate::store::PlanRow;
@@ -106,7 +107,7 @@ impl Work<'_> {
             return Err(AdminError::Invalid(problems));
         }
         self.assign_plan(Level::Org, id.as_str(), plan.as_ref())?;
-        let revision = self.publish(Change::AllKeys)?;
+        let revision = self.publish(below(id))?;
         Ok(Changed { value: self.org_view(org)?, revision })
     }
 

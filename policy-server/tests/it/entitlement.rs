@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use wire::ModelName;
-use wire::v1::{Change, KeyAnswer, KeyPolicy, LeaseAnswer, ModelSet, Refusal};
+use wire::v1::{Change, KeyAnswer, KeyPolicy, LeaseAnswer, Level, ModelSet, Refusal};
 
 use crate::world::{Holder, Key, MODEL, World, ask};
 
@@ -347,18 +347,20 @@ async fn a_change_above_many_keys_is_one_message() {
         ("PUT", "groups/g", json!({"models": ["d"]})),
         ("PUT", "orgs/acme", json!({"plan": "p", "models": ["b", "d"]})),
     ];
+    let below = |level, owner: &str| Change::Below { level, owner: owner.to_owned() };
     let expected = [
-        only(&["a", "b", "c", "d"]),
-        only(&["a", "b", "c"]),
-        only(&["a", "b"]),
-        only(&["a", "b", "d"]),
-        only(&["b", "d"]),
+        (below(Level::Team, "acme/t"), only(&["a", "b", "c", "d"])),
+        (below(Level::User, "acme/u"), only(&["a", "b", "c"])),
+        // plans and groups stand above many organisations
+        (Change::AllKeys, only(&["a", "b"])),
+        (Change::AllKeys, only(&["a", "b", "d"])),
+        (below(Level::Org, "acme"), only(&["b", "d"])),
     ];
     let mut heard = world.poll(&holder, holder.revision, 0).await.revision;
-    for ((method, path, body), expected) in changes.into_iter().zip(expected) {
+    for ((method, path, body), (told, expected)) in changes.into_iter().zip(expected) {
         world.admin_ok(method, &format!("{path}?wait=0"), body).await;
         let reply = world.poll(&holder, heard, 0).await;
-        assert_eq!(reply.changes, [Change::AllKeys], "{path}");
+        assert_eq!(reply.changes, [told], "{path}");
         heard = reply.revision;
         for key in [&keys[0], &keys[199]] {
             assert_eq!(policy(&world, &holder, key).await.models, expected, "{path}");
