@@ -35,6 +35,14 @@ pub enum GroupModels {
     },
 }
 
+/// The same with concrete names.
+struct Moves {
+    /// To be in the group, each with the path of the name that meant it.
+    wanted: Vec<(String, ModelName)>,
+    /// Not to be in it.
+    unwanted: Vec<ModelName>,
+}
+
 impl Work<'_> {
     /// Adds a group or replaces what is known of it.
     ///
@@ -131,7 +139,7 @@ impl Work<'_> {
         before: Option<GroupView>,
         models: GroupModels,
     ) -> Result<Changed<GroupView>, AdminError> {
-        let (wanted, unwanted) = self.resolved(models, before.as_ref())?;
+        let Moves { wanted, unwanted } = self.moves(models, before.as_ref())?;
         self.rows.save_group(&group)?;
         let name = group.name.clone();
         let present = before.as_ref().map_or(&[][..], |before| &before.models);
@@ -157,21 +165,20 @@ impl Work<'_> {
         Ok(Changed { value: after, revision })
     }
 
-    /// The models that are to be in the group, each with the path of its name, and those that are not.
-    #[allow(clippy::type_complexity, reason = "a pair of lists, read once")]
-    fn resolved(
+    /// Finds the models that are named.
+    fn moves(
         &mut self,
         models: GroupModels,
         before: Option<&GroupView>,
-    ) -> Result<(Vec<(String, ModelName)>, Vec<ModelName>), AdminError> {
+    ) -> Result<Moves, AdminError> {
         let mut problems = Vec::new();
-        let resolved = match models {
+        let moves = match models {
             GroupModels::Replace(models) => {
                 let wanted = self.concrete(&models, "models", &mut problems)?;
                 let is_wanted = |model: &ModelName| wanted.iter().any(|(_, other)| other == model);
                 let present = before.map_or(&[][..], |before| &before.models);
                 let unwanted = present.iter().filter(|model| !is_wanted(model)).cloned().collect();
-                (wanted, unwanted)
+                Moves { wanted, unwanted }
             }
             GroupModels::Change { add, remove } => {
                 let wanted = self.concrete(&add, "add", &mut problems)?;
@@ -182,10 +189,10 @@ impl Work<'_> {
                         problems.push(FieldProblem::invalid(path.as_str(), message));
                     }
                 }
-                (wanted, unwanted.into_iter().map(|(_, model)| model).collect())
+                Moves { wanted, unwanted: unwanted.into_iter().map(|(_, model)| model).collect() }
             }
         };
-        if problems.is_empty() { Ok(resolved) } else { Err(AdminError::Invalid(problems)) }
+        if problems.is_empty() { Ok(moves) } else { Err(AdminError::Invalid(problems)) }
     }
 
     /// Tells filters that keys may call other models than before, where they may: one message,

@@ -331,7 +331,8 @@ impl Work<'_> {
         }
     }
 
-    /// What a form says about a key's models, where the key is or is to be.
+    /// What a form says about a key's models, where the key is or is to be. A plain list is not
+    /// compared with what is above: that is how keys were described before there were groups.
     fn models_at(
         &mut self,
         place: Option<Place<'_>>,

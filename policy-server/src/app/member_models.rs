@@ -46,13 +46,6 @@ impl Work<'_> {
         form: SelectionForm,
     ) -> Result<Changed<MemberModels>, AdminError> {
         let parent = Scopes::of_org(self.org(org)?.org.models);
-        // There is no older form to keep: a list means the same as an object.
-        let form = match form {
-            SelectionForm::List(models) if models != ["*"] => {
-                SelectionForm::Restrict { models, groups: Vec::new() }
-            }
-            other => other,
-        };
         let mut problems = Vec::new();
         let models = self.selection(form, Some(&parent), &mut problems)?;
         if !problems.is_empty() {

@@ -11,10 +11,9 @@ use crate::store::CatalogueModel;
 pub enum SelectionForm {
     /// `{"mode": "inherit"}`: everything that the level above allows.
     Inherit,
-    /// A list of names or aliases; `["*"]` for everything. Names that the level above does not allow
-    /// are kept for the day when it does.
+    /// A list of names or aliases; `["*"]` for everything.
     List(Vec<String>),
-    /// `{"mode": "restrict", …}`: these, all of which the level above must allow now.
+    /// `{"mode": "restrict", …}`: these.
     Restrict {
         /// Names or aliases.
         models: Vec<String>,
@@ -25,31 +24,26 @@ pub enum SelectionForm {
 
 impl Work<'_> {
     /// The selection that a form means; none: it inherits. Aliases are resolved here and now, so
-    /// moving an alias later does not silently move a permission. `parent` is what stands above it,
-    /// where something does.
+    /// moving an alias later does not silently move a permission. Where a `parent` is given, it must
+    /// allow every model that is named; without, those that it does not allow wait until it does.
     pub(super) fn selection(
         &mut self,
         form: SelectionForm,
         parent: Option<&Scopes>,
         problems: &mut Vec<FieldProblem>,
     ) -> Result<Option<Selection>, AdminError> {
-        match form {
-            SelectionForm::Inherit => Ok(None),
-            SelectionForm::List(names) if names == ["*"] => Ok(Some(Selection::All)),
-            SelectionForm::List(names) => {
-                let models = self.concrete(&names, "models", problems)?;
-                let models = models.into_iter().map(|(_, model)| model).collect();
-                Ok(Some(Selection::Chosen(Chosen { models, groups: Vec::new() })))
-            }
-            SelectionForm::Restrict { models, groups } => {
-                let found = self.concrete(&models, "models.models", problems)?;
-                if let Some(parent) = parent {
-                    self.check_within(parent, &found, problems)?;
-                }
-                let models = found.into_iter().map(|(_, model)| model).collect();
-                Ok(Some(Selection::Chosen(Chosen { models, groups })))
-            }
+        let (path, names, groups) = match form {
+            SelectionForm::Inherit => return Ok(None),
+            SelectionForm::List(names) if names == ["*"] => return Ok(Some(Selection::All)),
+            SelectionForm::List(names) => ("models", names, Vec::new()),
+            SelectionForm::Restrict { models, groups } => ("models.models", models, groups),
+        };
+        let found = self.concrete(&names, path, problems)?;
+        if let Some(parent) = parent {
+            self.check_within(parent, &found, problems)?;
         }
+        let models = found.into_iter().map(|(_, model)| model).collect();
+        Ok(Some(Selection::Chosen(Chosen { models, groups })))
     }
 
     /// The same for a field that may be absent or null, which inherits.

@@ -1,9 +1,8 @@
 //! The JSON by which administrators describe plans, access groups and aliases.
 
-use serde_json::Value;
 use wire::{ModelName, PriceMultiplier};
 
-use super::form::{Form, Read, checked, text, texts};
+use super::form::{Form, checked, text, texts};
 use super::selection_form::{MODELS_IN_LIST, models};
 use crate::app::{AdminError, Given, GroupModels, PlanForm, SelectionForm};
 use crate::entitlement::PlanId;
@@ -98,6 +97,5 @@ pub fn alias_form(body: &[u8]) -> Result<ModelName, AdminError> {
 }
 
 fn names(form: &mut Form, field: &str) -> Option<Vec<String>> {
-    let read = |value: Value| -> Read<Vec<String>> { texts(MODELS_IN_LIST)(value) };
-    form.given(field, read).value()
+    form.given(field, texts(MODELS_IN_LIST)).value()
 }

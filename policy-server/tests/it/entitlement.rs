@@ -284,6 +284,13 @@ async fn selections_that_cannot_be_are_refused_by_name() {
         assert_eq!((&error["code"], &error["param"]), (&json!(code), &json!(param)), "{body}");
     }
     world.admin_refused("PATCH", "orgs/acme/teams/t", json!({}), 400).await;
+    // of a team, a plain list is as strict as an object
+    let list = json!({"models": ["a", "d"]});
+    let error = world.admin_refused("PATCH", "orgs/acme/teams/t", list, 400).await;
+    assert_eq!(
+        (&error["code"], &error["param"]),
+        (&json!("outside_parent_scope"), &json!("models[1]"))
+    );
     let shown = world.admin_ok("GET", "orgs/acme/teams/t", Value::Null).await;
     assert_eq!(shown["models"]["mode"], "inherit", "nothing was changed");
     // groups are always allowed, one hundred of them
