@@ -179,13 +179,15 @@ impl Work<'_> {
             return Ok(());
         }
         for share in self.rows.shares(lease)? {
-            let mut account = self.rows.account(&share.account)?.unwrap_or_default();
+            let before = self.rows.account(&share.account)?.unwrap_or_default();
+            let mut account = before;
             if share.released {
                 account.apply_released(movement);
             } else {
                 account.apply(movement)?;
             }
             self.rows.save_account(&share.account, &account)?;
+            self.publish_if_exhausted(&share.account, &before, &account)?;
         }
         if movement.handed_back > NanoUsd::ZERO {
             self.effects.push(Effect::MoneyReturned);

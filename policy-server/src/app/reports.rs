@@ -175,8 +175,10 @@ impl Work<'_> {
             return Ok(());
         }
         for mut account in self.accounts_above(key)? {
+            let before = account.at.account;
             account.at.account.settle_without_lease(cost);
             self.rows.save_account(&account.id, &account.at.account)?;
+            self.publish_if_exhausted(&account.id, &before, &account.at.account)?;
         }
         Ok(())
     }

@@ -155,7 +155,7 @@ impl IntoResponse for AdminProblem {
 
 /// The cause goes to the log; the caller hears only that the store is not there.
 fn unavailable(cause: &StoreError) -> String {
-    tracing::error!(error = %cause, source = ?std::error::Error::source(cause), "store");
+    tracing::error!(error = %cause, "store");
     match cause {
         StoreError::QueueFull | StoreError::Stopped => cause.to_string(),
         _ => "the store cannot answer now".to_owned(),

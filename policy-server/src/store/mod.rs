@@ -24,10 +24,10 @@ use wire::v1::{CallRecord, Price};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused or failed; trying again may help.
-    #[error("the database failed")]
+    #[error("the database failed: {0}")]
     Database(#[from] rusqlite::Error),
     /// The journal could not be written, so the batch was not committed; trying again may help.
-    #[error("the journal failed")]
+    #[error(transparent)]
     Journal(#[from] sqlite::JournalError),
     /// A row holds what this version cannot have written.
     #[error("the database holds a value that cannot be read: {0}")]
@@ -174,12 +174,16 @@ pub trait WalletRows {
     ) -> StoreResult<Vec<(i64, WalletEntry)>>;
 }
 
-/// Windows over all proxies.
+/// Windows over all proxies, and the server's monotonic clock.
 pub trait WindowRows {
     /// The life that the server's monotonic clock is in.
     fn life(&mut self) -> StoreResult<u64>;
     /// The server starts: a new life begins.
     fn begin_life(&mut self) -> StoreResult<u64>;
+    /// How long the server had run in all its lives when that was noted last, in milliseconds.
+    fn ran_ms(&mut self) -> StoreResult<u64>;
+    /// Notes it.
+    fn save_ran_ms(&mut self, ran_ms: u64) -> StoreResult<()>;
     /// The permits of a window, in times of the life that is named with them.
     fn permits(&mut self, id: &WindowId) -> StoreResult<Option<(u64, Permits)>>;
     /// Inserts or replaces.
@@ -198,15 +202,14 @@ pub trait LeaseRows {
     fn save_lease(&mut self, lease: &LeaseRow) -> StoreResult<()>;
     /// The accounts that a lease was granted from.
     fn shares(&mut self, id: &LeaseId) -> StoreResult<Vec<Share>>;
-    /// Notes when the shares of a lease in accounts of this period are to be released.
-    fn schedule_release(
-        &mut self,
-        id: &LeaseId,
-        period: Period,
-        at_unix_ms: u64,
-    ) -> StoreResult<()>;
+    /// Notes when the shares of a lease in accounts of this period are to be released, in time that
+    /// the server has run.
+    fn schedule_release(&mut self, id: &LeaseId, period: Period, at_ran_ms: u64)
+    -> StoreResult<()>;
     /// Shares whose time of release has come, the oldest first, at most `limit`.
-    fn due_releases(&mut self, unix_ms: u64, limit: u32) -> StoreResult<Vec<Share>>;
+    fn due_releases(&mut self, ran_ms: u64, limit: u32) -> StoreResult<Vec<Share>>;
+    /// Whether any share has a time of release.
+    fn has_scheduled_releases(&mut self) -> StoreResult<bool>;
     /// Shares of a key's parked leases that are not released, at most `limit`.
     fn parked_shares(&mut self, key: &KeyId, limit: u32) -> StoreResult<Vec<Share>>;
     /// Marks a share as released.
@@ -232,7 +235,9 @@ pub trait HolderRows {
     /// Inserts or replaces.
     fn save_holder(&mut self, holder: &HolderRow) -> StoreResult<()>;
     /// Holders whose sessions had not lapsed.
-    fn live_holders(&mut self, limit: u32) -> StoreResult<Vec<HolderRow>>;
+    fn live_holders(&mut self) -> StoreResult<Vec<HolderId>>;
+    /// How many these are.
+    fn live_holder_count(&mut self) -> StoreResult<u64>;
 }
 
 /// The request log.

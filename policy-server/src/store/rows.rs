@@ -374,7 +374,9 @@ pub struct HolderRow {
     pub plugin: String,
     /// Where it stands.
     pub state: HolderState,
-    /// Registration in milliseconds since 1970 UTC.
+    /// The epoch in which it registered first.
+    pub epoch: Epoch,
+    /// First registration in milliseconds since 1970 UTC, for people.
     pub registered_unix_ms: u64,
 }
 

@@ -6,10 +6,12 @@
 mod admin;
 mod aliases;
 mod backup;
+mod broken_disk;
 mod changes;
 mod command_line;
 mod entitlement;
 mod entitlement_commands;
+mod exhausted;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod filter;
@@ -21,6 +23,7 @@ mod keys;
 mod ledger;
 mod levels;
 mod lost_sessions;
+mod many_holders;
 mod model_bounds;
 mod parked;
 mod permit_runs;

@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0005_prices.sql"),
     include_str!("../../../migrations/sqlite/0006_plans.sql"),
     include_str!("../../../migrations/sqlite/0009_entitlement.sql"),
+    include_str!("../../../migrations/sqlite/0011_clocks.sql"),
 ];
 
 /// The number of the last step.
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn money_that_is_parked_already_is_released_a_day_after_the_second_step() {
+    fn money_that_is_parked_already_is_released_after_a_day_of_running() {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(STEPS[0]).unwrap();
         connection.pragma_update(None, "user_version", 1).unwrap();
@@ -68,13 +69,13 @@ mod tests {
         migrate(&mut connection).unwrap();
         let scheduled: (i64, i64, i64) = connection
             .query_row(
-                "SELECT count(*), min(n), (min(release_at_ms) / 1000 - unixepoch()) / 3600
-                 FROM lease_accounts WHERE release_at_ms IS NOT NULL",
+                "SELECT count(*), min(n), min(release_at_ran_ms) / 3600000
+                 FROM lease_accounts WHERE release_at_ran_ms IS NOT NULL",
                 [],
                 |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
             )
             .unwrap();
-        assert!(matches!(scheduled, (1, 1, 23 | 24)), "{scheduled:?}");
+        assert_eq!(scheduled, (1, 1, 24));
         let frozen: i64 =
             connection.query_row("SELECT frozen FROM budgets", [], |row| row.get(0)).unwrap();
         assert_eq!(frozen, 0);
@@ -127,6 +128,26 @@ mod tests {
             )
             .unwrap();
         assert_eq!(kept, (1_000_000, 1_000_000));
+    }
+
+    #[test]
+    fn holders_of_the_present_epoch_are_told_from_those_before() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let clocks = STEPS.iter().position(|step| step.contains("ran_ms")).unwrap();
+        for step in STEPS.iter().take(clocks) {
+            connection.execute_batch(step).unwrap();
+        }
+        connection.pragma_update(None, "user_version", u32::try_from(clocks).unwrap()).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO server VALUES (1, 70, 5, 1);
+                 INSERT INTO holders VALUES ('h', x'01', 'p', 'live', 69), ('i', x'02', 'p', 'live', 70);",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let mut statement = connection.prepare("SELECT epoch FROM holders ORDER BY id").unwrap();
+        let epochs = statement.query_map([], |row| row.get(0)).unwrap();
+        assert_eq!(epochs.map(Result::unwrap).collect::<Vec<i64>>(), [0, 70]);
     }
 
     #[test]
