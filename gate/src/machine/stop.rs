@@ -66,19 +66,22 @@ impl Gate {
         self.recheck_running(|running| running.policy.is_below(level, owner));
     }
 
-    /// Has the server asked about the keys of running calls, once each.
+    /// Has the server asked about the keys of running calls, once each. What waits and does not run
+    /// any more is dropped, so that no more ever wait than run.
     fn recheck_running(&mut self, which: impl Fn(&Running) -> bool) {
         let mut running = BTreeMap::new();
         for (stream, exchange) in &self.streams {
             if let Stage::Running(call) = &exchange.stage
                 && call.can_be_stopped()
-                && which(call)
             {
-                running.insert(*stream, call.digest);
+                running.insert(*stream, (call.digest, which(call)));
             }
         }
+        let runs: HashSet<_> = running.values().map(|(digest, _)| *digest).collect();
+        self.rechecks.waiting.retain(|digest| runs.contains(digest));
         let mut seen: HashSet<_> = self.rechecks.waiting.iter().copied().collect();
-        let each_once = running.into_values().filter(|digest| seen.insert(*digest));
+        let concerned = running.into_values().filter(|(_, concerned)| *concerned);
+        let each_once = concerned.map(|(digest, _)| digest).filter(|digest| seen.insert(*digest));
         self.rechecks.waiting.extend(each_once);
     }
 
