@@ -2,8 +2,10 @@
 
 mod ahead;
 mod calls;
+mod changes;
 mod forward;
 mod housekeeping;
+mod recheck;
 mod stop;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -83,7 +85,7 @@ pub struct Gate {
     /// Some running call has just been asked to end.
     stops_asked: bool,
     /// Keys of running calls of which nothing is known any more.
-    rechecks: stop::Rechecks,
+    rechecks: recheck::Rechecks,
     /// When it was last said that the server refuses the token.
     token_complaint_ms: Option<u64>,
     outputs: VecDeque<Output>,
@@ -150,7 +152,7 @@ impl Gate {
             unfinished: VecDeque::new(),
             touch_at_ms: 0,
             stops_asked: false,
-            rechecks: stop::Rechecks::default(),
+            rechecks: recheck::Rechecks::default(),
             token_complaint_ms: None,
             outputs: VecDeque::new(),
         }

@@ -7,6 +7,7 @@ mod digest;
 mod ids;
 mod money;
 mod multiplier;
+mod networks;
 mod revision;
 pub mod v1;
 
@@ -14,6 +15,7 @@ pub use digest::{KeyDigest, Nonce, ParseHexError};
 pub use ids::{HolderId, InvalidId, KeyId, LeaseId, ModelName, OrgId, RequestId, TeamId, UserId};
 pub use money::{MoneyError, NanoUsd, PicoUsdPerToken};
 pub use multiplier::{InvalidMultiplier, PriceMultiplier};
+pub use networks::{AllowedNetworks, InvalidNetwork, Network};
 pub use revision::{CatalogueVersion, Epoch, Revision};
 
 /// Version of the filter API that this crate describes. A holder names it when it registers and

@@ -110,6 +110,7 @@ impl Answer {
             Self::Unreadable => Outcome::Unreadable,
             Self::Unread => Outcome::Answered(Seen {
                 usage: Some(Usage::default()),
+                usage_is_final: true,
                 complete: true,
                 ..Seen::default()
             }),

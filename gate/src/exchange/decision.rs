@@ -9,7 +9,9 @@ use metering::request::{
 };
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Rates, Refusal as LeaseRefusal};
+use wire::v1::{
+    Ask, CutCalls, KeyPolicy, KeyState, Level, Limit, Model, Price, Rates, Refusal as LeaseRefusal,
+};
 use wire::{CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Metered, Open, Running, Shown, Stop};
@@ -40,7 +42,8 @@ pub(crate) struct Forward {
     pub(crate) model_is_alias: bool,
     /// The path with the model's own name, where it named another.
     pub(crate) path: Option<String>,
-    pub(crate) reasoning: bool,
+    /// The limit of chat that the model reads.
+    pub(crate) reads_max_completion_tokens: bool,
     /// What the call could come to, where only that was asked for.
     pub(crate) estimate: Option<Estimate>,
 }
@@ -72,6 +75,7 @@ pub(crate) fn ask(open: &Open, models: &Models, allow: &[FeatureKind]) -> Option
     let price = model.price?;
     if let Some(request) = open.request() {
         check_parameters(open, request, (model, &price), allow).ok()?;
+        check_context(request, model.context_length).ok()?;
         if request.operation.is_free() {
             return None;
         }
@@ -100,7 +104,10 @@ fn ask_of(
     let Some(request) = request else { return ask };
     (ask.output_tokens, ask.output_is_clients) = match request.output_limit {
         OutputLimit::Tokens(tokens) => (tokens, true),
-        OutputLimit::Absent => (model.max_output_tokens, false),
+        OutputLimit::Absent => {
+            let room = model.context_length.saturating_sub(request.least_input_tokens);
+            (model.max_output_tokens.min(room), false)
+        }
         OutputLimit::NoOutput => (0, true),
     };
     ask.server_tool_calls = server_tool_calls(request, model).unwrap_or(0);
@@ -252,14 +259,22 @@ fn check_request<'a>(
         return Ok(Some(Checked { request: None, model, price, metered: Metered::PerCall }));
     };
     check_parameters(open, request, (model, &price), known.allow)?;
-    if let OutputLimit::Tokens(tokens) = request.output_limit
-        && tokens >= model.context_length
-    {
-        let context = model.context_length;
-        return Err(Refusal::ContextLength { asked: tokens.saturating_add(1), context });
-    }
+    check_context(request, model.context_length)?;
     let metered = Metered::of(request.operation);
     Ok(Some(Checked { request: Some(request), model, price, metered }))
+}
+
+/// What surely does not fit is not sent. Only lists of tokens prove how much input there is; of any
+/// other prompt it is known that there is one.
+fn check_context(request: &Request, context: u64) -> Result<(), Refusal> {
+    let output = match request.output_limit {
+        OutputLimit::Tokens(tokens) => tokens,
+        // Something is to be written.
+        OutputLimit::Absent => 1,
+        OutputLimit::NoOutput => 0,
+    };
+    let asked = output.saturating_add(request.least_input_tokens.max(1));
+    if asked > context { Err(Refusal::ContextLength { asked, context }) } else { Ok(()) }
 }
 
 /// Windows read, money reserved, windows committed.
@@ -314,7 +329,8 @@ fn admit(
             None => {
                 check(memory)?;
                 if let Some(why) = &open.refused {
-                    return Err(refused_lease(why));
+                    let window = windows::over_all_proxies(&policy.limits, &model.name);
+                    return Err(refused_lease(why, window.filter(|_| !pays)));
                 }
                 if !ask.output_is_clients {
                     ask.output_tokens = output_tokens;
@@ -336,17 +352,18 @@ fn admit(
     let input_bound = ask.input_tokens;
     // Its answer has no usage, and its output comes where nobody sees it.
     let is_answered_later = request.is_some_and(|request| request.needs(FeatureKind::Background));
-    let streamed = request.is_some_and(|request| request.stream);
     let is_alias = open.model() != Some(model.name.as_str());
     let path = if is_alias { open.path_for(&model.name) } else { None };
     let admitted = Admitted {
         price,
         body_bytes: request.map_or(0, |request| request.body_bytes),
         input_bound,
+        input_beyond_text: request.is_some_and(Request::has_input_beyond_text),
         output_bound: reserves.then(|| output_tokens.saturating_mul(ask.choices)),
         server_tool_calls: ask.server_tool_calls,
         reserved: drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
-        reasoning: model.reasoning,
+        reasoning: model.reasoning || request.is_some_and(Request::asks_for_reasoning),
+        streamed: request.is_some_and(|request| request.stream),
         cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
     };
     let estimate = open.is_dry_run.then(|| {
@@ -365,7 +382,6 @@ fn admit(
         groups,
         window_call,
         standings,
-        streamed,
         shown: Shown {
             stream_usage: known.profile.always_shows_usage()
                 || request.is_some_and(|request| request.wants_stream_usage),
@@ -380,12 +396,27 @@ fn admit(
     };
     Ok(Verdict::Forward(Box::new(Forward {
         running,
-        output_limit: (reserves && !ask.output_is_clients).then_some(output_tokens),
+        output_limit: reserves.then_some(output_tokens),
         model_is_alias: is_alias,
         path,
-        reasoning: model.reasoning,
+        reads_max_completion_tokens: reads_max_completion_tokens(model),
         estimate,
     })))
+}
+
+/// Whether chat's output limit is read under its newer name: where the catalogue names one of the
+/// two among what the model takes, that one; else reasoning models insist on it, while the older
+/// name is what every other server understands.
+fn reads_max_completion_tokens(model: &Model) -> bool {
+    let takes = |name: &str| {
+        let supported = model.supported_parameters.iter().flatten();
+        supported.into_iter().any(|one| one == name)
+    };
+    match (takes("max_tokens"), takes("max_completion_tokens")) {
+        (false, true) => true,
+        (true, false) => false,
+        _ => model.reasoning,
+    }
 }
 
 /// What a call needs of a lease.
@@ -425,24 +456,26 @@ fn draw(
     Some((lease, draw, lowered.output_tokens))
 }
 
-fn refused_lease(why: &LeaseRefusal) -> Refusal {
-    match why {
-        LeaseRefusal::BudgetExceeded { level, need, left } => {
+/// `window`: the one that counts the call over all proxies, where nothing but a permit was asked for.
+/// Nobody is told that money is missing of whom none is asked.
+fn refused_lease(why: &LeaseRefusal, window: Option<&Limit>) -> Refusal {
+    match (why, window) {
+        (LeaseRefusal::BudgetExceeded { level, need, left }, _) => {
             Refusal::Budget { level: *level, need: *need, left: *left }
         }
-        LeaseRefusal::Contended { retry_after_ms } => {
+        // The key's own money is not spent, but one call may not take more of it than this.
+        (LeaseRefusal::CallTooExpensive { need, most }, _) => {
+            Refusal::Budget { level: Level::Key, need: *need, left: *most }
+        }
+        (LeaseRefusal::Contended { retry_after_ms }, Some(window)) => {
+            windows::held_by_others(window, *retry_after_ms)
+        }
+        (LeaseRefusal::Contended { retry_after_ms }, None) => {
             Refusal::Contended { retry_after_ms: *retry_after_ms }
         }
-        LeaseRefusal::WindowFull { limit, retry_after_ms } => Refusal::Window {
-            limit: Box::new(limit.clone()),
-            full: metering::window::Full {
-                unit: limit.unit,
-                window: limit.window,
-                needs: 1,
-                room: 0,
-                wait_ms: Some(*retry_after_ms),
-            },
-        },
-        LeaseRefusal::KeyNotUsable | LeaseRefusal::UnknownPrice => Refusal::PolicyUnavailable,
+        (LeaseRefusal::WindowFull { limit, retry_after_ms }, _) => {
+            windows::held_by_others(limit, *retry_after_ms)
+        }
+        (LeaseRefusal::KeyNotUsable | LeaseRefusal::UnknownPrice, _) => Refusal::PolicyUnavailable,
     }
 }

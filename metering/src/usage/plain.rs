@@ -108,6 +108,8 @@ impl PlainAnswer {
 
     fn feed(&mut self, piece: &[u8]) {
         let begin = self.at;
+        let seen = &mut self.reader.seen;
+        seen.has_begun = seen.has_begun || !piece.trim_ascii().is_empty();
         self.at = begin.saturating_add(piece.len() as u64);
         if !self.not_json && self.scanner.feed(piece, begin, &mut self.reader).is_err() {
             self.not_json = true;
@@ -126,11 +128,13 @@ impl PlainAnswer {
     pub fn seen(&self) -> Seen {
         let seen = self.reader.seen;
         let complete = seen.complete && !self.not_json;
+        let usage_is_final = self.reader.report_is_final(complete);
+        let seen = Seen { complete, usage_is_final, ..seen };
         let is_known = complete || self.reader.is_array() && !self.not_json;
-        if is_known || self.reader.format().is_embedding() {
-            Seen { complete, ..seen }
+        if is_known || self.reader.format().is_embedding() || !seen.has_begun {
+            seen
         } else {
-            Seen { complete, output_bytes: self.at, ..seen }
+            Seen { output_bytes: self.at, ..seen }
         }
     }
 }

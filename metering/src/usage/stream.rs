@@ -4,7 +4,8 @@ use wire::NanoUsd;
 use wire::v1::Usage;
 
 use super::plain::cost_member;
-use super::reader::{Member, Reader};
+use super::reader::Reader;
+use super::report::Member;
 use super::sse::{Lines, Piece};
 use super::{AnswerFormat, Seen};
 use crate::json::Scanner;
@@ -168,7 +169,8 @@ impl StreamAnswer {
     #[must_use]
     pub fn seen(&self) -> Seen {
         let complete = self.complete || self.reader.candidates_ended();
-        Seen { complete, ..self.reader.seen }
+        let usage_is_final = self.reader.report_is_final(complete);
+        Seen { complete, usage_is_final, ..self.reader.seen }
     }
 
     /// Bytes held back now; at most [`LONGEST_HELD_EVENT`].
@@ -190,6 +192,7 @@ impl StreamAnswer {
     }
 
     fn data(&mut self, bytes: &[u8]) {
+        self.reader.seen.has_begun = true;
         let at = self.event_bytes.saturating_sub(bytes.len() as u64);
         let until = self.data_bytes.saturating_add(bytes.len());
         self.like_done &= DONE.get(self.data_bytes..until) == Some(bytes);

@@ -64,7 +64,7 @@ impl Work<'_> {
     pub fn admit(&mut self, request: &AdmitRequest) -> Result<AdmitReply, FilterError> {
         let server = self.check_in(&request.holder, request.epoch)?;
         self.void(&request.holder, &request.void)?;
-        let found = self.rows.key_by_digest(&request.digest)?;
+        let found = self.rows.key_by_digest(&request.digest, self.now.unix_ms)?;
         let found = found.filter(|key| key.life != KeyLife::Deleted);
         let mut answer = AdmitReply {
             epoch: server.epoch,
@@ -233,6 +233,10 @@ impl Work<'_> {
             return Ok(LeaseAnswer::Refused(Refusal::UnknownPrice));
         };
         let bounds = Bounds::new(ask, key.default_max_output_tokens);
+        let bounds = match within_ceiling(bounds, &price, key.max_call) {
+            Ok(bounds) => bounds,
+            Err(refusal) => return Ok(LeaseAnswer::Refused(refusal)),
+        };
         let accounts = self.accounts_above(key)?;
         if accounts.iter().any(|account| account.frozen) {
             let retry_after_ms = FROZEN_RETRY_MS;
@@ -331,6 +335,20 @@ impl Work<'_> {
         }
         let price = self.rows.price_at(&ask.model, ask.catalogue_version)?;
         Ok(price.flatten().map(|price| price.times(ask.price_multiplier)))
+    }
+}
+
+/// The bounds with which the call sets no more aside than one call of the key may: an output limit
+/// that the client did not choose is lowered for it, as for what budgets can pay.
+fn within_ceiling(
+    bounds: Bounds,
+    price: &Price,
+    max_call: Option<NanoUsd>,
+) -> Result<Bounds, Refusal> {
+    let Some(most) = max_call else { return Ok(bounds) };
+    match bounds.within(price, most) {
+        Some(fitting) => Ok(bounds.lowered_to(fitting.output_tokens)),
+        None => Err(Refusal::CallTooExpensive { need: bounds.least(price).amount, most }),
     }
 }
 

@@ -59,8 +59,9 @@ impl Work<'_> {
         })
     }
 
-    /// Parks the leases of holders whose sessions have lapsed, and releases parked money whose time
-    /// has come, a bounded number per call. Answers whether there is more to do.
+    /// Parks the leases of holders whose sessions have lapsed, releases parked money whose time has
+    /// come, ends replaced secrets and notes expired keys, a bounded number per call. Answers whether
+    /// there is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
@@ -90,7 +91,8 @@ impl Work<'_> {
                 self.end_holder(holder)?;
             }
         }
-        self.release_due()
+        let more_keys = self.sweep_keys()?;
+        Ok(self.release_due()? || more_keys)
     }
 
     fn park_lapsed(&mut self, mut lease: LeaseRow) -> Result<(), FilterError> {

@@ -11,7 +11,13 @@ mod entitled;
 mod error;
 mod groups;
 mod holders;
+mod key_form;
+mod key_request;
+mod key_secrets;
+mod key_sweep;
+mod key_usage;
 mod keys;
+mod lifetime;
 mod listings;
 mod member_models;
 mod orgs;
@@ -39,8 +45,12 @@ pub use catalogue::{MediaTokens, ModelForm};
 pub use entitled::{KeyModel, KeyModelListing, KeyModels};
 pub use error::{AdminError, FieldProblem, FilterError};
 pub use groups::{GroupModels, GroupView};
-pub use keys::{CreatedKey, KeyForm, SecretText};
-pub use listings::{KeyListing, KeyStatus, Page};
+pub use key_form::KeyForm;
+pub use key_request::{Idempotency, IfMatch, Once};
+pub use key_secrets::{ImportedSecret, SecretText};
+pub use keys::CreatedKey;
+pub use lifetime::Lifetime;
+pub use listings::{KeyListing, Page};
 pub use member_models::MemberModels;
 pub use orgs::OrgForm;
 pub use parked::Released;
@@ -52,6 +62,7 @@ pub use wallet::{TopUpForm, ToppedUp};
 
 use crate::clock::{Entropy, NoEntropy, Now};
 use crate::live::{Effect, Shared};
+pub use crate::store::{KeyOrder, KeyStatus};
 use crate::store::{ServerRow, StoreError, Transaction};
 
 /// The field is absent, `null`, or has a value: three different wishes in a change.

@@ -52,7 +52,7 @@ impl Work<'_> {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn has_due_releases(&mut self) -> Result<bool, FilterError> {
+    pub(super) fn has_due_releases(&mut self) -> StoreResult<bool> {
         let ran_ms = self.ran_ms();
         let is_old = ran_ms >= self.rows.ran_ms()?.saturating_add(NOTE_EVERY_MS);
         Ok((is_old && self.rows.has_scheduled_releases()?)

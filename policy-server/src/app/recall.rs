@@ -7,7 +7,7 @@ use wire::{NanoUsd, Revision};
 use super::policy::OpenAccount;
 use super::{Counters, Work};
 use crate::live::Effect;
-use crate::store::{AccountId, Budget, BudgetId, KeyRow, StoreError, StoreResult};
+use crate::store::{AccountId, Budget, BudgetId, KeyRow, KeyStatus, StoreError, StoreResult};
 
 impl Work<'_> {
     /// Recalls every account in which a call that needs this much finds too little room, as far as
@@ -89,7 +89,8 @@ impl Work<'_> {
             return Ok(true);
         }
         if key.moved_revision != Revision::default() {
-            self.rows.save_key(&KeyRow { moved_revision: Revision::default(), ..key.clone() })?;
+            let settled = KeyRow { moved_revision: Revision::default(), ..key.clone() };
+            self.rows.save_key(&settled, KeyStatus::of(key, self.now.unix_ms))?;
         }
         for account in accounts.iter().filter(|at| at.began_revision != Revision::default()) {
             if let Some(budget) = self.rows.budget(&account.id.budget)? {

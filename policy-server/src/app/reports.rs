@@ -5,12 +5,21 @@ use metering::price;
 use wire::v1::{Basis, CallRecord, LeaseReport, Level, ReportReply, ReportRequest};
 use wire::{HolderId, NanoUsd, PriceMultiplier};
 
+use super::key_usage::Used;
 use super::{Counters, FilterError, Work};
 use crate::failpoint;
 use crate::store::{KeyRow, RecordRow, StoreResult};
 
 /// The store's integers have 63 bits; a counter that large is no counter.
 const LARGEST_NUMBER: u64 = i64::MAX as u64;
+
+/// What became of a record.
+struct Recorded {
+    /// Its cost is not what the server computes.
+    differs: bool,
+    /// The key that made the call, where the call had not been recorded before.
+    new_of: Option<KeyRow>,
+}
 
 impl Work<'_> {
     /// Takes a batch of reports. A lapsed holder may still report: its parked money is settled.
@@ -34,12 +43,20 @@ impl Work<'_> {
             failpoint::note("report");
         }
         let mut differing = Vec::new();
+        let mut used = Used::default();
         for call in &request.records {
             let what = call.request.as_str();
             let recorded = self.part(what, |work| work.record(&request.holder, call))?;
-            if recorded == Some(true) {
+            let Some(Recorded { differs, new_of }) = recorded else { continue };
+            if differs {
                 differing.push(call.sequence);
             }
+            if let Some(key) = new_of {
+                used.add(key, call, self.now.unix_ms);
+            }
+        }
+        for (key, usage) in used.into_keys() {
+            self.rows.save_usage(&key, &usage)?;
         }
         Ok(ReportReply { epoch: server.epoch, revision: server.revision, differing })
     }
@@ -71,8 +88,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Keeps one record. Answers whether its cost differs from what the server computes.
-    fn record(&mut self, holder: &HolderId, call: &CallRecord) -> Result<bool, FilterError> {
+    /// Keeps one record.
+    fn record(&mut self, holder: &HolderId, call: &CallRecord) -> Result<Recorded, FilterError> {
         if call.sequence > LARGEST_NUMBER {
             let message = format!("sequence: {} is too large", call.sequence);
             return Err(FilterError::BadMessage(message));
@@ -81,7 +98,7 @@ impl Work<'_> {
         let recomputed = self.recompute(call, key.as_ref())?;
         // After a restore a call may come again by another holder: filters make its id, clients never.
         if self.rows.has_record(holder, call)? {
-            return Ok(recomputed.is_some());
+            return Ok(Recorded { differs: recomputed.is_some(), new_of: None });
         }
         if let Some(recomputed) = recomputed {
             Counters::add(&self.counters.differing_records, 1);
@@ -102,11 +119,11 @@ impl Work<'_> {
         self.rows.add_record(&RecordRow {
             holder: holder.clone(),
             call: call.clone(),
-            org: key.map(|key| key.org),
+            org: key.as_ref().map(|key| key.org.clone()),
             recomputed,
             recorded_unix_ms: self.now.unix_ms,
         })?;
-        Ok(recomputed.is_some())
+        Ok(Recorded { differs: recomputed.is_some(), new_of: key })
     }
 
     /// Whether the cost of a call reaches the ledger by its lease. A lease that carries permits

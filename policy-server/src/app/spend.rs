@@ -36,6 +36,8 @@ pub struct KeyView {
     pub status: KeyStatus,
     /// Its own plan; none: its organisation's applies.
     pub plan: Option<PlanId>,
+    /// Until when the secret before its own is good as well, in milliseconds since 1970 UTC.
+    pub previous_valid_until_unix_ms: Option<u64>,
     /// Its account.
     pub spend: AccountView,
 }
@@ -80,6 +82,10 @@ impl Work<'_> {
         Ok(KeyView {
             status: KeyStatus::of(&key, self.now.unix_ms),
             plan: self.key_plan(&key.id)?,
+            previous_valid_until_unix_ms: self
+                .rows
+                .previous_valid_until(&key.id)?
+                .filter(|until| *until > self.now.unix_ms),
             spend: self.account_view(key_budget(&key.id))?,
             key,
         })

@@ -81,17 +81,33 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
+        self.send_with(method, path, query, &[], body)
+    }
+
+    /// As [`Client::send`], with more headers.
+    pub fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, String)],
+        headers: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Value, ClientError> {
         let url = format!("{}/admin/v1/{path}{}", self.url, query_string(query));
         let unreachable = |source: ureq::Error| ClientError::Unreachable {
             url: self.url.clone(),
             source: Box::new(source),
         };
         let bytes = body.map(Value::to_string).unwrap_or_default();
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(&url)
             .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", "application/json")
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request
             .body(bytes)
             .map_err(|error| ClientError::Input(format!("cannot ask {url}: {error}")))?;
         let mut response = self.agent.run(request).map_err(unreachable)?;

@@ -130,6 +130,12 @@ impl From<AdminError> for AdminProblem {
             AdminError::Conflict { code, message, param } => {
                 Self::new(StatusCode::CONFLICT, code, message, param.as_deref())
             }
+            AdminError::OtherVersion { .. } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                error.to_string(),
+                None,
+            ),
             AdminError::Store(cause) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_unavailable",

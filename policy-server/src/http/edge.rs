@@ -69,14 +69,13 @@ impl Edge {
         }
     }
 
-    /// Parks the leases of holders whose sessions have lapsed, and releases parked money whose time
-    /// has come.
+    /// Does what time brings about: see [`Work::sweep`].
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
     pub async fn sweep(&self) -> Result<bool, FilterError> {
         let none_lapsed = self.shared.live().lapsed(self.now()).is_empty();
-        if none_lapsed && !self.read(|work| work.has_due_releases()).await? {
+        if none_lapsed && !self.read(|work| work.has_due_work()).await? {
             return Ok(false);
         }
         self.write(|work| work.sweep()).await

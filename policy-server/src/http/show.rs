@@ -3,13 +3,13 @@
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use wire::NanoUsd;
+use wire::{AllowedNetworks, NanoUsd};
 
-use super::key_form::{cut_calls, scope, unit, window};
+use super::key_form::{cut_calls, kind, scope, unit, window};
 use super::price_form::show_price;
 use super::show_entitlement::selection;
-use crate::app::{AccountView, KeyView, OrgView, Page};
-use crate::store::{Budget, CatalogueModel, RecordRow, StoredLimit, WalletEntry};
+use crate::app::{AccountView, KeyStatus, KeyView, OrgView, Page};
+use crate::store::{Budget, CatalogueModel, KeyUsage, RecordRow, StoredLimit, WalletEntry};
 
 /// An instant as RFC 3339 in UTC, in whole seconds where it is one.
 pub fn instant(unix_ms: u64) -> Value {
@@ -30,7 +30,12 @@ pub fn key(view: &KeyView) -> Map<String, Value> {
         "team": key.team,
         "user": key.user,
         "name": key.name,
+        "description": key.description,
+        "notes": key.notes,
+        "tags": key.tags,
+        "kind": kind(key.kind),
         "status": view.status.as_str(),
+        "version": key.version,
         "created_at": instant(key.created_unix_ms),
         "updated_at": instant(key.updated_unix_ms),
         "expires_at": key.expires_at_unix_ms.map(instant),
@@ -38,11 +43,32 @@ pub fn key(view: &KeyView) -> Map<String, Value> {
         "budget": budget(&view.spend.budget),
         "models": key.models.as_ref().map(selection),
         "plan": view.plan,
-        "allowed_ips": [],
+        "allowed_ips": key.allowed_ips.as_ref().map_or(&[][..], AllowedNetworks::networks),
+        "max_call_usd": key.max_call.map(NanoUsd::to_usd),
         "default_max_output_tokens": key.default_max_output_tokens,
         "cut_calls": cut_calls(key.cut_calls),
+        "previous_secret_until": view.previous_valid_until_unix_ms.map(instant),
+        "usage": usage(&key.usage),
         "spend": spend(&view.spend),
     }))
+}
+
+/// What a key was used for in all its time.
+fn usage(usage: &KeyUsage) -> Value {
+    json!({
+        "requests": usage.requests,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "spent_usd": usage.spent.to_usd(),
+        "last_used_at": (usage.last_used_unix_ms > 0).then(|| instant(usage.last_used_unix_ms)),
+        "last_address": usage.last_address,
+    })
+}
+
+/// How many keys there are in each state.
+pub fn key_counts(counts: &[(KeyStatus, u64)]) -> Value {
+    let shown = counts.iter().map(|(status, count)| (status.as_str().to_owned(), json!(count)));
+    Value::Object(shown.collect())
 }
 
 /// An organisation.

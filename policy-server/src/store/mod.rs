@@ -2,6 +2,7 @@
 //! and saves them. Nothing here adds or compares money: every number is decided in `metering`.
 
 mod entitlement_rows;
+mod key_rows;
 mod rows;
 pub mod sqlite;
 
@@ -10,13 +11,16 @@ use wire::{
 };
 
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
+pub use key_rows::{
+    KeyCreation, KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage,
+    SortValue, StoredLimit,
+};
 use metering::budget::Account;
 use metering::period::Period;
 use metering::permits::Permits;
 pub use rows::{
-    AccountId, AuditRow, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, KeyFormat,
-    KeyLife, KeyRow, KeySearch, LeaseRow, OrgRow, RecordRow, RecordSearch, ServerRow, Share,
-    StoredLimit, WalletAccount, WalletEntry, WindowId,
+    AccountId, AuditRow, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow,
+    OrgRow, RecordRow, RecordSearch, ServerRow, Share, WalletAccount, WalletEntry, WindowId,
 };
 use wire::v1::{CallRecord, Price};
 
@@ -52,6 +56,7 @@ pub trait Transaction:
     + ServerRows
     + OrgRows
     + KeyRows
+    + DigestRows
     + ModelRows
     + BudgetRows
     + WalletRows
@@ -111,20 +116,64 @@ pub trait OrgRows {
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()>;
 }
 
-/// Keys and their digests.
+/// Keys.
 pub trait KeyRows {
     /// One key, deleted ones included.
     fn key(&mut self, id: &KeyId) -> StoreResult<Option<KeyRow>>;
+    /// Inserts or replaces all but the usage, and everything by which the key is found and counted.
+    /// `status` is the one that it has now.
+    fn save_key(&mut self, key: &KeyRow, status: KeyStatus) -> StoreResult<()>;
+    /// Saves what a key was used for. A key that does not exist has none.
+    fn save_usage(&mut self, id: &KeyId, usage: &KeyUsage) -> StoreResult<()>;
+    /// Keys that match, in order, with where each of them stands in it.
+    fn keys(&mut self, search: &KeySearch) -> StoreResult<Vec<(KeyCursor, KeyRow)>>;
+    /// How many keys there are in each state, in an organisation or in all of them. Those that
+    /// expired by now count as expired.
+    fn key_counts(
+        &mut self,
+        org: Option<&OrgId>,
+        now_unix_ms: u64,
+    ) -> StoreResult<Vec<(KeyStatus, u64)>>;
+    /// Keys that expired by now and are not found as such yet, at most `limit`.
+    fn newly_expired(&mut self, now_unix_ms: u64, limit: u32) -> StoreResult<Vec<KeyRow>>;
+    /// The key that was made under an Idempotency-Key.
+    fn key_creation(&mut self, idempotency: &KeyDigest) -> StoreResult<Option<KeyCreation>>;
+    /// Remembers it, in place of an older one.
+    fn save_key_creation(&mut self, creation: &KeyCreation) -> StoreResult<()>;
+    /// Forgets those before a wall time, at most `limit`. Answers how many there were.
+    fn forget_key_creations(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64>;
+}
+
+/// Digests of keys.
+pub trait DigestRows {
     /// The key whose secret has this digest now.
-    fn key_by_digest(&mut self, digest: &KeyDigest) -> StoreResult<Option<KeyRow>>;
+    fn key_by_digest(
+        &mut self,
+        digest: &KeyDigest,
+        now_unix_ms: u64,
+    ) -> StoreResult<Option<KeyRow>>;
+    /// Whether a key has or had this digest.
+    fn is_digest_taken(&mut self, digest: &KeyDigest) -> StoreResult<bool>;
     /// Every digest that the key has or had, newest first, at most `limit`.
     fn digests(&mut self, id: &KeyId, limit: u32) -> StoreResult<Vec<KeyDigest>>;
-    /// Makes the digest the key's only valid one.
-    fn replace_digest(&mut self, id: &KeyId, digest: &KeyDigest) -> StoreResult<()>;
-    /// Inserts or replaces.
-    fn save_key(&mut self, key: &KeyRow) -> StoreResult<()>;
-    /// Keys that match, newest first, with the position of each for the next page.
-    fn keys(&mut self, search: &KeySearch) -> StoreResult<Vec<(i64, KeyRow)>>;
+    /// Makes the digest the key's own. The one before it stays valid until a wall time, or ends at
+    /// once; any older one ends.
+    fn replace_digest(
+        &mut self,
+        id: &KeyId,
+        digest: &KeyDigest,
+        before_valid_until_unix_ms: Option<u64>,
+    ) -> StoreResult<()>;
+    /// Until when the digest before the key's own is valid, if it is.
+    fn previous_valid_until(&mut self, id: &KeyId) -> StoreResult<Option<u64>>;
+    /// Digests whose own end has come, and their keys, at most `limit`.
+    fn ended_digests(
+        &mut self,
+        now_unix_ms: u64,
+        limit: u32,
+    ) -> StoreResult<Vec<(KeyDigest, KeyId)>>;
+    /// Ends a digest.
+    fn end_digest(&mut self, digest: &KeyDigest) -> StoreResult<()>;
 }
 
 /// Models and the history of their prices.

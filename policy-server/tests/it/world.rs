@@ -471,5 +471,6 @@ pub fn record(key: &Key, lease: Option<LeaseId>, sequence: u64, output_tokens: u
         ending: Ending::Complete,
         started_unix_ms: NOON,
         duration_ms: 12,
+        address: None,
     }
 }

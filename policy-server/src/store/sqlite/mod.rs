@@ -2,11 +2,15 @@
 //! by one connection only. Other connections read.
 
 mod catalogue;
+mod digests;
 mod encoding;
 mod entitlement;
 mod files;
 mod history;
 mod journal;
+mod key_grams;
+mod key_search;
+mod keys;
 mod ledger;
 mod log;
 mod schema;
@@ -45,7 +49,7 @@ use crate::live::lock;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Statements kept prepared per connection: somewhat more than there are.
-const STATEMENTS_KEPT: usize = 96;
+const STATEMENTS_KEPT: usize = 160;
 
 /// Idle read connections kept for the next list; more are opened when needed and closed after.
 const READERS_KEPT: usize = 4;

@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0004_record_ids.sql"),
     include_str!("../../../migrations/sqlite/0005_prices.sql"),
     include_str!("../../../migrations/sqlite/0006_plans.sql"),
+    include_str!("../../../migrations/sqlite/0007_key_fields.sql"),
     include_str!("../../../migrations/sqlite/0009_entitlement.sql"),
     include_str!("../../../migrations/sqlite/0011_clocks.sql"),
 ];
@@ -27,6 +28,14 @@ pub fn latest() -> u32 {
 /// # Errors
 /// When a step fails, or when the file was written by a newer version of the server.
 pub fn migrate(connection: &mut Connection) -> StoreResult<()> {
+    migrate_to(connection, STEPS.len())
+}
+
+/// Applies those of the first steps that the file does not have yet.
+///
+/// # Errors
+/// As [`migrate`].
+pub fn migrate_to(connection: &mut Connection, last: usize) -> StoreResult<()> {
     let applied: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     if applied > known {
@@ -34,7 +43,7 @@ pub fn migrate(connection: &mut Connection) -> StoreResult<()> {
             "schema version {applied}; this server knows up to {known}, use a newer one"
         )));
     }
-    for (number, step) in (1i64..).zip(STEPS) {
+    for (number, step) in (1i64..).zip(STEPS.iter().take(last)) {
         if number <= applied {
             continue;
         }
