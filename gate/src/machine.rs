@@ -10,6 +10,7 @@ mod stop;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use metering::window::Call as WindowCall;
@@ -17,8 +18,8 @@ use wire::{KeyId, Nonce, RequestId};
 
 use crate::catalogue::Models;
 use crate::config::Config;
-use crate::credential::{path_without_credentials, private_headers};
 use crate::exchange::{Answer, Body, Exchange, Open, Stage};
+use crate::header_filter::{Betas, not_for_client, not_for_upstream};
 use crate::io::{CallId, Headers, Input, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::KeyCache;
 use crate::link::{Link, Sent};
@@ -27,6 +28,7 @@ use crate::policy_calls::Purpose;
 use crate::pool::{Pool, Said};
 use crate::rate_headers;
 use crate::refusal::Refusal;
+use crate::url_query;
 use crate::windows::{self, Group};
 
 /// Most ended calls that wait to leave their windows. It takes a shared memory that fails for minutes
@@ -168,8 +170,8 @@ impl Gate {
     pub fn handle(&mut self, now: Now, memory: &mut dyn SharedMemory, input: Input<'_>) {
         match input {
             Input::Tick => self.tick(now, memory),
-            Input::RequestHeaders { stream, headers, end } => {
-                self.request_headers(stream, headers, end, now, memory);
+            Input::RequestHeaders { stream, headers, address, end } => {
+                self.request_headers(stream, (headers, address, end), now, memory);
             }
             Input::RequestBodyGrows { stream, size } => {
                 self.body_grows(stream, size, now, memory);
@@ -230,15 +232,14 @@ impl Gate {
     fn request_headers(
         &mut self,
         stream: StreamId,
-        headers: &Headers,
-        end: bool,
+        (headers, address, end): (&Headers, Option<IpAddr>, bool),
         now: Now,
         memory: &mut dyn SharedMemory,
     ) {
         // A host that reuses ids has ended the old stream without telling us.
         self.end(stream, now, memory);
         let request = self.new_request_id();
-        match Exchange::begin(request, headers, &self.config, now) {
+        match Exchange::begin(request, (headers, address), &self.config, now) {
             Ok(exchange) => {
                 self.streams.insert(stream, exchange);
                 // An empty body is read like any other, and found not to be JSON.
@@ -248,13 +249,17 @@ impl Gate {
                 {
                     open.body_complete(&[], most);
                 }
-                self.strip(stream, headers);
+                let betas = match self.stage(stream) {
+                    Some(Stage::Open(open)) => open.betas_on_their_way(),
+                    _ => Betas::Removed,
+                };
+                self.strip(stream, headers, betas);
                 self.advance(stream, now, memory);
             }
             Err(refused) => {
                 let (exchange, refusal) = *refused;
                 self.streams.insert(stream, exchange);
-                self.strip(stream, headers);
+                self.strip(stream, headers, Betas::Removed);
                 self.reply(stream, &refusal);
             }
         }
@@ -262,14 +267,14 @@ impl Gate {
 
     /// Removes what neither the upstream nor the proxy's access log must see, before the request
     /// waits for anything: on a host that lets a paused request slip, it slips without a credential.
-    fn strip(&mut self, stream: StreamId, headers: &Headers) {
+    fn strip(&mut self, stream: StreamId, headers: &Headers, betas: Betas) {
         let path = headers.iter().find(|(name, _)| name == b":path");
-        if let Some(path) = path.and_then(|(_, path)| path_without_credentials(path)) {
+        if let Some(path) = path.and_then(|(_, path)| url_query::without_credentials(path)) {
             let value = String::from_utf8_lossy(&path).into_owned();
             let name = ":path".to_owned();
             self.outputs.push_back(Output::SetRequestHeader { stream, name, value });
         }
-        for name in private_headers(headers) {
+        for name in not_for_upstream(headers, betas) {
             self.outputs.push_back(Output::RemoveRequestHeader { stream, name });
         }
     }
@@ -344,7 +349,7 @@ impl Gate {
         }
         let since_ms = now.monotonic_ms.saturating_sub(running.admitted_ms);
         let limits = rate_headers::fields(exchange.voice, &running.standings, since_ms, now);
-        for name in rate_headers::of_the_account(headers, &limits) {
+        for name in not_for_client(headers, &limits) {
             self.outputs.push_back(Output::RemoveResponseHeader { stream, name });
         }
         for (name, value) in limits {

@@ -16,6 +16,8 @@ mod envoy_killed;
 mod exact_budget;
 mod hot_key;
 mod hot_restart;
+mod key_limits;
+mod large_bodies;
 mod ledger;
 mod levels;
 mod passing;

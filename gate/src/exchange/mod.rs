@@ -6,6 +6,7 @@ mod decision;
 mod departure;
 mod stop;
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use metering::charge::Admitted;
@@ -62,6 +63,8 @@ pub(crate) struct Open {
     pub(crate) stray_parameter: Option<String>,
     pub(crate) digest: KeyDigest,
     pub(crate) has_content_length: bool,
+    /// From where it comes.
+    pub(crate) address: Option<IpAddr>,
     /// It is to be checked and answered as a call would be, but not sent.
     pub(crate) is_dry_run: bool,
     pub(crate) is_compressed: bool,
@@ -128,6 +131,7 @@ pub(crate) struct Running {
     pub(crate) status: u16,
     pub(crate) answer: Answer,
     pub(crate) stop: Stop,
+    pub(crate) address: Option<IpAddr>,
     pub(crate) began_ms: u64,
     pub(crate) began_unix_ms: u64,
 }

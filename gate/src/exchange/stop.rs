@@ -187,11 +187,10 @@ impl Running {
             Answer::Plain(answer) => {
                 self.stop.last_chunk_ms = Some(now_ms);
                 let passage = self.stop.document_passes(answer, (chunk, end), now_ms, cost);
-                let bound = self.admitted.output_bound;
                 if self.admitted.streamed
                     && answer.is_open_array()
                     && matches!(self.stop.phase, Phase::Unasked)
-                    && bound.is_some_and(|bound| answer.seen().passes(bound))
+                    && answer.has_passed_bound()
                 {
                     // What passes the bound is within a chunk that has gone; the next one ends it.
                     self.stop.phase = Phase::Asked(Reason::OutputBound);

@@ -1,6 +1,7 @@
 //! What each refusal says: kind, code, words, and whether waiting helps. Only names of header
 //! fields and members depend on the API that was asked.
 
+use metering::request::Problem;
 use metering::window::Full;
 use wire::NanoUsd;
 use wire::v1::{Level, Limit, Unit, Window};
@@ -90,7 +91,11 @@ impl Refusal {
                 "Compressed request bodies are not accepted.".to_owned(),
             ),
             Self::Body(problem) => {
-                let shape = final_answer(Kind::Request, problem.code(), problem.to_string());
+                let kind = match problem {
+                    Problem::TooManyPieces => Kind::TooLarge,
+                    _ => Kind::Request,
+                };
+                let shape = final_answer(kind, problem.code(), problem.to_string());
                 Shape { param: problem.field().map(str::to_owned), ..shape }
             }
             Self::QueryParameter { name, expected } => {
@@ -116,6 +121,11 @@ impl Refusal {
                 "model_not_allowed",
                 format!("This API key may not use the model `{model}`."),
             )),
+            Self::AddressNotAllowed => final_answer(
+                Kind::Permission,
+                "ip_not_allowed",
+                "This API key may not be used from this address.".to_owned(),
+            ),
             Self::NoModels => final_answer(
                 Kind::Permission,
                 "no_models",
@@ -124,6 +134,13 @@ impl Refusal {
             Self::ContextLength { asked, context } => context_length(*asked, *context, dialect),
             Self::Window { limit, full } => window(limit, *full),
             Self::Budget { level, need, left } => budget(*level, *need, *left),
+            Self::CallTooExpensive { need, most } => {
+                let (need, most) = (need.to_usd(), most.to_usd());
+                let message = format!(
+                    "This call could cost {need} USD, and the key allows {most} USD for one call."
+                );
+                billing(Level::Key, message)
+            }
             Self::Exhausted { level } => {
                 billing(*level, "Nothing is left of the budget that this call runs on.".to_owned())
             }

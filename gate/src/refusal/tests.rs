@@ -63,6 +63,8 @@ fn is_in_the_table(refusal: &Refusal) {
         | Refusal::NoSuchModel(_)
         | Refusal::ModelRemoved(_)
         | Refusal::ModelNotAllowed(_)
+        | Refusal::AddressNotAllowed
+        | Refusal::CallTooExpensive { .. }
         | Refusal::NoModels
         | Refusal::ContextLength { .. }
         | Refusal::Window { .. }
@@ -110,6 +112,7 @@ fn table() -> Vec<Case> {
         (Refusal::Disabled, "key_disabled", KEY, None, None, false),
         (Refusal::BodyTooLarge(9), "body_too_large", LARGE, None, None, false),
         (Refusal::UnsupportedEncoding, "unsupported_encoding", CODING, None, None, false),
+        (Refusal::Body(Problem::TooManyPieces), "body_too_large", LARGE, None, None, false),
         (Refusal::Body(Problem::NotAnObject), "invalid_json", REQUEST, None, None, false),
         (Refusal::Body(invalid), "invalid_value", REQUEST, Some("n"), None, false),
         (
@@ -125,6 +128,15 @@ fn table() -> Vec<Case> {
         (Refusal::NoSuchModel(model()), "unknown_model", ABSENT, Some("model"), None, false),
         (Refusal::ModelRemoved(model()), "model_removed", ABSENT, Some("model"), None, false),
         (Refusal::ModelNotAllowed(model()), "model_not_allowed", RIGHT, Some("model"), None, false),
+        (Refusal::AddressNotAllowed, "ip_not_allowed", RIGHT, None, None, false),
+        (
+            Refusal::CallTooExpensive { need: NanoUsd(20), most: NanoUsd(10) },
+            "budget_exceeded",
+            MONEY,
+            Some("key"),
+            None,
+            false,
+        ),
         (Refusal::NoModels, "no_models", RIGHT, None, None, false),
         (context, "context_length_exceeded", REQUEST, Some("messages"), None, false),
         (minute(0), "rpm_exceeded", RATE, Some("team"), Some(1), true),

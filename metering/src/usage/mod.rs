@@ -4,6 +4,7 @@
 mod counts;
 mod document;
 mod name;
+mod output_watch;
 mod place;
 mod plain;
 mod reader;

@@ -3,6 +3,7 @@
 use wire::NanoUsd;
 use wire::v1::Usage;
 
+use super::output_watch::OutputWatch;
 use super::plain::cost_member;
 use super::reader::Reader;
 use super::report::Member;
@@ -46,6 +47,7 @@ pub struct StreamAnswer {
     complete: bool,
     /// Most output tokens of the call, where there is such a bound.
     output_bound: Option<u64>,
+    watch: OutputWatch,
     passed_bound: bool,
     /// Nothing passes any more; what comes is still read.
     stopped: bool,
@@ -59,7 +61,8 @@ impl StreamAnswer {
     }
 
     /// A stream of which nothing has come yet. One that passes `output_bound` (tokens of all
-    /// choices together) stops by itself: the event that passes it is the first that is held back.
+    /// choices together) stops by itself: the event that passes it is the first that is held back. One
+    /// that only passes it with the report at the end of its output comes to its end.
     #[must_use]
     pub fn of(format: AnswerFormat, view: StreamView, output_bound: Option<u64>) -> Self {
         Self {
@@ -75,6 +78,7 @@ impl StreamAnswer {
             like_done: true,
             complete: false,
             output_bound,
+            watch: OutputWatch::default(),
             passed_bound: false,
             stopped: false,
         }
@@ -210,8 +214,8 @@ impl StreamAnswer {
             self.reader.close();
         }
         let held = std::mem::take(&mut self.held);
-        let passes = self.output_bound.is_some_and(|bound| self.reader.seen.passes(bound));
-        if passes && !self.stopped {
+        let seen = self.seen();
+        if !self.stopped && self.watch.must_end(&seen, self.output_bound) {
             self.stopped = true;
             self.passed_bound = true;
             out.extend_from_slice(self.event_border(held.is_empty()));

@@ -233,9 +233,12 @@ impl Work<'_> {
             return Ok(LeaseAnswer::Refused(Refusal::UnknownPrice));
         };
         let bounds = Bounds::new(ask, key.default_max_output_tokens);
-        let bounds = match within_ceiling(bounds, &price, key.max_call) {
+        let bounds = match bounds.under_ceiling(&price, key.max_call) {
             Ok(bounds) => bounds,
-            Err(refusal) => return Ok(LeaseAnswer::Refused(refusal)),
+            Err(need) => {
+                let most = key.max_call.unwrap_or_default();
+                return Ok(LeaseAnswer::Refused(Refusal::CallTooExpensive { need, most }));
+            }
         };
         let accounts = self.accounts_above(key)?;
         if accounts.iter().any(|account| account.frozen) {
@@ -335,20 +338,6 @@ impl Work<'_> {
         }
         let price = self.rows.price_at(&ask.model, ask.catalogue_version)?;
         Ok(price.flatten().map(|price| price.times(ask.price_multiplier)))
-    }
-}
-
-/// The bounds with which the call sets no more aside than one call of the key may: an output limit
-/// that the client did not choose is lowered for it, as for what budgets can pay.
-fn within_ceiling(
-    bounds: Bounds,
-    price: &Price,
-    max_call: Option<NanoUsd>,
-) -> Result<Bounds, Refusal> {
-    let Some(most) = max_call else { return Ok(bounds) };
-    match bounds.within(price, most) {
-        Some(fitting) => Ok(bounds.lowered_to(fitting.output_tokens)),
-        None => Err(Refusal::CallTooExpensive { need: bounds.least(price).amount, most }),
     }
 }
 
