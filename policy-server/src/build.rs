@@ -76,6 +76,7 @@ pub fn build(
         counters,
         clock,
         filter_token: Arc::new(settings.filter_token),
+        attempts: Arc::default(),
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),

@@ -292,8 +292,12 @@ pub(super) fn run(events: Vec<Event>) {
                 world.arrays.insert(stream, ArrayClient::default());
                 let headers = array_request();
                 let stream_id = StreamId(stream);
-                let input =
-                    Input::RequestHeaders { stream: stream_id, headers: &headers, end: false };
+                let input = Input::RequestHeaders {
+                    stream: stream_id,
+                    headers: &headers,
+                    address: None,
+                    end: false,
+                };
                 gate.handle(now, &mut world.memory, input);
                 let input = Input::RequestBody { stream: stream_id, body: ARRAY_BODY };
                 gate.handle(now, &mut world.memory, input);

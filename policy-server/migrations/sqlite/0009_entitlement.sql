@@ -50,7 +50,3 @@ CREATE TABLE member_models (
     updated_ms INTEGER NOT NULL,
     PRIMARY KEY (level, owner)
 ) STRICT, WITHOUT ROWID;
-
--- JSON of what an administrator changed; NULL: it was not there, or the line is older.
-ALTER TABLE audit ADD COLUMN before TEXT;
-ALTER TABLE audit ADD COLUMN after TEXT;

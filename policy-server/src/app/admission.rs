@@ -87,7 +87,7 @@ impl Work<'_> {
             // The filter refuses such a call by the policy; money granted for it would only have
             // to be handed back.
             let needs_lease = policy.budgeted || needs_permits(&key);
-            if needs_lease && self.usable(&key) && policy.models.contains(&ask.model) {
+            if needs_lease && self.usable(&key)? && policy.models.contains(&ask.model) {
                 // Only now the holder learns of the multiplier.
                 let ask = Ask { price_multiplier: policy.price_multiplier, ..ask.clone() };
                 let wanted = Wanted::for_one_call(&request.holder, request.n, &ask);
@@ -108,7 +108,11 @@ impl Work<'_> {
         self.void(&request.holder, &request.void)?;
         let key = self.rows.key(&request.key)?;
         let again = self.again(&request.holder, request.n, key.as_ref())?;
-        let answer = match (again, key.filter(|key| self.usable(key))) {
+        let usable = match key {
+            Some(key) if self.usable(&key)? => Some(key),
+            _ => None,
+        };
+        let answer = match (again, usable) {
             (Some(again), _) => again,
             (None, None) => LeaseAnswer::Refused(Refusal::KeyNotUsable),
             (None, Some(key)) => {

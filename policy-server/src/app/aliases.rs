@@ -1,6 +1,5 @@
 //! Aliases that point at the model which is best for a purpose now, and are moved to the next one.
 
-use serde_json::{Value, json};
 use wire::ModelName;
 
 use super::{AdminError, Changed, FieldProblem, Page, Work};
@@ -38,11 +37,11 @@ impl Work<'_> {
         };
         if self.rows.model(&alias)?.is_some() {
             let message = format!("'{alias}' is the concrete name of a model");
-            return Err(conflict("model_name_taken", message));
+            return Err(AdminError::conflict("model_name_taken", message));
         }
         if target.model.retired {
             let message = format!("the model '{model}' was withdrawn");
-            return Err(conflict("model_removed", message));
+            return Err(AdminError::conflict("model_removed", message));
         }
         let value = AliasView { alias: alias.clone(), model: Some(model.clone()) };
         let before = self.alias_holder(&alias)?;
@@ -52,13 +51,11 @@ impl Work<'_> {
         }
         if target.model.aliases.len() >= ALIASES_MOST {
             let message = format!("the model '{model}' has {ALIASES_MOST} aliases already");
-            return Err(conflict("too_many_aliases", message));
+            return Err(AdminError::conflict("too_many_aliases", message));
         }
-        let was = before.as_ref().map(points_at);
         let mut changed: Vec<_> = before.map(|model| without(model, &alias)).into_iter().collect();
         target.model.aliases.push(alias.clone());
         changed.push(target);
-        self.audit("move_alias", format!("alias {alias}"), was, Some(json!({"model": model})))?;
         self.save_aliases(changed, value)
     }
 
@@ -69,8 +66,6 @@ impl Work<'_> {
     pub fn remove_alias(&mut self, alias: &ModelName) -> Result<Changed<AliasView>, AdminError> {
         let holder = self.alias_holder(alias)?;
         let holder = holder.ok_or_else(|| AdminError::not_found("alias", alias.as_str()))?;
-        let was = Some(points_at(&holder));
-        self.audit("remove_alias", format!("alias {alias}"), was, None)?;
         let value = AliasView { alias: alias.clone(), model: None };
         self.save_aliases(vec![without(holder, alias)], value)
     }
@@ -128,12 +123,4 @@ impl Work<'_> {
 fn without(mut stored: CatalogueModel, alias: &ModelName) -> CatalogueModel {
     stored.model.aliases.retain(|other| other != alias);
     stored
-}
-
-fn points_at(stored: &CatalogueModel) -> Value {
-    json!({"model": stored.model.name})
-}
-
-fn conflict(code: &'static str, message: String) -> AdminError {
-    AdminError::Conflict { code, message, param: None }
 }

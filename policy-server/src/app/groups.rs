@@ -1,7 +1,6 @@
 //! Access groups: labels of models by which they are granted together. A grant names the label, so
 //! models that join later count at once.
 
-use serde_json::json;
 use wire::v1::Change;
 use wire::{ModelName, Revision};
 
@@ -122,8 +121,6 @@ impl Work<'_> {
     pub fn delete_group(&mut self, name: &GroupName) -> Result<Changed<GroupView>, AdminError> {
         let view = self.group(name)?;
         self.rows.remove_group(name)?;
-        let before = Some(json!({"models": view.models}));
-        self.audit("delete_group", format!("group {name}"), before, None)?;
         let revision = self.publish_members(!view.models.is_empty())?;
         Ok(Changed { value: view, revision })
     }
@@ -158,9 +155,6 @@ impl Work<'_> {
             self.rows.join_group(&name, model)?;
         }
         let after = self.group_view(group)?;
-        let state = |view: &GroupView| json!({"description": view.group.description, "models": view.models});
-        let (was, is) = (before.as_ref().map(state), Some(state(&after)));
-        self.audit("put_group", format!("group {name}"), was, is)?;
         let revision = self.publish_members(!joining.is_empty() || !leaving.is_empty())?;
         Ok(Changed { value: after, revision })
     }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use metering::api_key::{self, NATIVE_ID_LENGTH};
-use serde_json::json;
 use wire::v1::{Change, Level};
 use wire::{KeyDigest, KeyId, Revision};
 
@@ -64,6 +63,9 @@ impl Work<'_> {
         let expires_at = form.expiry(self.now.unix_ms, &mut problems);
         let (team, user, plan) = (form.team.value(), form.user.value(), form.plan.value());
         self.check_plan(plan.as_ref(), &mut problems)?;
+        if let Some(org) = &org {
+            self.check_owner(org, team.as_ref(), user.as_ref(), &mut problems)?;
+        }
         let place = org.as_ref().map(|org| Place {
             org,
             team: team.as_ref(),
@@ -114,6 +116,7 @@ impl Work<'_> {
         key: KeyRow,
         digest: &KeyDigest,
     ) -> Result<Changed<KeyView>, AdminError> {
+        self.name_owners(&key)?;
         self.save_row(&key)?;
         self.rows.replace_digest(&key.id, digest, None)?;
         let revision = self.publish_key(&key)?;
@@ -149,6 +152,11 @@ impl Work<'_> {
             problems.push(FieldProblem::with_code("kind", "unsupported_field", message));
         }
         let expires_at = form.expiry(self.now.unix_ms, &mut problems);
+        if form.team.is_given() || form.user.is_given() {
+            let team = form.team.clone().or_current(key.team.clone());
+            let user = form.user.clone().or_current(key.user.clone());
+            self.check_owner(&key.org, team.as_ref(), user.as_ref(), &mut problems)?;
+        }
         let before = (key.team.clone(), key.user.clone());
         key.team = form.team.or_current(key.team);
         key.user = form.user.or_current(key.user);
@@ -172,13 +180,10 @@ impl Work<'_> {
             // What it holds is charged above its old place: nothing is granted from above the new
             // one until every holder has handed it back.
             key.moved_revision = self.recall(&key_budget(&key.id))?;
+            self.name_owners(&key)?;
         }
         key.name = form.name.or_current(Some(key.name)).unwrap_or_default();
-        if models.is_given() {
-            let before = key.models.take();
-            key.models = models.value();
-            self.audit_key_models(&key, before)?;
-        }
+        key.models = models.or_current(key.models);
         key.description = form.description.or_current(Some(key.description)).unwrap_or_default();
         key.notes = form.notes.or_current(Some(key.notes)).unwrap_or_default();
         key.tags = form.tags.or_current(Some(key.tags)).unwrap_or_default();
@@ -266,7 +271,7 @@ impl Work<'_> {
         Ok(Changed { value, revision })
     }
 
-    fn save_row(&mut self, key: &KeyRow) -> StoreResult<()> {
+    pub(super) fn save_row(&mut self, key: &KeyRow) -> StoreResult<()> {
         self.rows.save_key(key, KeyStatus::of(key, self.now.unix_ms))
     }
 
@@ -303,19 +308,6 @@ impl Work<'_> {
             _ => None,
         };
         self.given_selection(given, parent.as_ref(), problems)
-    }
-
-    fn audit_key_models(
-        &mut self,
-        key: &KeyRow,
-        before: Option<Selection>,
-    ) -> Result<(), AdminError> {
-        if before == key.models {
-            return Ok(());
-        }
-        let state = |models: &Option<Selection>| Some(json!({"models": models}));
-        let target = format!("key {}", key.id);
-        Ok(self.audit("restrict_models", target, state(&before), state(&key.models))?)
     }
 }
 

@@ -1,6 +1,5 @@
 //! What the keys of a team or of a user may call at most.
 
-use serde_json::json;
 use wire::OrgId;
 use wire::v1::Change;
 
@@ -19,7 +18,7 @@ pub struct MemberModels {
 }
 
 impl Work<'_> {
-    /// What a team or user is restricted to; they exist by being named.
+    /// What a team or user is restricted to; they come into being by being named.
     ///
     /// # Errors
     /// When there is no such organisation, or the store fails.
@@ -52,14 +51,15 @@ impl Work<'_> {
             return Err(AdminError::Invalid(problems));
         }
         let models = models.filter(|models| *models != Selection::All);
+        match &member {
+            Member::Team(team) => self.name_team(org, team)?,
+            Member::User(user) => self.name_user(org, user)?,
+        }
         let place = member.budget(org);
         let before = self.rows.member_models(place.level, &place.owner)?;
         if before != models {
             let now = self.now.unix_ms;
             self.rows.save_member_models(place.level, &place.owner, models.as_ref(), now)?;
-            let state = |models: &Option<Selection>| Some(json!({"models": models}));
-            let target = format!("{} {}", place.level.as_str(), place.owner);
-            self.audit("restrict_models", target, state(&before), state(&models))?;
         }
         // One message, however many keys it has.
         let revision = self.publish(Change::Below { level: place.level, owner: place.owner })?;

@@ -2,6 +2,7 @@
 //! `metering`, save. Nothing here knows HTTP, reads a clock or draws randomness by itself, so a
 //! simulation drives the very same code.
 
+mod access;
 mod admission;
 mod aliases;
 mod audit;
@@ -22,6 +23,7 @@ mod listings;
 mod member_models;
 mod orgs;
 mod parked;
+mod people;
 mod permits;
 mod plans;
 mod policy;
@@ -29,7 +31,11 @@ mod recall;
 mod recovery;
 mod reports;
 mod selections;
+mod self_service;
 mod spend;
+mod suspension;
+mod teams;
+mod tokens;
 mod wallet;
 
 use std::sync::Arc;
@@ -38,8 +44,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::v1::Change;
 use wire::{Epoch, HolderId, KeyDigest, Revision};
 
+pub use access::{Actor, SignedIn, Target};
 use admission::FROZEN_RETRY_MS;
 pub use aliases::{ALIASES_MOST, AliasView};
+pub use audit::SETTING_AUDIT_DAYS;
 pub use budgets::{BudgetForm, Member};
 pub use catalogue::{MediaTokens, ModelForm};
 pub use entitled::{KeyModel, KeyModelListing, KeyModels};
@@ -54,11 +62,16 @@ pub use listings::{KeyListing, Page};
 pub use member_models::MemberModels;
 pub use orgs::OrgForm;
 pub use parked::Released;
+pub use people::{RemovedMember, ServiceAccountForm, UserForm};
 pub use plans::PlanForm;
 pub use recovery::{NewEpoch, begin_new_epoch};
 pub use selections::SelectionForm;
+pub use self_service::own;
 pub use spend::{AccountView, KeyView, OrgView};
-pub use wallet::{TopUpForm, ToppedUp};
+pub use suspension::Suspendable;
+pub use teams::TeamForm;
+pub use tokens::{IssuedToken, OVERLAP_MOST_S, TokenForm, TokenStatus, token_prefix};
+pub use wallet::{TopUpForm, ToppedUp, wallet_budget};
 
 use crate::clock::{Entropy, NoEntropy, Now};
 use crate::live::{Effect, Shared};
@@ -212,6 +225,16 @@ impl<'a> Work<'a> {
         Ok(id)
     }
 
+    /// Forty random letters and digits: about 238 bits.
+    fn random_secret(&mut self) -> Result<String, NoEntropy> {
+        const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let letters = self.random::<40>()?.into_iter().map(|byte| {
+            let letter = BASE62.get(usize::from(byte % 62)).copied();
+            letter.map_or('0', char::from)
+        });
+        Ok(letters.collect())
+    }
+
     /// Takes the next revision for a change and tells the holders after the commit.
     fn publish(&mut self, change: Change) -> Result<Revision, StoreError> {
         let mut server = self.rows.server()?;
@@ -265,12 +288,7 @@ impl<'a> Work<'a> {
     /// # Errors
     /// When the store fails or no random bytes can be had.
     pub fn new_admin_token(&mut self) -> Result<SecretText, AdminError> {
-        const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        let mut token = String::from("tga_");
-        for byte in self.random::<40>()? {
-            let letter = BASE62.get(usize::from(byte % 62)).copied();
-            token.push(letter.map_or('0', char::from));
-        }
+        let token = format!("tga_{}", self.random_secret()?);
         let digest = metering::api_key::digest(token.as_bytes());
         self.rows.replace_admin_tokens(digest, self.now.unix_ms)?;
         Ok(SecretText::new(token))

@@ -1,6 +1,5 @@
 //! Plans: what may be called and at which multiple of the price, for organisations and keys.
 
-use serde_json::{Value, json};
 use wire::v1::{Change, Level};
 use wire::{OrgId, PriceMultiplier, Revision};
 
@@ -37,7 +36,7 @@ impl Work<'_> {
         let known = self.rows.plan(&id)?;
         if known.is_none() && self.rows.plan_count()? >= PLANS_MOST {
             let message = format!("there may be {PLANS_MOST} plans");
-            return Err(AdminError::Conflict { code: "too_many_plans", message, param: None });
+            return Err(AdminError::conflict("too_many_plans", message));
         }
         let plan = PlanRow {
             name: form.name.unwrap_or_else(|| id.as_str().to_owned()),
@@ -48,8 +47,6 @@ impl Work<'_> {
             id,
         };
         self.rows.save_plan(&plan)?;
-        let (before, after) = (known.as_ref().map(state), Some(state(&plan)));
-        self.audit("put_plan", format!("plan {}", plan.id), before, after)?;
         let revision = self.publish_plan(&plan.id)?;
         Ok(Changed { value: plan, revision })
     }
@@ -80,14 +77,10 @@ impl Work<'_> {
     pub fn delete_plan(&mut self, id: &PlanId) -> Result<PlanRow, AdminError> {
         let plan = self.plan(id)?;
         if let Some((level, owner)) = self.rows.plan_user(id)? {
-            return Err(AdminError::Conflict {
-                code: "plan_in_use",
-                message: format!("the plan '{id}' is in use, by the {level} '{owner}' for one"),
-                param: None,
-            });
+            let message = format!("the plan '{id}' is in use, by the {level} '{owner}' for one");
+            return Err(AdminError::conflict("plan_in_use", message));
         }
         self.rows.remove_plan(id)?;
-        self.audit("delete_plan", format!("plan {id}"), Some(state(&plan)), None)?;
         Ok(plan)
     }
 
@@ -133,14 +126,9 @@ impl Work<'_> {
         owner: &str,
         plan: Option<&PlanId>,
     ) -> Result<(), AdminError> {
-        let before = self.rows.assigned_plan(level, owner)?;
-        if before.as_ref() == plan {
-            return Ok(());
+        if self.rows.assigned_plan(level, owner)?.as_ref() != plan {
+            self.rows.assign_plan(level, owner, plan)?;
         }
-        self.rows.assign_plan(level, owner, plan)?;
-        let said = |plan: Option<&PlanId>| Some(json!({"plan": plan}));
-        let target = format!("{} {owner}", level.as_str());
-        self.audit("assign_plan", target, said(before.as_ref()), said(plan))?;
         Ok(())
     }
 
@@ -151,12 +139,4 @@ impl Work<'_> {
         }
         Ok(self.rows.server()?.revision)
     }
-}
-
-fn state(plan: &PlanRow) -> Value {
-    json!({
-        "name": plan.name,
-        "models": plan.models,
-        "price_multiplier": plan.price_multiplier.map(PriceMultiplier::to_decimal),
-    })
 }

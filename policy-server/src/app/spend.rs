@@ -36,6 +36,8 @@ pub struct KeyView {
     pub status: KeyStatus,
     /// Its own plan; none: its organisation's applies.
     pub plan: Option<PlanId>,
+    /// Whose suspension stops it, whatever its state.
+    pub suspended: Option<Level>,
     /// Until when the secret before its own is good as well, in milliseconds since 1970 UTC.
     pub previous_valid_until_unix_ms: Option<u64>,
     /// Its account.
@@ -82,6 +84,7 @@ impl Work<'_> {
         Ok(KeyView {
             status: KeyStatus::of(&key, self.now.unix_ms),
             plan: self.key_plan(&key.id)?,
+            suspended: self.suspended_above(&key)?,
             previous_valid_until_unix_ms: self
                 .rows
                 .previous_valid_until(&key.id)?
@@ -96,7 +99,11 @@ impl Work<'_> {
         Ok(OrgView { spend: self.account_view(org_budget(&org.id))?, plan, org })
     }
 
-    pub(super) fn account_view(&mut self, id: BudgetId) -> Result<AccountView, AdminError> {
+    /// A budget in its current period; where there is none, what counts without limiting.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn account_view(&mut self, id: BudgetId) -> Result<AccountView, AdminError> {
         let budget = self.rows.budget(&id)?.unwrap_or_default();
         let open = self.open_account(id.clone(), &budget)?;
         Ok(AccountView {

@@ -8,6 +8,7 @@ use super::table::{Column, lines, table};
 use bounds::BoundArgs;
 use prices::PriceArgs;
 use selections::SelectionArgs;
+use tenancy::ChangeArgs;
 
 /// How to print.
 #[derive(Debug, Args)]
@@ -114,6 +115,20 @@ pub enum OrgCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Stop all of its keys and sign-ins at once.
+    Suspend {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Let them go on.
+    Resume {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
 }
 
 const ORG_COLUMNS: &[Column] = &[
@@ -154,6 +169,12 @@ impl OrgCommand {
             Self::Delete { id, output } => {
                 let answer = client.send("DELETE", &path(&id), &[], None)?;
                 Ok(output.object(&answer))
+            }
+            Self::Suspend { id, change } => {
+                change.send(client, "POST", &format!("{}/suspend", path(&id)), None)
+            }
+            Self::Resume { id, change } => {
+                change.send(client, "POST", &format!("{}/resume", path(&id)), None)
             }
         }
     }
@@ -327,14 +348,22 @@ fn pretty(answer: &Value) -> String {
     serde_json::to_string_pretty(answer).unwrap_or_else(|_| answer.to_string())
 }
 
+mod audit;
 mod bounds;
 mod budgets;
 mod entitlement;
 mod keys;
+mod me;
+mod people;
 mod prices;
 mod selections;
+mod teams;
 mod tenancy;
+pub use audit::{AuditCommand, SettingsCommand};
 pub use budgets::BudgetCommand;
 pub use entitlement::{AliasCommand, GroupCommand, PlanCommand};
 pub use keys::KeyCommand;
-pub use tenancy::{MemberCommand, WalletCommand};
+pub use me::MeCommand;
+pub use people::{ServiceAccountCommand, TokenCommand, UserCommand};
+pub use teams::TeamCommand;
+pub use tenancy::WalletCommand;

@@ -15,8 +15,9 @@ use tracing_subscriber::EnvFilter;
 
 use self::client::Client;
 use self::commands::{
-    AliasCommand, BudgetCommand, GroupCommand, KeyCommand, MemberCommand, ModelCommand, OrgCommand,
-    PlanCommand, RecordCommand, WalletCommand,
+    AliasCommand, AuditCommand, BudgetCommand, GroupCommand, KeyCommand, MeCommand, ModelCommand,
+    OrgCommand, PlanCommand, RecordCommand, ServiceAccountCommand, SettingsCommand, TeamCommand,
+    TokenCommand, UserCommand, WalletCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
 use crate::live::SessionTimes;
@@ -66,12 +67,27 @@ enum Command {
     /// The request log.
     #[command(subcommand)]
     Records(RecordCommand),
-    /// What the keys of a team share: a budget, and which models they may call.
+    /// Teams, their members, and what their keys share: a budget, limits, models.
     #[command(subcommand)]
-    Teams(MemberCommand),
-    /// What the keys of a user share: a budget, and which models they may call.
+    Teams(TeamCommand),
+    /// People, and what their keys share: a budget, models.
     #[command(subcommand)]
-    Users(MemberCommand),
+    Users(UserCommand),
+    /// Owners of a team's keys that never sign in.
+    #[command(subcommand)]
+    ServiceAccounts(ServiceAccountCommand),
+    /// Personal tokens, by which people and scripts sign in.
+    #[command(subcommand)]
+    Tokens(TokenCommand),
+    /// Whoever signs in: own tokens and own keys.
+    #[command(subcommand)]
+    Me(MeCommand),
+    /// Who did what, and who tried.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Settings of the server.
+    #[command(subcommand)]
+    Settings(SettingsCommand),
     /// Prepaid money of organisations.
     #[command(subcommand)]
     Wallets(WalletCommand),
@@ -116,8 +132,13 @@ pub fn main() -> ExitCode {
         Command::Keys(command) => administer(|client| command.run(client)),
         Command::Records(command) => administer(|client| command.run(client)),
         Command::Budgets(command) => administer(|client| command.run(client)),
-        Command::Teams(command) => administer(|client| command.run("teams", client)),
-        Command::Users(command) => administer(|client| command.run("users", client)),
+        Command::Teams(command) => administer(|client| command.run(client)),
+        Command::Users(command) => administer(|client| command.run(client)),
+        Command::ServiceAccounts(command) => administer(|client| command.run(client)),
+        Command::Tokens(command) => administer(|client| command.run(client)),
+        Command::Me(command) => administer(|client| command.run(client)),
+        Command::Audit(command) => administer(|client| command.run(client)),
+        Command::Settings(command) => administer(|client| command.run(client)),
         Command::Wallets(command) => administer(|client| command.run(client)),
     }
 }

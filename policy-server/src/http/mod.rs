@@ -11,12 +11,14 @@ mod form;
 mod key_form;
 mod model_form;
 mod org_form;
+mod people_form;
 mod plan_form;
 mod price_form;
 mod query;
 mod selection_form;
 mod show;
 mod show_entitlement;
+mod show_people;
 mod wait;
 
 use axum::Router;
@@ -27,6 +29,8 @@ pub use edge::Edge;
 pub fn filter_router(edge: Edge) -> Router {
     filter::router(edge)
 }
+
+pub use admin::{Need, needs};
 
 /// The admin API.
 pub fn admin_router(edge: Edge) -> Router {

@@ -3,7 +3,7 @@
 use wire::v1::Level;
 use wire::{ModelName, PriceMultiplier};
 
-use super::{AuditRow, StoreResult};
+use super::StoreResult;
 use crate::entitlement::{GroupName, PlanId, Selection};
 
 /// A plan.
@@ -97,12 +97,5 @@ pub trait MemberModelRows {
         owner: &str,
         models: Option<&Selection>,
         at_unix_ms: u64,
-    ) -> StoreResult<()>;
-    /// Appends a line to the audit with the JSON of what was there before and after.
-    fn add_audit_of_change(
-        &mut self,
-        line: &AuditRow,
-        before: Option<&str>,
-        after: Option<&str>,
     ) -> StoreResult<()>;
 }

@@ -11,6 +11,7 @@ use wire::{
 };
 
 use crate::entitlement::Selection;
+use crate::permissions::Sight;
 
 /// The server's own counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct OrgRow {
     pub models: Selection,
     /// What its plan multiplies every price by.
     pub price_multiplier: PriceMultiplier,
+    /// Since when its keys are stopped, in milliseconds since 1970 UTC.
+    pub suspended_unix_ms: Option<u64>,
     /// Creation in milliseconds since 1970 UTC.
     pub created_unix_ms: u64,
     /// Last change in milliseconds since 1970 UTC.
@@ -149,21 +152,6 @@ pub struct Share {
     pub released: bool,
 }
 
-/// A line of the audit: what was done to money by hand or by time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRow {
-    /// When, in milliseconds since 1970 UTC.
-    pub at_unix_ms: u64,
-    /// `system` or `admin`.
-    pub actor: &'static str,
-    /// What was done.
-    pub action: &'static str,
-    /// To what.
-    pub target: String,
-    /// The money that it moved; none where it moved none.
-    pub amount: Option<NanoUsd>,
-}
-
 /// A lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRow {
@@ -256,6 +244,8 @@ pub struct RecordSearch {
     pub key: Option<String>,
     /// Only calls of keys of this organisation.
     pub org: Option<String>,
+    /// Only calls of keys that whoever asks may see.
+    pub sight: Sight,
     /// Only the call with this request id.
     pub request: Option<String>,
     /// Only calls of this concrete model.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use wire::v1::{Ask, CallRecord, Change, KeyAnswer, KeyPolicy, LeaseAnswer, ModelSet};
 use wire::{NanoUsd, PriceMultiplier};
 
+use crate::people::{member, person};
 use crate::world::{Holder, Key, MODEL, World, ask, micro, record};
 
 fn times(decimal: &str) -> PriceMultiplier {
@@ -191,4 +192,34 @@ async fn records_are_checked_by_plans_that_the_key_or_its_organisation_had() {
     assert_eq!(world.report(&holder, vec![], calls).await.differing, [5, 6, 8]);
     let shown = world.admin_ok("GET", "records?request=req-8", Value::Null).await;
     assert_eq!(shown["data"][0]["computed_cost_usd"], "0.00007", "by the one that it has");
+}
+
+/// A plan decides what calls cost: whoever runs the platform gives it, not who spends.
+#[tokio::test]
+async fn only_who_may_change_an_organisation_gives_plans() {
+    let world = World::with_org(None).await;
+    put(&world, "plans/half", json!({"price_multiplier": "0.5"})).await;
+    let owner = person(&world, "acme", "olga", "org_owner").await;
+    let developer = member(&world, "acme", "search", "dev", "team_developer").await;
+    let key = world.key(json!({"team": "search"})).await;
+    let path = format!("keys/{}", key.id);
+    let half = json!({"plan": "half"});
+    for (method, path) in [("PATCH", path.as_str()), ("POST", "keys")] {
+        for plan in [json!("half"), Value::Null] {
+            let body = json!({"team": "search", "plan": plan});
+            let code = owner.refused(&world, method, path, body, 403).await;
+            assert_eq!(code, "permission_denied", "{method} {path}");
+        }
+    }
+    let own = json!({"team": "search", "name": "mine", "plan": "half"});
+    let code = developer.refused(&world, "POST", "me/keys", own, 403).await;
+    assert_eq!(code, "permission_denied");
+    owner.refused(&world, "PUT", "orgs/acme/plan", half.clone(), 403).await;
+    owner.refused(&world, "GET", "plans", Value::Null, 403).await;
+    owner.refused(&world, "GET", "plans/half", Value::Null, 403).await;
+    owner.ok(&world, "PATCH", &path, json!({"name": "other"})).await;
+    let shown = world.admin_ok("GET", &path, Value::Null).await;
+    assert_eq!((&shown["plan"], &shown["name"]), (&Value::Null, &json!("other")));
+    world.admin_ok("PATCH", &format!("{path}?wait=0"), half).await;
+    assert_eq!(owner.ok(&world, "GET", &path, Value::Null).await["plan"], "half");
 }

@@ -1,4 +1,4 @@
-//! `tollgate teams`, `users` and `wallets`: whose money it is.
+//! Budgets of teams and users, and `tollgate wallets`: whose money it is.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -8,8 +8,8 @@ use super::super::table::Column;
 use super::selections::SelectionArgs;
 use super::{Output, PageArgs, insert};
 
-/// `tollgate teams …` and `tollgate users …`: who shares a budget within an organisation. They
-/// exist by being named on keys.
+/// The part of `tollgate teams …` and `tollgate users …` that is about money: who shares a budget
+/// within an organisation.
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
     /// Set the budget that all keys of it share.
@@ -25,7 +25,7 @@ pub enum MemberCommand {
         change: ChangeArgs,
     },
     /// Show its budget and what was spent.
-    Show {
+    Budget {
         #[command(flatten)]
         member: MemberArgs,
         #[command(flatten)]
@@ -53,9 +53,9 @@ pub enum MemberCommand {
 #[derive(Debug, Args)]
 pub struct MemberArgs {
     /// Its organisation.
-    org: String,
+    pub(super) org: String,
     /// Its id.
-    id: String,
+    pub(super) id: String,
 }
 
 /// How long to wait until every proxy knows, and how to print.
@@ -65,11 +65,12 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "MS")]
     wait: Option<u64>,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 impl ChangeArgs {
-    fn query(&self) -> Vec<(&'static str, String)> {
+    /// The parameters of the request.
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         self.wait.map(|wait| ("wait", wait.to_string())).into_iter().collect()
     }
 
@@ -81,7 +82,8 @@ impl ChangeArgs {
         path: &str,
         body: Option<&Value>,
     ) -> Result<String, ClientError> {
-        Ok(self.output.object(&client.send(method, path, &self.query(), body)?))
+        let answer = client.send(method, path, &self.query(), body)?;
+        Ok(self.output.object(&answer))
     }
 }
 
@@ -101,7 +103,7 @@ impl MemberCommand {
                 let answer = client.send("PUT", &path(&member), &change.query(), body.as_ref())?;
                 Ok(change.output.object(&answer))
             }
-            Self::Show { member, output } => {
+            Self::Budget { member, output } => {
                 Ok(output.object(&client.send("GET", &path(&member), &[], None)?))
             }
             Self::Uncap { member, change } => {
@@ -109,7 +111,8 @@ impl MemberCommand {
                 Ok(change.output.object(&answer))
             }
             Self::Models { member, models, change } if models.is_empty() => {
-                Ok(change.output.object(&client.send("GET", &place(&member), &[], None)?))
+                let path = format!("{}/models", place(&member));
+                Ok(change.output.object(&client.send("GET", &path, &[], None)?))
             }
             Self::Models { member, models, change } => {
                 let mut body = Map::new();

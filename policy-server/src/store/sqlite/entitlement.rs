@@ -5,11 +5,9 @@ use wire::v1::Level;
 use wire::{ModelName, PriceMultiplier};
 
 use super::Rows;
-use super::encoding::{Columns, integer, json, money};
+use super::encoding::{Columns, integer, json};
 use crate::entitlement::{GroupName, PlanId, Selection};
-use crate::store::{
-    AuditRow, GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows, StoreResult,
-};
+use crate::store::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows, StoreResult,};
 
 impl PlanRows for Rows<'_> {
     fn plan(&mut self, id: &PlanId) -> StoreResult<Option<PlanRow>> {
@@ -204,27 +202,6 @@ impl MemberModelRows for Rows<'_> {
              ON CONFLICT (level, owner) DO UPDATE SET models = excluded.models,
                  updated_ms = excluded.updated_ms",
             params![level.as_str(), owner, json(models)?, integer(at_unix_ms)],
-        )
-    }
-
-    fn add_audit_of_change(
-        &mut self,
-        line: &AuditRow,
-        before: Option<&str>,
-        after: Option<&str>,
-    ) -> StoreResult<()> {
-        self.execute(
-            "INSERT INTO audit (at_ms, actor, action, target, amount, before, after)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-            params![
-                integer(line.at_unix_ms),
-                line.actor,
-                line.action,
-                line.target,
-                line.amount.map(money),
-                before,
-                after
-            ],
         )
     }
 }

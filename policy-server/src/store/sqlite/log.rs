@@ -1,4 +1,4 @@
-//! The request log and the audit.
+//! The request log.
 
 use rusqlite::{Row, params};
 use wire::v1::CallRecord;
@@ -6,7 +6,8 @@ use wire::{HolderId, ModelName, OrgId};
 
 use super::Rows;
 use super::encoding::{Columns, integer, json, money};
-use crate::store::{AuditRow, AuditRows, RecordRow, RecordRows, RecordSearch, StoreResult};
+use super::people::Seen;
+use crate::store::{RecordRow, RecordRows, RecordSearch, StoreResult};
 
 impl RecordRows for Rows<'_> {
     fn has_record(&mut self, holder: &HolderId, call: &CallRecord) -> StoreResult<bool> {
@@ -38,11 +39,16 @@ impl RecordRows for Rows<'_> {
     }
 
     fn records(&mut self, search: &RecordSearch) -> StoreResult<Vec<(i64, RecordRow)>> {
+        let seen = Seen::of(&search.sight)?;
         self.all(
             "SELECT * FROM records
              WHERE (?1 IS NULL OR key = ?1) AND (?2 IS NULL OR org = ?2)
                AND (?3 IS NULL OR request = ?3) AND (?4 IS NULL OR model = ?4)
                AND (?5 IS NULL OR position < ?5)
+               AND (?7 IS NULL OR org = ?7)
+               AND (?8 IS NULL OR key IN (
+                   SELECT id FROM keys WHERE keys.org = ?7
+                       AND (user = ?9 OR team IN (SELECT value FROM json_each(?8)))))
              ORDER BY position DESC LIMIT ?6",
             params![
                 search.key,
@@ -50,24 +56,12 @@ impl RecordRows for Rows<'_> {
                 search.request,
                 search.model.as_ref().map(ModelName::as_str),
                 search.before,
-                search.limit
+                search.limit,
+                seen.org,
+                seen.teams,
+                seen.user
             ],
             |row| Ok((row.get("position")?, record(row)?)),
-        )
-    }
-}
-
-impl AuditRows for Rows<'_> {
-    fn add_audit(&mut self, line: &AuditRow) -> StoreResult<()> {
-        self.execute(
-            "INSERT INTO audit (at_ms, actor, action, target, amount) VALUES (?, ?, ?, ?, ?)",
-            params![
-                integer(line.at_unix_ms),
-                line.actor,
-                line.action,
-                line.target,
-                line.amount.map(money)
-            ],
         )
     }
 }

@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file with a write-ahead log, synced at every commit, written
 //! by one connection only. Other connections read.
 
+mod audit_log;
 mod catalogue;
 mod digests;
 mod encoding;
@@ -13,6 +14,8 @@ mod key_search;
 mod keys;
 mod ledger;
 mod log;
+mod people;
+mod personal_tokens;
 mod schema;
 mod sessions;
 mod statements;
