@@ -113,7 +113,8 @@ async fn put_group(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answ
         work.put_group(name, description, models)
     });
     let changed = changed.await?;
-    Ok(applied(&visitor.edge, show_entitlement::group(&changed.value), changed.revision, wait).await)
+    Ok(applied(&visitor.edge, show_entitlement::group(&changed.value), changed.revision, wait)
+        .await)
 }
 
 async fn patch_group(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
@@ -125,7 +126,8 @@ async fn patch_group(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> An
         work.patch_group(&name, description, models)
     });
     let changed = changed.await?;
-    Ok(applied(&visitor.edge, show_entitlement::group(&changed.value), changed.revision, wait).await)
+    Ok(applied(&visitor.edge, show_entitlement::group(&changed.value), changed.revision, wait)
+        .await)
 }
 
 async fn delete_group(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
@@ -133,7 +135,8 @@ async fn delete_group(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let wait = wait(pairs, WAIT_DEFAULT)?;
     let target = Target::Group(name.clone());
     let changed = visitor.change(target, move |work, _| work.delete_group(&name)).await?;
-    Ok(applied(&visitor.edge, show_entitlement::group(&changed.value), changed.revision, wait).await)
+    Ok(applied(&visitor.edge, show_entitlement::group(&changed.value), changed.revision, wait)
+        .await)
 }
 
 async fn aliases(visitor: Visitor, pairs: Pairs) -> Answer {
@@ -160,7 +163,8 @@ async fn point_alias(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> An
     let model = alias_form(&bytes(body)?);
     let target = Target::Alias(alias.clone());
     let changed = visitor.change(target, move |work, _| work.point_alias(alias, &model?)).await?;
-    Ok(applied(&visitor.edge, show_entitlement::alias(&changed.value), changed.revision, wait).await)
+    Ok(applied(&visitor.edge, show_entitlement::alias(&changed.value), changed.revision, wait)
+        .await)
 }
 
 async fn remove_alias(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
@@ -168,7 +172,8 @@ async fn remove_alias(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let wait = wait(pairs, Duration::ZERO)?;
     let target = Target::Alias(alias.clone());
     let changed = visitor.change(target, move |work, _| work.remove_alias(&alias)).await?;
-    Ok(applied(&visitor.edge, show_entitlement::alias(&changed.value), changed.revision, wait).await)
+    Ok(applied(&visitor.edge, show_entitlement::alias(&changed.value), changed.revision, wait)
+        .await)
 }
 
 async fn show_team(visitor: Visitor, path: Ids) -> Answer {

@@ -7,7 +7,7 @@ use wire::{ModelName, PriceMultiplier};
 use super::Rows;
 use super::encoding::{Columns, integer, json};
 use crate::entitlement::{GroupName, PlanId, Selection};
-use crate::store::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows, StoreResult,};
+use crate::store::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows, StoreResult};
 
 impl PlanRows for Rows<'_> {
     fn plan(&mut self, id: &PlanId) -> StoreResult<Option<PlanRow>> {
