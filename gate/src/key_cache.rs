@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use wire::KeyDigest;
-use wire::v1::KeyPolicy;
+use wire::v1::{KeyPolicy, Level};
 
 /// Most known keys. A policy takes some 500 bytes, so this is about 5 MiB of a VM.
 const MOST_KNOWN: usize = 10_000;
@@ -45,6 +45,11 @@ impl KeyCache {
     pub(crate) fn forget(&mut self, digest: &KeyDigest) {
         self.keys.entries.remove(digest);
         self.unknown.entries.remove(digest);
+    }
+
+    /// Forgets every key of an owner. A digest that is no key is not one by anything above keys.
+    pub(crate) fn forget_below(&mut self, level: Level, owner: &str) {
+        self.keys.entries.retain(|_, policy| !policy.is_below(level, owner));
     }
 
     pub(crate) fn clear(&mut self) {

@@ -3,6 +3,7 @@
 //! | question | module |
 //! | --- | --- |
 //! | What does the server do with a message? | [`app`]: steps over one transaction |
+//! | Which models may a key call, and why not another? | [`entitlement`] |
 //! | What is remembered, and how? | [`store`] |
 //! | Who is alive and has heard of what? | [`live`] |
 //! | Which money has been asked back? | [`recalls`] |
@@ -23,6 +24,7 @@ mod build;
 pub mod cli;
 pub mod clock;
 pub mod engine;
+pub mod entitlement;
 mod failpoint;
 pub mod http;
 pub mod live;

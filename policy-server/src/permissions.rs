@@ -178,11 +178,17 @@ actions! {
     /// Leaving a team.
     TeamLeave, "teams.leave", seen by MeRead,
         [Own, Own, Own, Own, Own, Own, Own, Own, Own];
-    /// Models and prices.
+    /// Models, prices, aliases, access groups.
     ModelsRead, "models.read", seen by ModelsRead,
         [All, All, All, All, All, All, All, All, All];
     /// Changing them.
     ModelsWrite, "models.write", seen by ModelsRead,
+        [All, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];
+    /// Plans: what they hold, and what they multiply prices by.
+    PlansRead, "plans.read", seen by PlansRead,
+        [All, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];
+    /// Changing them. Giving one to an organisation or a key takes `orgs.write`.
+    PlansWrite, "plans.write", seen by PlansRead,
         [All, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];
     /// An organisation and what it has spent.
     OrgsRead, "orgs.read", seen by OrgsRead,

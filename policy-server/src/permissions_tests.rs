@@ -58,6 +58,7 @@ fn no_role_reaches_beyond_its_place() {
         Action::OrgsWrite,
         Action::WalletsWrite,
         Action::ModelsWrite,
+        Action::PlansWrite,
         Action::LedgerRepair,
         Action::ServerWrite,
     ] {

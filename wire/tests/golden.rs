@@ -377,6 +377,8 @@ fn changes() {
         ],
     };
     golden("changes_reply", &reply);
+    let below = Change::Below { level: Level::Team, owner: "acme/search".into() };
+    golden("changes_reply_below", &ChangesReply { changes: vec![below], ..reply.clone() });
     golden("changes_reply_heartbeat", &ChangesReply { changes: vec![], ..reply });
 }
 
@@ -491,4 +493,21 @@ fn every_file_belongs_to_a_test() {
         files += 1;
     }
     assert!(files >= 28, "{files} files");
+}
+
+#[test]
+fn who_is_below_whom_is_said_without_making_the_name() {
+    let policy = policy();
+    let without = KeyPolicy { team: None, user: None, ..policy.clone() };
+    for policy in [policy, without] {
+        let owners = Level::ALL.map(|level| policy.owner(level));
+        let others = ["", "acme", "acme/", "acme/search", "acme/other", "acmesearch", "/search"];
+        let names = owners.iter().flatten().map(String::as_str).chain(others);
+        for name in names {
+            for level in Level::ALL {
+                let same = policy.owner(level).as_deref() == Some(name);
+                assert_eq!(policy.is_below(level, name), same, "{level:?} {name}");
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod disconnects;
 mod disk_full;
 mod documents;
 mod endings;
+mod entitlement;
 mod envoy_held_up;
 mod envoy_killed;
 mod exact_budget;

@@ -1,11 +1,14 @@
 //! What the server says has changed.
 
+use std::collections::HashSet;
+
 use wire::KeyDigest;
-use wire::v1::{Change, ChangesReply};
+use wire::v1::{Change, ChangesReply, Level};
 
 use super::Gate;
 use crate::exchange::Stage;
 use crate::io::Now;
+use crate::key_cache::Known;
 use crate::link::{Sent, Session};
 
 impl Gate {
@@ -32,6 +35,10 @@ impl Gate {
                     let said = self.pool.recall_all(now_ms);
                     self.say(said);
                 }
+                Change::Below { level, owner } => {
+                    self.age_asks_below(*level, owner);
+                    self.forget_below(*level, owner, told, now);
+                }
                 Change::Exhausted { level, owner } => self.is_exhausted(*level, owner),
                 Change::Recall { level, owner } => {
                     let said = self.pool.recall(*level, owner, now_ms);
@@ -45,6 +52,23 @@ impl Gate {
             }
         }
         self.link.caught_up(reply.revision, sent);
+    }
+
+    /// Something above the keys of an owner has changed. To be said before what is known of them is
+    /// forgotten.
+    fn age_asks_below(&mut self, level: Level, owner: &str) {
+        let concerned = |digest: &KeyDigest| match self.keys.get(digest) {
+            Some(Known::Key(policy)) => policy.is_below(level, owner),
+            Some(Known::NoKey) => false,
+            // What is being answered may be from before the change.
+            None => true,
+        };
+        let open = self.streams.values().filter_map(|exchange| match &exchange.stage {
+            Stage::Open(open) => Some(open.digest),
+            Stage::Running(_) | Stage::Answered => None,
+        });
+        let concerned: HashSet<KeyDigest> = open.filter(concerned).collect();
+        self.age_asks(|digest| concerned.contains(digest));
     }
 
     /// These keys, or what is above them, have changed: numbers under which money is asked for are

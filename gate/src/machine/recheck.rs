@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use wire::v1::{AdmitReply, AdmitRequest, KeyAnswer};
+use wire::v1::{AdmitReply, AdmitRequest, KeyAnswer, KeyPolicy, Level};
 use wire::{KeyDigest, Revision};
 
 use super::Gate;
@@ -51,6 +51,29 @@ impl Gate {
             self.rechecks.hold = None;
             return;
         }
+        self.hold_what_is_told(told, now);
+    }
+
+    /// The same for the keys below an owner: something at it changed that counts for all of them.
+    pub(super) fn forget_below(&mut self, level: Level, owner: &str, told: Revision, now: Now) {
+        self.keys.forget_below(level, owner);
+        let running: HashSet<_> = self.running_keys().into_iter().collect();
+        self.rechecks.waiting.retain(|digest| running.contains(digest));
+        let mut seen: HashSet<_> = self.rechecks.waiting.iter().copied().collect();
+        let below = self.running_keys_where(|policy| policy.is_below(level, owner));
+        let added: Vec<_> = below.into_iter().filter(|digest| seen.insert(*digest)).collect();
+        if added.is_empty() {
+            return;
+        }
+        self.rechecks.waiting.extend(added);
+        self.rechecks.not_before_ms = 0;
+        if self.link.session.is_some() {
+            self.hold_what_is_told(told, now);
+        }
+    }
+
+    /// Until the server has answered, it is told of no more than this.
+    fn hold_what_is_told(&mut self, told: Revision, now: Now) {
         let longest_ms = self.link.longest_hold_ms();
         self.rechecks.hold.get_or_insert(Hold {
             revision: told,
@@ -59,14 +82,20 @@ impl Gate {
         });
     }
 
+    fn running_keys(&self) -> Vec<KeyDigest> {
+        self.running_keys_where(|_| true)
+    }
+
     /// Digests of running calls that can be ended, in the order of their streams: the map has none,
     /// what happens must have one.
-    fn running_keys(&self) -> Vec<KeyDigest> {
+    fn running_keys_where(&self, concerns: impl Fn(&KeyPolicy) -> bool) -> Vec<KeyDigest> {
         let running: BTreeMap<_, _> = self
             .streams
             .iter()
             .filter_map(|(stream, exchange)| match &exchange.stage {
-                Stage::Running(call) if call.can_be_stopped() => Some((*stream, call.digest)),
+                Stage::Running(call) if call.can_be_stopped() && concerns(&call.policy) => {
+                    Some((*stream, call.digest))
+                }
                 _ => None,
             })
             .collect();

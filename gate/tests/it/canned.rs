@@ -73,6 +73,7 @@ pub(super) fn answer(path: &str, kind: u8) -> (Option<u16>, String) {
             5 => r#"[{"what":"key","key":"k","digests":[],"state":"revoked"}]"#,
             6 => r#"[{"what":"key","key":"k","digests":[],"state":"disabled"}]"#,
             7 => r#"[{"what":"key","key":"k","digests":[],"state":"active"}]"#,
+            8 => r#"[{"what":"below","level":"org","owner":"o"}]"#,
             _ => "[]",
         };
         format!(r#"{{"epoch":7,"revision":1,"changes":{changes}}}"#)

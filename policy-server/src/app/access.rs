@@ -3,7 +3,8 @@
 use wire::v1::Level;
 use wire::{KeyId, ModelName, OrgId, TeamId, UserId};
 
-use super::{AdminError, KeyForm, TokenStatus, Work};
+use super::{AdminError, KeyForm, Member, TokenStatus, Work};
+use crate::entitlement::{GroupName, PlanId};
 use crate::permissions::{
     Action, Reach, Role, Scope, Sight, Standing, Verdict, decide, decide_list, reach,
 };
@@ -56,6 +57,12 @@ pub enum Target {
     Me,
     /// A model.
     Model(ModelName),
+    /// An alias of some model.
+    Alias(ModelName),
+    /// A label of models.
+    Group(GroupName),
+    /// A plan.
+    Plan(PlanId),
     /// An organisation.
     Org(OrgId),
     /// A team.
@@ -81,6 +88,8 @@ pub enum Target {
     },
     /// A budget.
     Budget(BudgetId),
+    /// What a team or user is restricted to.
+    Models(OrgId, Member),
 }
 
 impl Target {
@@ -91,6 +100,9 @@ impl Target {
             Self::Server => "server",
             Self::Me => "me",
             Self::Model(_) => "model",
+            Self::Alias(_) => "alias",
+            Self::Group(_) => "group",
+            Self::Plan(_) => "plan",
             Self::Org(_) => "organisation",
             Self::Team(..) => "team",
             Self::User(..) => "user",
@@ -100,6 +112,8 @@ impl Target {
             Self::Key(_) | Self::Place { .. } => "key",
             Self::Budget(id) if id.level == Level::Wallet => "wallet",
             Self::Budget(_) => "budget",
+            Self::Models(_, Member::Team(_)) => "models of a team",
+            Self::Models(_, Member::User(_)) => "models of a user",
         }
     }
 
@@ -108,7 +122,9 @@ impl Target {
     pub fn id(&self) -> String {
         match self {
             Self::Server | Self::Me => String::new(),
-            Self::Model(name) => name.as_str().to_owned(),
+            Self::Model(name) | Self::Alias(name) => name.as_str().to_owned(),
+            Self::Group(name) => name.as_str().to_owned(),
+            Self::Plan(id) => id.as_str().to_owned(),
             Self::Org(org) => org.as_str().to_owned(),
             Self::Team(org, team) => format!("{org}/{team}"),
             Self::User(org, user) | Self::ServiceAccount(org, user) => format!("{org}/{user}"),
@@ -118,6 +134,7 @@ impl Target {
             Self::Place { org, team: Some(team), .. } => format!("{org}/{team}"),
             Self::Place { org, .. } => org.as_str().to_owned(),
             Self::Budget(id) => format!("{} {}", id.level.as_str(), id.owner),
+            Self::Models(org, member) => member.budget(org).owner,
         }
     }
 
@@ -133,6 +150,7 @@ impl Target {
     fn is_known_to(&self, standing: &Standing) -> bool {
         match self {
             Self::Server | Self::Me | Self::Model(_) => true,
+            Self::Alias(_) | Self::Group(_) | Self::Plan(_) => true,
             Self::Place { org, .. } => standing.user.as_ref().is_some_and(|user| user.0 == *org),
             _ => false,
         }
@@ -284,7 +302,7 @@ impl Work<'_> {
         }
     }
 
-    /// Whether somebody who may change a key may also give it to this team and user.
+    /// Whether somebody who may change a key may also give it to this team and user, and this plan.
     ///
     /// # Errors
     /// When he may not, or the store fails.
@@ -294,14 +312,35 @@ impl Work<'_> {
         id: &KeyId,
         form: &KeyForm,
     ) -> Result<(), AdminError> {
-        if !form.team.is_given() && !form.user.is_given() {
+        if !form.team.is_given() && !form.user.is_given() && !form.plan.is_given() {
             return Ok(());
         }
         let key = self.stored_key(id)?;
+        self.permit_plan(by, &key.org, form)?;
+        if !form.team.is_given() && !form.user.is_given() {
+            return Ok(());
+        }
         let team = form.team.clone().or_current(key.team);
         let user = form.user.clone().or_current(key.user);
         self.check_names(by, &key.org, team.as_ref(), user.as_ref())?;
         self.permit(by, Action::KeysWrite, &Target::Place { org: key.org, team, user })
+    }
+
+    /// Whether somebody who may make or change a key may also give it a plan. That decides what its
+    /// calls cost, so it is for whoever may change the organisation.
+    ///
+    /// # Errors
+    /// When he may not, or the store fails.
+    pub fn permit_plan(
+        &mut self,
+        by: &Standing,
+        org: &OrgId,
+        form: &KeyForm,
+    ) -> Result<(), AdminError> {
+        if form.plan.is_given() && !self.may(by, Action::OrgsWrite, &Target::Org(org.clone()))? {
+            return Err(forbidden(by, Action::OrgsWrite));
+        }
+        Ok(())
     }
 
     /// To whom a target belongs.
@@ -312,13 +351,16 @@ impl Work<'_> {
             |org: &OrgId, team: &TeamId| Scope { team: Some(team.clone()), ..Scope::org(org) };
         Ok(match target {
             Target::Server | Target::Model(_) => Scope::default(),
+            Target::Alias(_) | Target::Group(_) | Target::Plan(_) => Scope::default(),
             Target::Me => match &standing.user {
                 Some((org, user)) => of_user(org, user),
                 None => Scope::default(),
             },
             Target::Org(org) => Scope::org(org),
-            Target::Team(org, team) => of_team(org, team),
-            Target::User(org, user) | Target::Token(org, user, _) => of_user(org, user),
+            Target::Team(org, team) | Target::Models(org, Member::Team(team)) => of_team(org, team),
+            Target::User(org, user)
+            | Target::Models(org, Member::User(user))
+            | Target::Token(org, user, _) => of_user(org, user),
             Target::ServiceAccount(org, user) => {
                 let team = self.rows.user(org, user)?.and_then(|user| user.service_team);
                 Scope { team, ..Scope::org(org) }

@@ -116,10 +116,9 @@ impl Work<'_> {
             (Some(again), _) => again,
             (None, None) => LeaseAnswer::Refused(Refusal::KeyNotUsable),
             (None, Some(key)) => {
-                let policy = self.policy(&key)?;
-                if !policy.models.contains(&request.ask.model) {
+                if !self.may_call(&key, &request.ask.model)? {
                     LeaseAnswer::Refused(Refusal::KeyNotUsable)
-                } else if policy.budgeted || needs_permits(&key) {
+                } else if self.is_budgeted(&key)? || needs_permits(&key) {
                     self.grant(&server, &key, &Wanted::of(request))?
                 } else {
                     LeaseAnswer::NotNeeded

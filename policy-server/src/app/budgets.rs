@@ -28,7 +28,7 @@ pub enum Member {
 }
 
 impl Member {
-    /// The id of its budget.
+    /// The id of its budget, which also says whose models these are.
     #[must_use]
     pub fn budget(&self, org: &OrgId) -> BudgetId {
         match self {

@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use wire::v1::{Catalogue, Change, Model, ModelSet, Price};
-use wire::{CatalogueVersion, Epoch, ModelName};
+use wire::v1::{Catalogue, Change, Model, Price};
+use wire::{CatalogueVersion, Epoch, ModelName, Revision};
 
-use super::{AdminError, Changed, FieldProblem, FilterError, Work};
+use super::{AdminError, Changed, FilterError, Work};
 use crate::store::CatalogueModel;
 
 /// Models in the catalogue, retired ones included. Every VM holds all of it in memory.
@@ -137,50 +137,23 @@ impl Work<'_> {
         Ok(self.rows.models()?)
     }
 
-    /// The set of models that a list means. Aliases are resolved here and now, so moving an alias
-    /// later does not silently move a permission.
-    pub(super) fn model_set(
-        &mut self,
-        names: &[String],
-        problems: &mut Vec<FieldProblem>,
-    ) -> Result<ModelSet, AdminError> {
-        if names == ["*"] {
-            return Ok(ModelSet::All);
-        }
-        if names.is_empty() {
-            return Ok(ModelSet::Only(Vec::new()));
-        }
-        let all = self.rows.models()?;
-        let mut concrete: Vec<ModelName> = Vec::with_capacity(names.len());
-        for (index, wanted) in names.iter().enumerate() {
-            let found = all.iter().map(|stored| &stored.model).find(|model| {
-                let mut aliases = model.aliases.iter();
-                model.name.as_str() == wanted || aliases.any(|alias| alias.as_str() == wanted)
-            });
-            match found {
-                Some(model) if concrete.contains(&model.name) => {}
-                Some(model) => concrete.push(model.name.clone()),
-                None => problems.push(FieldProblem::with_code(
-                    format!("models[{index}]"),
-                    if wanted == "*" { "invalid_field" } else { "unknown_model" },
-                    if wanted == "*" {
-                        "'*' means every model and must stand alone".to_owned()
-                    } else {
-                        format!("there is no model '{wanted}' in the catalogue")
-                    },
-                )),
-            }
-        }
-        Ok(ModelSet::Only(concrete))
+    fn save_model(&mut self, model: Model) -> Result<Changed<CatalogueModel>, AdminError> {
+        let value = CatalogueModel { model, updated_unix_ms: self.now.unix_ms };
+        let revision = self.save_models(std::slice::from_ref(&value))?;
+        Ok(Changed { value, revision })
     }
 
-    fn save_model(&mut self, model: Model) -> Result<Changed<CatalogueModel>, AdminError> {
+    /// Saves models as one new version of the catalogue: filters have all of them or none.
+    pub(super) fn save_models(
+        &mut self,
+        models: &[CatalogueModel],
+    ) -> Result<Revision, AdminError> {
         let newest = self.rows.server()?.catalogue_version;
         let version = CatalogueVersion(newest.0.saturating_add(1));
-        let value = CatalogueModel { model, updated_unix_ms: self.now.unix_ms };
-        self.rows.save_model(&value, version)?;
-        let revision = self.publish(Change::Catalogue { version })?;
-        Ok(Changed { value, revision })
+        for model in models {
+            self.rows.save_model(model, version)?;
+        }
+        Ok(self.publish(Change::Catalogue { version })?)
     }
 }
 

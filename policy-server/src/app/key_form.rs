@@ -3,7 +3,8 @@
 use wire::v1::{CutCalls, KeyKind};
 use wire::{AllowedNetworks, NanoUsd, OrgId, TeamId, UserId};
 
-use super::{BudgetForm, FieldProblem, Given, Lifetime};
+use super::{BudgetForm, FieldProblem, Given, Lifetime, SelectionForm};
+use crate::entitlement::PlanId;
 use crate::store::{KeyFormat, StoredLimit};
 
 /// What an administrator says about a key, new or changed.
@@ -40,7 +41,9 @@ pub struct KeyForm {
     /// From where it may be used; null: from everywhere.
     pub allowed_ips: Given<AllowedNetworks>,
     /// Its models.
-    pub models: Given<Vec<String>>,
+    pub models: Given<SelectionForm>,
+    /// Its own plan.
+    pub plan: Given<PlanId>,
     /// Output tokens to allow where a request names no limit.
     pub default_max_output_tokens: Given<u64>,
     /// What a call without usage is charged.
@@ -60,6 +63,7 @@ impl KeyForm {
             || self.limits.is_given()
             || self.budget.is_given()
             || self.models.is_given()
+            || self.plan.is_given()
             || self.default_max_output_tokens.is_given()
             || self.cut_calls.is_given()
     }

@@ -6,7 +6,11 @@ use metering::api_key::{self, NATIVE_ID_LENGTH};
 use wire::v1::{Change, Level};
 use wire::{KeyDigest, KeyId, Revision};
 
-use super::{AdminError, Changed, FieldProblem, Given, KeyForm, KeyView, SecretText, Work};
+use super::entitled::Place;
+use super::{
+    AdminError, Changed, FieldProblem, Given, KeyForm, KeyView, SecretText, SelectionForm, Work,
+};
+use crate::entitlement::Selection;
 use crate::store::{BudgetId, KeyLife, KeyRow, KeyStatus, KeyUsage, StoreResult};
 
 /// Digests named in one change. Older ones were named by the change that replaced them.
@@ -41,7 +45,7 @@ impl Work<'_> {
     }
 
     /// The row of a new key, which has neither a prefix nor a secret yet. What the form says of its
-    /// budget is saved.
+    /// budget and its plan is saved.
     pub(super) fn new_key(&mut self, form: KeyForm) -> Result<KeyRow, AdminError> {
         let mut problems = Vec::new();
         let org = match &form.org {
@@ -56,24 +60,32 @@ impl Work<'_> {
             }
             Some(org) => Some(org.clone()),
         };
-        let models = self.key_models(&form.models, &mut problems)?;
         let expires_at = form.expiry(self.now.unix_ms, &mut problems);
+        let (team, user, plan) = (form.team.value(), form.user.value(), form.plan.value());
+        self.check_plan(plan.as_ref(), &mut problems)?;
         if let Some(org) = &org {
-            let (team, user) = (form.team.clone().value(), form.user.clone().value());
             self.check_owner(org, team.as_ref(), user.as_ref(), &mut problems)?;
         }
+        let place = org.as_ref().map(|org| Place {
+            org,
+            team: team.as_ref(),
+            user: user.as_ref(),
+            plan: plan.as_ref(),
+        });
+        let models = self.models_at(place, form.models, &mut problems)?;
         let Some(org) = org.filter(|_| problems.is_empty()) else {
             return Err(AdminError::Invalid(problems));
         };
         let public_id = self.random_id("", NATIVE_ID_LENGTH)?;
         let id = KeyId::new(format!("{ID_PREFIX}{public_id}"))
             .map_err(|error| AdminError::Invalid(vec![invalid("id", &error)]))?;
+        self.assign_plan(Level::Key, id.as_str(), plan.as_ref())?;
         self.save_cap(&key_budget(&id), form.budget.value())?;
         Ok(KeyRow {
             id,
             org,
-            team: form.team.value(),
-            user: form.user.value(),
+            team,
+            user,
             name: form.name.value().unwrap_or_default(),
             description: form.description.value().unwrap_or_default(),
             notes: form.notes.value().unwrap_or_default(),
@@ -140,18 +152,30 @@ impl Work<'_> {
             problems.push(FieldProblem::with_code("kind", "unsupported_field", message));
         }
         let expires_at = form.expiry(self.now.unix_ms, &mut problems);
-        let models = self.key_models(&form.models, &mut problems)?;
         if form.team.is_given() || form.user.is_given() {
             let team = form.team.clone().or_current(key.team.clone());
             let user = form.user.clone().or_current(key.user.clone());
             self.check_owner(&key.org, team.as_ref(), user.as_ref(), &mut problems)?;
         }
-        if !problems.is_empty() {
-            return Err(AdminError::Invalid(problems));
-        }
         let before = (key.team.clone(), key.user.clone());
         key.team = form.team.or_current(key.team);
         key.user = form.user.or_current(key.user);
+        let plan_before = self.key_plan(&key.id)?;
+        let plan = form.plan.or_current(plan_before.clone());
+        if plan != plan_before {
+            self.check_plan(plan.as_ref(), &mut problems)?;
+        }
+        let place = Place {
+            org: &key.org,
+            team: key.team.as_ref(),
+            user: key.user.as_ref(),
+            plan: plan.as_ref(),
+        };
+        let models = self.models_at(Some(place), form.models, &mut problems)?;
+        if !problems.is_empty() {
+            return Err(AdminError::Invalid(problems));
+        }
+        self.assign_plan(Level::Key, key.id.as_str(), plan.as_ref())?;
         if before != (key.team.clone(), key.user.clone()) {
             // What it holds is charged above its old place: nothing is granted from above the new
             // one until every holder has handed it back.
@@ -159,13 +183,13 @@ impl Work<'_> {
             self.name_owners(&key)?;
         }
         key.name = form.name.or_current(Some(key.name)).unwrap_or_default();
+        key.models = models.or_current(key.models);
         key.description = form.description.or_current(Some(key.description)).unwrap_or_default();
         key.notes = form.notes.or_current(Some(key.notes)).unwrap_or_default();
         key.tags = form.tags.or_current(Some(key.tags)).unwrap_or_default();
         key.expires_at_unix_ms = expires_at.or_current(key.expires_at_unix_ms);
         key.max_call = form.max_call.or_current(key.max_call);
         key.allowed_ips = form.allowed_ips.or_current(key.allowed_ips);
-        key.models = models.or_current(key.models);
         if form.limits.is_given() {
             let before = std::mem::take(&mut key.limits);
             key.limits = form.limits.value().unwrap_or_default();
@@ -228,6 +252,9 @@ impl Work<'_> {
             return Ok(Changed { value, revision });
         }
         key.life = life;
+        if life == KeyLife::Deleted {
+            self.assign_plan(Level::Key, key.id.as_str(), None)?;
+        }
         if life != KeyLife::Active {
             // Before the change itself, by which a filter forgets what it knows of the key.
             self.recall(&key_budget(&key.id))?;
@@ -266,16 +293,21 @@ impl Work<'_> {
         }
     }
 
-    fn key_models(
+    /// What a form says about a key's models, where the key is or is to be. A plain list is not
+    /// compared with what is above: that is how keys were described before there were groups.
+    fn models_at(
         &mut self,
-        given: &Given<Vec<String>>,
+        place: Option<Place<'_>>,
+        given: Given<SelectionForm>,
         problems: &mut Vec<FieldProblem>,
-    ) -> Result<Given<wire::v1::ModelSet>, AdminError> {
-        Ok(match given {
-            Given::Absent => Given::Absent,
-            Given::Null => Given::Null,
-            Given::Value(names) => Given::Value(self.model_set(names, problems)?),
-        })
+    ) -> Result<Given<Selection>, AdminError> {
+        let parent = match (&given, place) {
+            (Given::Value(SelectionForm::Restrict { .. }), Some(place)) => {
+                Some(self.entitled_at(&place)?.scopes)
+            }
+            _ => None,
+        };
+        self.given_selection(given, parent.as_ref(), problems)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Organisations.
 
-use wire::v1::{Change, Level, ModelSet};
+use wire::v1::{Change, Level};
 use wire::{OrgId, PriceMultiplier};
 
-use super::{AdminError, BudgetForm, Changed, Given, OrgView, Page, Work};
+use super::{AdminError, BudgetForm, Changed, Given, OrgView, Page, SelectionForm, Work};
+use crate::entitlement::{PlanId, Selection};
 use crate::permissions::Sight;
 use crate::store::{BudgetId, KeySearch, OrgRow};
 
@@ -13,31 +14,32 @@ pub struct OrgForm {
     /// Its name for people; absent: its id.
     pub name: Option<String>,
     /// Its models; absent or null: all of them.
-    pub models: Given<Vec<String>>,
+    pub models: Given<SelectionForm>,
     /// Its budget; absent or null: none.
     pub budget: Given<BudgetForm>,
-    /// What its plan multiplies every price by; absent or null: 1.
+    /// What every price is multiplied by where no plan says so; absent or null: 1.
     pub price_multiplier: Given<PriceMultiplier>,
+    /// Its plan; absent or null: none.
+    pub plan: Given<PlanId>,
 }
 
 impl Work<'_> {
     /// Adds an organisation or replaces what is known of it.
     ///
     /// # Errors
-    /// When a model is not known, or the store fails.
+    /// When a model or the plan is not known, or the store fails.
     pub fn put_org(&mut self, id: OrgId, form: OrgForm) -> Result<Changed<OrgView>, AdminError> {
         let mut problems = Vec::new();
-        let models = match form.models {
-            Given::Value(names) => self.model_set(&names, &mut problems)?,
-            Given::Absent | Given::Null => ModelSet::All,
-        };
+        let models = self.given_selection(form.models, None, &mut problems)?;
+        let plan = form.plan.value();
+        self.check_plan(plan.as_ref(), &mut problems)?;
         if !problems.is_empty() {
             return Err(AdminError::Invalid(problems));
         }
         let known = self.rows.org(&id)?;
         let org = OrgRow {
             name: form.name.unwrap_or_else(|| id.as_str().to_owned()),
-            models,
+            models: models.value().unwrap_or(Selection::All),
             price_multiplier: form.price_multiplier.value().unwrap_or_default(),
             suspended_unix_ms: known.as_ref().and_then(|known| known.suspended_unix_ms),
             created_unix_ms: known.map_or(self.now.unix_ms, |known| known.created_unix_ms),
@@ -45,8 +47,9 @@ impl Work<'_> {
             id,
         };
         self.rows.save_org(&org)?;
+        self.assign_plan(Level::Org, org.id.as_str(), plan.as_ref())?;
         self.save_cap(&org_budget(&org.id), form.budget.value())?;
-        let revision = self.publish(Change::AllKeys)?;
+        let revision = self.publish(below(&org.id))?;
         Ok(Changed { value: self.org_view(org)?, revision })
     }
 
@@ -102,12 +105,18 @@ impl Work<'_> {
                 param: None,
             });
         }
+        self.assign_plan(Level::Org, id.as_str(), None)?;
         self.rows.remove_org(id)?;
-        let revision = self.publish(Change::AllKeys)?;
+        let revision = self.publish(below(id))?;
         Ok(Changed { value, revision })
     }
 }
 
 pub(super) fn org_budget(id: &OrgId) -> BudgetId {
     BudgetId { level: Level::Org, owner: id.as_str().to_owned() }
+}
+
+/// Something about an organisation changed that counts for all of its keys.
+pub(super) fn below(id: &OrgId) -> Change {
+    Change::Below { level: Level::Org, owner: id.as_str().to_owned() }
 }

@@ -1,9 +1,8 @@
 //! What a key may do, put together from every level above it.
 
 use metering::budget::LevelAccount;
-use wire::v1::{KeyPolicy, KeyState, Level, Limit, ModelSet, Subject};
-
-use wire::{PriceMultiplier, Revision};
+use wire::Revision;
+use wire::v1::{KeyPolicy, KeyState, Level, Limit, Subject};
 
 use super::Work;
 use crate::store::{
@@ -24,11 +23,8 @@ pub(super) struct OpenAccount {
 impl Work<'_> {
     /// What a filter must know about the key.
     pub(super) fn policy(&mut self, key: &KeyRow) -> StoreResult<KeyPolicy> {
-        let (org_models, price_multiplier) = match self.rows.org(&key.org)? {
-            Some(org) => (org.models, org.price_multiplier),
-            // Cannot be while the key lives; should it be, the key may call nothing.
-            None => (ModelSet::Only(Vec::new()), PriceMultiplier::ONE),
-        };
+        let entitled = self.entitled(key)?;
+        let (models, org_has_no_models) = self.told_models(&entitled.scopes)?;
         let state = match key.life.state() {
             KeyState::Active if self.suspended_above(key)?.is_some() => KeyState::Disabled,
             state => state,
@@ -37,8 +33,7 @@ impl Work<'_> {
         if let Some(team) = self.team_of(key)? {
             limits.extend(team.limits.iter().map(|limit| team_limit(&team, limit)));
         }
-        let budgeted = self.budgets_above(key)?.iter().any(|(_, budget)| budget.cap.is_some());
-        let key_models = key.models.as_ref().unwrap_or(&ModelSet::All);
+        let budgeted = self.is_budgeted(key)?;
         Ok(KeyPolicy {
             key: key.id.clone(),
             org: key.org.clone(),
@@ -46,17 +41,22 @@ impl Work<'_> {
             user: key.user.clone(),
             state,
             expires_at_unix_ms: key.expires_at_unix_ms,
-            org_has_no_models: org_models == ModelSet::Only(Vec::new()),
-            models: both(&org_models, key_models),
+            org_has_no_models,
+            models,
             limits,
             budgeted,
             default_max_output_tokens: key.default_max_output_tokens,
             cut_calls: key.cut_calls,
-            price_multiplier,
+            price_multiplier: entitled.price_multiplier,
             kind: key.kind,
             max_call: key.max_call,
             allowed_ips: key.allowed_ips.clone(),
         })
+    }
+
+    /// Whether some budget above the key has a cap.
+    pub(super) fn is_budgeted(&mut self, key: &KeyRow) -> StoreResult<bool> {
+        Ok(self.budgets_above(key)?.iter().any(|(_, budget)| budget.cap.is_some()))
     }
 
     /// Whether the key may be used now.
@@ -108,16 +108,6 @@ impl Work<'_> {
             accounts.push(self.open_account(id, &budget)?);
         }
         Ok(accounts)
-    }
-}
-
-/// The models that both sets hold.
-fn both(one: &ModelSet, other: &ModelSet) -> ModelSet {
-    match (one, other) {
-        (ModelSet::All, set) | (set, ModelSet::All) => set.clone(),
-        (ModelSet::Only(names), set) => {
-            ModelSet::Only(names.iter().filter(|name| set.contains(name)).cloned().collect())
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use metering::budget::Statement;
 use metering::price;
-use wire::v1::{Basis, CallRecord, LeaseReport, ReportReply, ReportRequest};
+use wire::v1::{Basis, CallRecord, LeaseReport, Level, ReportReply, ReportRequest};
 use wire::{HolderId, NanoUsd, PriceMultiplier};
 
 use super::key_usage::Used;
@@ -166,8 +166,9 @@ impl Work<'_> {
         Ok((!right).then_some(expected))
     }
 
-    /// The multiplier that a call says it was priced by, if the key's organisation has it or ever had
-    /// it: a call keeps the one under which it was admitted. Otherwise the one that it has.
+    /// The multiplier that a call says it was priced by, if the key or its organisation has it or ever
+    /// had it, on its own or by a plan: a call keeps the one under which it was admitted. Otherwise
+    /// the one that the key has.
     fn right_multiplier(
         &mut self,
         call: &CallRecord,
@@ -176,9 +177,13 @@ impl Work<'_> {
         let said = call.price_multiplier;
         // A restored database may not know the key, and so nothing better.
         let Some(key) = key else { return Ok(said) };
-        let present = self.rows.org(&key.org)?.map(|org| org.price_multiplier);
-        let is_right = Some(said) == present || self.rows.had_multiplier(&key.org, said)?;
-        Ok(if is_right { said } else { present.unwrap_or_default() })
+        let present = self.entitled(key)?.price_multiplier;
+        let (org, id) = (key.org.as_str(), key.id.as_str());
+        let is_right = said == present
+            || self.rows.had_multiplier(&key.org, said)?
+            || self.rows.had_planned_multiplier(Level::Org, org, said)?
+            || self.rows.had_planned_multiplier(Level::Key, id, said)?;
+        Ok(if is_right { said } else { present })
     }
 
     /// Counts a call that drew on no lease in every account above its key.

@@ -9,6 +9,7 @@ use super::keys::key_budget;
 use super::orgs::org_budget;
 use super::wallet::wallet_budget;
 use super::{AdminError, KeyStatus, Work};
+use crate::entitlement::PlanId;
 use crate::store::{Budget, BudgetId, KeyRow, OrgRow};
 
 /// One budget in its current period.
@@ -33,6 +34,8 @@ pub struct KeyView {
     pub key: KeyRow,
     /// Its state, expiry included.
     pub status: KeyStatus,
+    /// Its own plan; none: its organisation's applies.
+    pub plan: Option<PlanId>,
     /// Whose suspension stops it, whatever its state.
     pub suspended: Option<Level>,
     /// Until when the secret before its own is good as well, in milliseconds since 1970 UTC.
@@ -46,6 +49,8 @@ pub struct KeyView {
 pub struct OrgView {
     /// The organisation.
     pub org: OrgRow,
+    /// Its plan.
+    pub plan: Option<PlanId>,
     /// Its account.
     pub spend: AccountView,
 }
@@ -78,6 +83,7 @@ impl Work<'_> {
     pub(super) fn key_view(&mut self, key: KeyRow) -> Result<KeyView, AdminError> {
         Ok(KeyView {
             status: KeyStatus::of(&key, self.now.unix_ms),
+            plan: self.key_plan(&key.id)?,
             suspended: self.suspended_above(&key)?,
             previous_valid_until_unix_ms: self
                 .rows
@@ -89,7 +95,8 @@ impl Work<'_> {
     }
 
     pub(super) fn org_view(&mut self, org: OrgRow) -> Result<OrgView, AdminError> {
-        Ok(OrgView { spend: self.account_view(org_budget(&org.id))?, org })
+        let plan = self.rows.assigned_plan(Level::Org, org.id.as_str())?;
+        Ok(OrgView { spend: self.account_view(org_budget(&org.id))?, plan, org })
     }
 
     /// A budget in its current period; where there is none, what counts without limiting.

@@ -1,4 +1,4 @@
-//! The commands of `tollgate orgs`, `models`, `keys`, `records` and of budgets: each is one request.
+//! The commands of `tollgate orgs`, `models`, `keys`, `plans`, `records` and so on: each is one request.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -7,6 +7,7 @@ use super::client::{Client, ClientError, segment};
 use super::table::{Column, lines, table};
 use bounds::BoundArgs;
 use prices::PriceArgs;
+use selections::SelectionArgs;
 use tenancy::ChangeArgs;
 
 /// How to print.
@@ -80,14 +81,16 @@ pub enum OrgCommand {
         /// Its name.
         #[arg(long)]
         name: Option<String>,
-        /// Its models, separated by commas; "*" for all, "" for none. Default: all.
-        #[arg(long)]
-        models: Option<String>,
+        #[command(flatten)]
+        models: SelectionArgs,
         #[command(flatten)]
         budget: BudgetArgs,
-        /// What every price is multiplied by, such as 1.25. Default: 1.
+        /// What every price is multiplied by where no plan says so, such as 1.25. Default: 1.
         #[arg(long, value_name = "FACTOR")]
         price_multiplier: Option<String>,
+        /// Its plan. Default: none.
+        #[arg(long)]
+        plan: Option<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -143,12 +146,13 @@ impl OrgCommand {
     pub fn run(self, client: &Client) -> Result<String, ClientError> {
         let path = |id: &str| format!("orgs/{}", segment(id));
         match self {
-            Self::Put { id, name, models, budget, price_multiplier, output } => {
+            Self::Put { id, name, models, budget, price_multiplier, plan, output } => {
                 let mut body = Map::new();
                 insert(&mut body, "name", name);
-                insert(&mut body, "models", models.as_deref().map(names));
+                models.add(&mut body);
                 budget.add(&mut body);
                 insert(&mut body, "price_multiplier", price_multiplier);
+                insert(&mut body, "plan", plan);
                 let answer = client.send("PUT", &path(&id), &[], Some(&body.into()))?;
                 Ok(output.object(&answer))
             }
@@ -347,14 +351,17 @@ fn pretty(answer: &Value) -> String {
 mod audit;
 mod bounds;
 mod budgets;
+mod entitlement;
 mod keys;
 mod me;
 mod people;
 mod prices;
+mod selections;
 mod teams;
 mod tenancy;
 pub use audit::{AuditCommand, SettingsCommand};
 pub use budgets::BudgetCommand;
+pub use entitlement::{AliasCommand, GroupCommand, PlanCommand};
 pub use keys::KeyCommand;
 pub use me::MeCommand;
 pub use people::{ServiceAccountCommand, TokenCommand, UserCommand};

@@ -15,8 +15,9 @@ use tracing_subscriber::EnvFilter;
 
 use self::client::Client;
 use self::commands::{
-    AuditCommand, BudgetCommand, KeyCommand, MeCommand, ModelCommand, OrgCommand, RecordCommand,
-    ServiceAccountCommand, SettingsCommand, TeamCommand, TokenCommand, UserCommand, WalletCommand,
+    AliasCommand, AuditCommand, BudgetCommand, GroupCommand, KeyCommand, MeCommand, ModelCommand,
+    OrgCommand, PlanCommand, RecordCommand, ServiceAccountCommand, SettingsCommand, TeamCommand,
+    TokenCommand, UserCommand, WalletCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
 use crate::live::SessionTimes;
@@ -45,9 +46,18 @@ enum Command {
     /// Organisations.
     #[command(subcommand)]
     Orgs(OrgCommand),
-    /// Models, prices and aliases.
+    /// Models and prices.
     #[command(subcommand)]
     Models(ModelCommand),
+    /// Aliases that point at the current best model.
+    #[command(subcommand)]
+    Aliases(AliasCommand),
+    /// Access groups: labels of models, granted together.
+    #[command(subcommand)]
+    Groups(GroupCommand),
+    /// Plans: models and a multiple of their prices.
+    #[command(subcommand)]
+    Plans(PlanCommand),
     /// API keys.
     #[command(subcommand)]
     Keys(KeyCommand),
@@ -57,10 +67,10 @@ enum Command {
     /// The request log.
     #[command(subcommand)]
     Records(RecordCommand),
-    /// Teams, their members, and budgets that their keys share.
+    /// Teams, their members, and what their keys share: a budget, limits, models.
     #[command(subcommand)]
     Teams(TeamCommand),
-    /// People, and budgets that their keys share.
+    /// People, and what their keys share: a budget, models.
     #[command(subcommand)]
     Users(UserCommand),
     /// Owners of a team's keys that never sign in.
@@ -116,6 +126,9 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => finish(args.run()),
         Command::Orgs(command) => administer(|client| command.run(client)),
         Command::Models(command) => administer(|client| command.run(client)),
+        Command::Aliases(command) => administer(|client| command.run(client)),
+        Command::Groups(command) => administer(|client| command.run(client)),
+        Command::Plans(command) => administer(|client| command.run(client)),
         Command::Keys(command) => administer(|client| command.run(client)),
         Command::Records(command) => administer(|client| command.run(client)),
         Command::Budgets(command) => administer(|client| command.run(client)),

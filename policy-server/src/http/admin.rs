@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalogue;
+mod entitlement;
 mod key_secrets;
 mod keys;
 mod me;
@@ -58,6 +59,7 @@ fn routes() -> Routes {
         tenancy::routes,
         catalogue::routes,
         money::routes,
+        entitlement::routes,
         audit::routes,
     ];
     families.into_iter().fold(Routes::default(), |routes, add| add(routes))

@@ -103,6 +103,24 @@ impl Form {
         }
     }
 
+    /// Reads a field that is an object, or something shorter that means one.
+    pub fn list_or_object<T>(
+        &mut self,
+        name: &str,
+        list: impl FnOnce(Value) -> Read<T>,
+        object: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Given<T> {
+        match self.fields.get(name) {
+            Some(Value::Object(_)) => self.nested(name, object),
+            _ => self.given(name, list),
+        }
+    }
+
+    /// Whether no problem was noted so far.
+    pub fn is_right(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// Notes a problem with a field.
     pub fn wrong(&mut self, name: &str, message: impl Into<String>) {
         let path = self.at(name);

@@ -8,7 +8,8 @@ use wire::{AllowedNetworks, KeyDigest, Network, OrgId, TeamId, UserId};
 
 use super::budget_form::{budget, usd};
 use super::form::{Form, Read, checked, number, text, texts, word};
-use super::org_form::MODELS_IN_LIST;
+use super::plan_form::plan;
+use super::selection_form::models;
 use crate::app::{AdminError, Given, ImportedSecret, KeyForm, Lifetime};
 use crate::store::{KeyFormat, StoredLimit};
 
@@ -106,7 +107,8 @@ fn fields(form: &mut Form) -> KeyForm {
             Given::Value(None) | Given::Null => Given::Null,
             Given::Absent => Given::Absent,
         },
-        models: form.given("models", texts(MODELS_IN_LIST)),
+        models: models(form),
+        plan: plan(form),
         default_max_output_tokens: form.given("default_max_output_tokens", number(1, TOKENS_MOST)),
         cut_calls: form.given("cut_calls", word(&CUT_CALLS, cut_calls)),
     }

@@ -12,9 +12,12 @@ mod key_form;
 mod model_form;
 mod org_form;
 mod people_form;
+mod plan_form;
 mod price_form;
 mod query;
+mod selection_form;
 mod show;
+mod show_entitlement;
 mod show_people;
 mod wait;
 

@@ -5,10 +5,7 @@ use wire::ModelName;
 
 use super::form::{Form, flag, number, texts};
 use super::price_form::price;
-use crate::app::{AdminError, MediaTokens, ModelForm};
-
-/// Other names of one model.
-const ALIASES_MOST: usize = 64;
+use crate::app::{ALIASES_MOST, AdminError, MediaTokens, ModelForm};
 
 /// No model reads or writes as much at once; keeps every product of tokens and prices small.
 pub const TOKENS_MOST: u64 = 1_000_000_000;

@@ -1,13 +1,10 @@
 //! The JSON by which administrators describe an organisation.
 
-use wire::PriceMultiplier;
-
 use super::budget_form::budget;
-use super::form::{Form, checked, text, texts};
+use super::form::{Form, text};
+use super::plan_form::{plan, price_multiplier};
+use super::selection_form::models;
 use crate::app::{AdminError, OrgForm};
-
-/// Models in one list: as many as the catalogue may hold.
-pub const MODELS_IN_LIST: usize = 2_000;
 
 /// Reads an organisation.
 ///
@@ -17,10 +14,10 @@ pub fn org_form(body: &[u8]) -> Result<OrgForm, AdminError> {
     let mut form = Form::parse(body)?;
     let org = OrgForm {
         name: form.given("name", text).value(),
-        models: form.given("models", texts(MODELS_IN_LIST)),
+        models: models(&mut form),
         budget: budget(&mut form),
-        price_multiplier: form
-            .given("price_multiplier", checked(|text| PriceMultiplier::from_decimal(&text))),
+        price_multiplier: price_multiplier(&mut form),
+        plan: plan(&mut form),
     };
     form.finish()?;
     Ok(org)

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use wire::v1::ModelSet;
 use wire::{AllowedNetworks, NanoUsd};
 
 use super::key_form::{cut_calls, kind, scope, unit, window};
 use super::price_form::show_price;
+use super::show_entitlement::selection;
 use crate::app::{AccountView, KeyStatus, KeyView, OrgView, Page};
 use crate::store::{Budget, CatalogueModel, KeyUsage, RecordRow, StoredLimit, WalletEntry};
 
@@ -42,7 +42,8 @@ pub fn key(view: &KeyView) -> Map<String, Value> {
         "expires_at": key.expires_at_unix_ms.map(instant),
         "limits": key.limits.iter().map(limit).collect::<Vec<_>>(),
         "budget": budget(&view.spend.budget),
-        "models": key.models.as_ref().map(model_set),
+        "models": key.models.as_ref().map(selection),
+        "plan": view.plan,
         "allowed_ips": key.allowed_ips.as_ref().map_or(&[][..], AllowedNetworks::networks),
         "max_call_usd": key.max_call.map(NanoUsd::to_usd),
         "default_max_output_tokens": key.default_max_output_tokens,
@@ -77,7 +78,8 @@ pub fn org(view: &OrgView) -> Map<String, Value> {
     object(json!({
         "id": org.id,
         "name": org.name,
-        "models": model_set(&org.models),
+        "models": selection(&org.models),
+        "plan": view.plan,
         "price_multiplier": org.price_multiplier.to_decimal(),
         "budget": budget(&view.spend.budget),
         "suspended_at": org.suspended_unix_ms.map(instant),
@@ -195,13 +197,6 @@ fn budget(budget: &Budget) -> Value {
     match budget.cap {
         Some(cap) => json!({"usd": cap.to_usd(), "period": budget.period.as_str()}),
         None => Value::Null,
-    }
-}
-
-fn model_set(models: &ModelSet) -> Value {
-    match models {
-        ModelSet::All => json!(["*"]),
-        ModelSet::Only(names) => json!(names),
     }
 }
 

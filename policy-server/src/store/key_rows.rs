@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use wire::v1::{CutCalls, KeyKind, KeyState, Level, ModelSet, Scope, Unit, Window};
+use wire::v1::{CutCalls, KeyKind, KeyState, Level, Scope, Unit, Window};
 use wire::{AllowedNetworks, KeyDigest, KeyId, NanoUsd, OrgId, Revision, TeamId, UserId};
 
+use crate::entitlement::Selection;
 use crate::permissions::Sight;
 
 /// What an operator has made of a key. Expiry is separate: it depends on the time.
@@ -170,8 +171,8 @@ pub struct KeyRow {
     pub life: KeyLife,
     /// Expiry in milliseconds since 1970 UTC.
     pub expires_at_unix_ms: Option<u64>,
-    /// Models that it may call of those of its organisation; none: all of them.
-    pub models: Option<ModelSet>,
+    /// Models that it may call of those that everything above it allows; none: all of them.
+    pub models: Option<Selection>,
     /// Its rate limits.
     pub limits: Vec<StoredLimit>,
     /// The most that one call may set aside; none: what its budgets leave.

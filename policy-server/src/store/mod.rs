@@ -1,6 +1,7 @@
 //! What must be remembered, as plain rows, and the narrow traits by which the application loads
 //! and saves them. Nothing here adds or compares money: every number is decided in `metering`.
 
+mod entitlement_rows;
 mod key_rows;
 mod rows;
 pub mod sqlite;
@@ -11,6 +12,7 @@ use wire::{
     PriceMultiplier, TeamId, UserId,
 };
 
+pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 pub use key_rows::{
     KeyCreation, KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage,
     SortValue, StoredLimit,
@@ -74,6 +76,9 @@ pub trait Transaction:
     + PersonalTokenRows
     + SettingRows
     + AuditRows
+    + PlanRows
+    + GroupRows
+    + MemberModelRows
 {
 }
 

@@ -4,12 +4,13 @@ use metering::budget::LeaseMoney;
 use metering::period::Period;
 use metering::permits::LeasePermits;
 use serde::{Deserialize, Serialize};
-use wire::v1::{CallRecord, Level, Model, ModelSet, Window};
+use wire::v1::{CallRecord, Level, Model, Window};
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId,
     PriceMultiplier, Revision,
 };
 
+use crate::entitlement::Selection;
 use crate::permissions::Sight;
 
 /// The server's own counters.
@@ -30,8 +31,8 @@ pub struct OrgRow {
     pub id: OrgId,
     /// Its name for people.
     pub name: String,
-    /// Models that its keys may call.
-    pub models: ModelSet,
+    /// Its catalogue: models that its keys may call.
+    pub models: Selection,
     /// What its plan multiplies every price by.
     pub price_multiplier: PriceMultiplier,
     /// Since when its keys are stopped, in milliseconds since 1970 UTC.

@@ -25,7 +25,7 @@ async fn a_poll_hears_of_keys_organisations_and_models_in_order() {
             Change::Recall { level: Level::Key, owner: key.id.to_string() },
             of_key(KeyState::Disabled),
             Change::Catalogue { version: CatalogueVersion(2) },
-            Change::AllKeys,
+            Change::Below { level: Level::Org, owner: "acme".to_owned() },
         ]
     );
     assert_eq!(reply.revision, Revision(holder.revision.0 + 5));

@@ -4,12 +4,15 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure how long answers take")]
 
 mod admin;
+mod aliases;
 mod audit;
 mod backup;
 mod broken_disk;
 mod changes;
 mod command_line;
 mod command_line_people;
+mod entitlement;
+mod entitlement_commands;
 mod exhausted;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -35,6 +38,7 @@ mod permission_table;
 mod permit_runs;
 mod permits;
 mod personal_tokens;
+mod plan_prices;
 mod plans;
 mod prices;
 mod process;

@@ -131,6 +131,9 @@ impl Made {
 /// Puts everything in the place where the cells expect it.
 async fn put_in_place(world: &World, actors: &[Actor]) {
     world.put_model("gpt-4o-mini", "1.00", "2.00").await;
+    world.admin_ok("PUT", "plans/gold", json!({})).await;
+    world.admin_ok("PUT", "groups/small", json!({})).await;
+    world.admin_ok("PUT", "aliases/fast", json!({"model": "gpt-4o-mini"})).await;
     for (org, teams) in [("acme", &["search", "ads"][..]), ("beta", &["search"])] {
         world.admin_ok("POST", &format!("orgs/{org}/resume"), Value::Null).await;
         let other = format!("orgs/{org}/users/other");
@@ -201,6 +204,9 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
         "budgets/release" => (&[Team, Org, Foreign], Unseen::NotFound, false),
         "status" | "settings" => (&[Foreign], Unseen::Forbidden, false),
         "models/{id}" | "models/{id}/retire" => (&[Foreign], Unseen::Forbidden, false),
+        "plans" | "plans/{id}" | "groups" | "groups/{id}" | "aliases" | "aliases/{id}" => {
+            (&[Foreign], Unseen::Forbidden, false)
+        }
         "me/keys" if need.method == "POST" => (&[Team, Org], Unseen::Forbidden, false),
         "me" | "me/tokens" | "me/keys" => (&[Own], Unseen::Forbidden, false),
         "me/teams/{team}" => (&[Own], Unseen::Forbidden, false),
@@ -248,6 +254,9 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
             filled = filled.replace("{account}", &made.get(world, "account", actor, whose).await);
         }
         filled = filled.replace("models/{id}", "models/gpt-4o-mini");
+        for (family, id) in [("plans", "gold"), ("groups", "small"), ("aliases", "fast")] {
+            filled = filled.replace(&format!("{family}/{{id}}"), &format!("{family}/{id}"));
+        }
         if path == "budgets" {
             let key = made.get(world, "key", actor, whose).await;
             filled = format!("budgets?key={key}");
@@ -279,6 +288,10 @@ fn body(need: &Need, actor: &Actor, whose: Whose) -> Value {
         Some("key.change") => json!({"name": "renamed"}),
         Some("user.put") if whose == Own => json!({"role": actor.role.as_str()}),
         Some("org.put" | "team.put" | "user.put" | "settings.put") => json!({}),
+        Some("plan.put" | "group.put" | "group.change") => json!({}),
+        Some("org.plan") => json!({"plan": null}),
+        Some("team.models" | "user.models") => json!({"models": null}),
+        Some("alias.put") => json!({"model": "gpt-4o-mini"}),
         Some("member.put") => {
             let role = actor.in_team.filter(|_| whose == Own).unwrap_or(Role::TeamViewer);
             json!({"role": role.as_str()})

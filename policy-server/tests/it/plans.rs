@@ -34,7 +34,8 @@ async fn a_multiplier_is_shown_as_it_was_set_and_told_with_every_key() {
     assert_eq!(policy(&world, &holder, &key).await.price_multiplier, PriceMultiplier::ONE);
 
     assert_eq!(put_org(&world, json!("1.25")).await["price_multiplier"], "1.25");
-    assert_eq!(world.changes(&holder).await.last(), Some(&Change::AllKeys));
+    let below = Change::Below { level: Level::Org, owner: "acme".to_owned() };
+    assert_eq!(world.changes(&holder).await.last(), Some(&below));
     let told = policy(&world, &holder, &key).await;
     assert_eq!((told.price_multiplier, told.models), (times("1.25"), ModelSet::All));
     let world = world.restart();

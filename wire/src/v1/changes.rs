@@ -52,6 +52,14 @@ pub enum Change {
         /// Its owner, as [`super::KeyPolicy::owner`] names it.
         owner: String,
     },
+    /// Something at this owner changed that counts for every key below it: forget what is known of
+    /// those keys, and ask again about the ones that have running calls. Money stays where it is.
+    Below {
+        /// The owner's level.
+        level: Level,
+        /// The owner, as [`super::KeyPolicy::owner`] names it.
+        owner: String,
+    },
     /// Something above many keys changed, or the poll was too far behind: forget every key.
     AllKeys,
 }

@@ -68,6 +68,21 @@ impl KeyPolicy {
             Level::Org | Level::Wallet => Some(self.org.as_str().to_owned()),
         }
     }
+
+    /// Whether [`KeyPolicy::owner`] of a level is this one.
+    #[must_use]
+    pub fn is_below(&self, level: Level, owner: &str) -> bool {
+        let within = |id: Option<&str>| {
+            let rest = owner.strip_prefix(self.org.as_str());
+            id.is_some() && rest.and_then(|rest| rest.strip_prefix('/')) == id
+        };
+        match level {
+            Level::Key => self.key.as_str() == owner,
+            Level::User => within(self.user.as_ref().map(UserId::as_str)),
+            Level::Team => within(self.team.as_ref().map(TeamId::as_str)),
+            Level::Org | Level::Wallet => self.org.as_str() == owner,
+        }
+    }
 }
 
 /// Who uses a key.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
+use super::selections::SelectionArgs;
 use super::{BudgetArgs, Output, PageArgs, insert, names};
 
 /// What can be said about a key, new or changed.
@@ -48,10 +49,11 @@ pub struct KeyFields {
     /// separated by commas; "" for everywhere.
     #[arg(long)]
     allowed_ips: Option<String>,
-    /// Its models, separated by commas; "*" for all, "" for none; "none" removes the list, so
-    /// that it may call everything of its organisation.
+    #[command(flatten)]
+    models: SelectionArgs,
+    /// Its own plan, in place of its organisation's; "none" removes it.
     #[arg(long)]
-    models: Option<String>,
+    plan: Option<String>,
     /// Output tokens to allow where a request names no limit.
     #[arg(long)]
     default_max_output_tokens: Option<u64>,
@@ -84,11 +86,8 @@ impl KeyFields {
             insert(&mut body, "limits", Some(limits));
         }
         self.budget.add(&mut body);
-        let models = self.models.as_deref().map(|models| match models {
-            "none" => Value::Null,
-            models => names(models),
-        });
-        insert(&mut body, "models", models);
+        self.models.add(&mut body);
+        insert(&mut body, "plan", self.plan.clone().map(or_null));
         insert(&mut body, "default_max_output_tokens", self.default_max_output_tokens);
         insert(&mut body, "cut_calls", self.cut_calls.clone());
         Ok(body)
@@ -185,6 +184,16 @@ pub enum KeyCommand {
     },
     /// Show one key and what it has spent.
     Show(KeyTarget),
+    /// List what one may call, and why not the rest of the catalogue.
+    Models {
+        #[command(flatten)]
+        key: KeyTarget,
+        /// Only models that it may call (true), or only those that it may not (false).
+        #[arg(long)]
+        allowed: Option<bool>,
+        #[command(flatten)]
+        page: PageArgs,
+    },
     /// Change what is given and leave the rest.
     Patch {
         #[command(flatten)]
@@ -249,6 +258,14 @@ pub(super) const KEY_COLUMNS: &[Column] = &[
     ("left", "/spend/left_usd"),
 ];
 
+const KEY_MODEL_COLUMNS: &[Column] = &[
+    ("id", "/id"),
+    ("allowed", "/allowed"),
+    ("reasons", "/reasons"),
+    ("groups", "/groups"),
+    ("aliases", "/aliases"),
+];
+
 impl KeyCommand {
     /// Carries it out and answers what to print.
     pub fn run(self, client: &Client) -> Result<String, ClientError> {
@@ -292,6 +309,13 @@ impl KeyCommand {
             Self::Show(key) => {
                 let answer = client.send("GET", &path(&key.id, ""), &[], None)?;
                 Ok(key.output.object(&answer))
+            }
+            Self::Models { key, allowed, page } => {
+                let mut query = Vec::new();
+                query.extend(allowed.map(|allowed| ("allowed", allowed.to_string())));
+                page.query(&mut query);
+                let answer = client.send("GET", &path(&key.id, "/models"), &query, None)?;
+                Ok(key.output.list(&answer, KEY_MODEL_COLUMNS))
             }
             Self::Patch { fields, target } => {
                 let body = fields.body()?;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
+use super::selections::SelectionArgs;
 use super::{Output, PageArgs, insert};
 
 /// The part of `tollgate teams …` and `tollgate users …` that is about money: who shares a budget
@@ -34,6 +35,15 @@ pub enum MemberCommand {
     Uncap {
         #[command(flatten)]
         member: MemberArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Restrict what all keys of it may call at most; with neither models nor groups, show it.
+    Models {
+        #[command(flatten)]
+        member: MemberArgs,
+        #[command(flatten)]
+        models: SelectionArgs,
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -80,9 +90,10 @@ impl ChangeArgs {
 impl MemberCommand {
     /// Carries it out for `kind`, "teams" or "users", and answers what to print.
     pub fn run(self, kind: &str, client: &Client) -> Result<String, ClientError> {
-        let path = |member: &MemberArgs| {
-            format!("orgs/{}/{kind}/{}/budget", segment(&member.org), segment(&member.id))
+        let place = |member: &MemberArgs| {
+            format!("orgs/{}/{kind}/{}", segment(&member.org), segment(&member.id))
         };
+        let path = |member: &MemberArgs| format!("{}/budget", place(member));
         match self {
             Self::Cap { member, usd, period, change } => {
                 let mut body = Map::new();
@@ -98,6 +109,15 @@ impl MemberCommand {
             Self::Uncap { member, change } => {
                 let answer = client.send("DELETE", &path(&member), &change.query(), None)?;
                 Ok(change.output.object(&answer))
+            }
+            Self::Models { member, models, change } if models.is_empty() => {
+                let path = format!("{}/models", place(&member));
+                Ok(change.output.object(&client.send("GET", &path, &[], None)?))
+            }
+            Self::Models { member, models, change } => {
+                let mut body = Map::new();
+                models.add(&mut body);
+                change.send(client, "PATCH", &place(&member), Some(&body.into()))
             }
         }
     }

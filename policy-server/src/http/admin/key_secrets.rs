@@ -39,7 +39,7 @@ async fn create(visitor: Visitor, pairs: Pairs, headers: HeaderMap, body: Body) 
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
     let made = visitor.change(place(&visitor, &mut form), move |work, deed| {
-        check_names(work, &deed.by, &deed.target)?;
+        check_place(work, &deed.by, &deed.target, &form)?;
         let made = work.create_key_once(form, once)?;
         deed.target = Target::Key(made_id(&made, |created| &created.view));
         Ok(made)
@@ -56,7 +56,7 @@ async fn import(visitor: Visitor, pairs: Pairs, headers: HeaderMap, body: Body) 
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
     let made = visitor.change(place(&visitor, &mut form), move |work, deed| {
-        check_names(work, &deed.by, &deed.target)?;
+        check_place(work, &deed.by, &deed.target, &form)?;
         let made = work.import_key_once(form, secret, once)?;
         deed.target = Target::Key(made_id(&made, |view| view));
         Ok(made)
@@ -121,10 +121,16 @@ fn place(visitor: &Visitor, form: &mut KeyForm) -> Target {
     }
 }
 
-fn check_names(work: &mut Work<'_>, by: &Standing, place: &Target) -> Result<(), AdminError> {
+fn check_place(
+    work: &mut Work<'_>,
+    by: &Standing,
+    place: &Target,
+    form: &KeyForm,
+) -> Result<(), AdminError> {
     match place {
         Target::Place { org, team, user } => {
-            work.check_names(by, org, team.as_ref(), user.as_ref())
+            work.check_names(by, org, team.as_ref(), user.as_ref())?;
+            work.permit_plan(by, org, form)
         }
         _ => Ok(()),
     }

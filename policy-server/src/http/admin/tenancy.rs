@@ -20,7 +20,7 @@ use crate::permissions::Action::{
     BudgetsRead, BudgetsWrite, TeamsWrite, UsersWrite, WalletsRead, WalletsWrite,
 };
 
-type Ids = Result<Path<(String, String)>, PathRejection>;
+pub(super) type Ids = Result<Path<(String, String)>, PathRejection>;
 
 const TEAM: &str = "/admin/v1/orgs/{org}/teams/{team}/budget";
 const USER: &str = "/admin/v1/orgs/{org}/users/{user}/budget";
@@ -142,11 +142,11 @@ async fn top_up(
     Ok((status, shown).into_response())
 }
 
-fn team(path: Ids) -> Result<(OrgId, Member), AdminProblem> {
+pub(super) fn team(path: Ids) -> Result<(OrgId, Member), AdminProblem> {
     member(path, "team", |text| TeamId::new(text).map(Member::Team))
 }
 
-fn user(path: Ids) -> Result<(OrgId, Member), AdminProblem> {
+pub(super) fn user(path: Ids) -> Result<(OrgId, Member), AdminProblem> {
     member(path, "user", |text| UserId::new(text).map(Member::User))
 }
 

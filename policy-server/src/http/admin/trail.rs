@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::app::{AdminError, Target, Work};
-use crate::http::{show, show_people};
+use crate::http::{show, show_entitlement, show_people};
 
 /// A field of the audit at most, in bytes of JSON: a list of two thousand models is not kept twice
 /// with every change of it.
@@ -24,6 +24,12 @@ pub fn snapshot(
         Target::Me | Target::Place { .. } => return Ok(None),
         Target::Server => work.audit_days().map(show_people::settings),
         Target::Model(name) => work.model(name).map(|model| show::model(&model)),
+        Target::Alias(name) => work.alias(name).map(|alias| show_entitlement::alias(&alias)),
+        Target::Group(name) => work.group(name).map(|group| show_entitlement::group(&group)),
+        Target::Plan(id) => work.plan(id).map(|plan| show_entitlement::plan(&plan)),
+        Target::Models(org, member) => work
+            .member_models(org, member.clone())
+            .map(|models| show_entitlement::member_models(&models)),
         Target::Org(id) => work.org(id).map(|org| show::org(&org)),
         Target::Team(org, id) => work.team(org, id).map(|team| show_people::team(&team)),
         Target::User(org, id) | Target::ServiceAccount(org, id) => {

@@ -5,6 +5,7 @@ mod audit_log;
 mod catalogue;
 mod digests;
 mod encoding;
+mod entitlement;
 mod files;
 mod history;
 mod journal;
@@ -51,7 +52,7 @@ use crate::live::lock;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Statements kept prepared per connection: somewhat more than there are.
-const STATEMENTS_KEPT: usize = 128;
+const STATEMENTS_KEPT: usize = 160;
 
 /// Idle read connections kept for the next list; more are opened when needed and closed after.
 const READERS_KEPT: usize = 4;

@@ -15,6 +15,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0006_plans.sql"),
     include_str!("../../../migrations/sqlite/0007_key_fields.sql"),
     include_str!("../../../migrations/sqlite/0008_tenancy.sql"),
+    include_str!("../../../migrations/sqlite/0009_entitlement.sql"),
     include_str!("../../../migrations/sqlite/0011_clocks.sql"),
 ];
 
