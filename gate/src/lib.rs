@@ -25,6 +25,7 @@ mod refusal;
 mod route;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod usage_page;
 mod windows;
 
 pub use dialect::Dialect;

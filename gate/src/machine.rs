@@ -5,6 +5,7 @@ mod calls;
 mod forward;
 mod housekeeping;
 mod stop;
+mod usage;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;

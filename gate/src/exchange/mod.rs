@@ -12,8 +12,8 @@ use metering::charge::Admitted;
 use metering::held_lease::Draw;
 use metering::request::Request;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, KeyPolicy, Refusal as LeaseRefusal};
-use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, ModelName, RequestId};
+use wire::v1::{Ask, KeyPolicy, Refusal as LeaseRefusal, UsageAnswer};
+use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, Metadata, ModelName, RequestId};
 
 use crate::dialect::Dialect;
 use crate::io::CallId;
@@ -22,6 +22,7 @@ use crate::route::Target;
 use crate::windows::Group;
 
 pub(crate) use answer::{Answer, Metered};
+pub(crate) use arrival::BadMetadata;
 pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide};
 pub(crate) use departure::depart;
 pub(crate) use stop::{Reason, Step as StopStep, Stop};
@@ -61,6 +62,8 @@ pub(crate) struct Open {
     /// A parameter of the query that is not taken.
     pub(crate) stray_parameter: Option<String>,
     pub(crate) digest: KeyDigest,
+    /// What the caller says of the call.
+    pub(crate) metadata: Result<Metadata, BadMetadata>,
     pub(crate) has_content_length: bool,
     pub(crate) is_compressed: bool,
     pub(crate) body: Body,
@@ -73,6 +76,8 @@ pub(crate) struct Open {
     pub(crate) granted: Option<(KeyId, LeaseId)>,
     /// Why it was granted none.
     pub(crate) refused: Option<LeaseRefusal>,
+    /// What the server answered to a request for usage.
+    pub(crate) usage: Option<Box<UsageAnswer>>,
     /// What was asked for under this number. Another ask needs another number: repeating one
     /// answers the lease of the first ask.
     pub(crate) asked: Option<Box<Ask>>,
@@ -115,6 +120,8 @@ pub(crate) struct Running {
     pub(crate) catalogue_version: CatalogueVersion,
     pub(crate) admitted: Admitted,
     pub(crate) metered: Metered,
+    /// What the caller says of it.
+    pub(crate) metadata: Metadata,
     /// What it has drawn, and on which lease.
     pub(crate) drawn: Option<(LeaseId, Draw)>,
     pub(crate) groups: Vec<Group>,

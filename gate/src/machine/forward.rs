@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use metering::request::{Edits, WrittenLimit, edited_length};
-use wire::RequestId;
 use wire::v1::{Ask, Refusal as LeaseRefusal};
+use wire::{Metadata, RequestId};
 
 use super::Gate;
 use crate::dialect::Dialect;
@@ -18,7 +18,7 @@ use crate::route::Target;
 use crate::windows;
 
 /// What an open request does next.
-enum Step {
+pub(super) enum Step {
     Wait,
     Call(Purpose, Option<Box<Ask>>),
     Reply(crate::io::Reply),
@@ -105,7 +105,7 @@ impl Gate {
                 let may_ask = open.granted.is_none() && open.refused.is_none();
                 let allow = &self.config.allow;
                 let ask = if may_ask { ask(open, &models, allow) } else { None };
-                if ask.is_some() && !self.outbox.has_room(self.streams.len()) {
+                if ask.is_some() && !self.outbox_has_room(open) {
                     return Step::Refuse(Refusal::OutboxFull);
                 }
                 return Step::Call(Purpose::Admit { asks: ask.is_some() }, ask.map(Box::new));
@@ -124,7 +124,7 @@ impl Gate {
                     body_limit: self.config.body_bytes,
                     allow: &self.config.allow,
                     vm: self.vm,
-                    outbox_has_room: self.outbox.has_room(self.streams.len()),
+                    outbox_has_room: self.outbox_has_room(open),
                 };
                 return step_of(decide(open, &known, now, &mut self.pool, memory));
             }
@@ -134,8 +134,15 @@ impl Gate {
             Target::Model(name) => {
                 model_list::one(dialect, &models, &policy, name, request.as_str())
             }
+            Target::Usage => return self.usage_step(open, request.as_str()),
         };
         listed.map_or_else(Step::Refuse, Step::Reply)
+    }
+
+    /// Whether the record of this call, with what its caller says of it, will find a place.
+    fn outbox_has_room(&self, open: &Open) -> bool {
+        let metadata = open.metadata.as_ref().map_or(0, Metadata::size);
+        self.outbox.has_room(self.streams.len()) && self.outbox.has_room_for_metadata(metadata)
     }
 
     /// The host has refused an edit: the request is answered here, and nothing is charged.
@@ -156,6 +163,7 @@ impl Gate {
                     let said = self.pool.unused(key, lease, now_ms);
                     self.say(said);
                 }
+                self.outbox.forget_metadata(running.metadata.size());
                 let call = running.window_call;
                 let now_ms = now.monotonic_ms;
                 windows::take_back(memory, &running.groups, call, running.admitted_ms, now_ms);
@@ -220,6 +228,7 @@ impl Gate {
             }
         }
         let resumes = open.waited;
+        self.outbox.expect_metadata(running.metadata.size());
         if let Some(exchange) = self.streams.get_mut(&stream) {
             exchange.stage = Stage::Running(Box::new(running));
         }

@@ -22,8 +22,8 @@ use wire::v1::{
     ReportReply, ReportRequest, Usage,
 };
 use wire::{
-    CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce,
-    PriceMultiplier, RequestId, Revision,
+    CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, Metadata, ModelName, NanoUsd,
+    Nonce, PriceMultiplier, RequestId, Revision,
 };
 
 pub use crate::tables::{accounts, check_ledger};
@@ -471,5 +471,6 @@ pub fn record(key: &Key, lease: Option<LeaseId>, sequence: u64, output_tokens: u
         ending: Ending::Complete,
         started_unix_ms: NOON,
         duration_ms: 12,
+        metadata: Metadata::default(),
     }
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::lease::is_zero;
 
 use crate::{
-    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, PriceMultiplier,
-    RequestId, Revision,
+    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, Metadata, ModelName, NanoUsd,
+    PriceMultiplier, RequestId, Revision,
 };
 
 /// A batch of reports. Repeating, reordering or losing one changes nothing: `spent` only grows and
@@ -94,6 +94,9 @@ pub struct CallRecord {
     pub started_unix_ms: u64,
     /// From admission to end in milliseconds.
     pub duration_ms: u64,
+    /// What the caller said of it.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
 }
 
 /// Tokens of one call in the semantics of OpenAI's chat completions, whatever the dialect: every
