@@ -76,6 +76,7 @@ pub fn build(
         counters,
         clock,
         filter_token: Arc::new(settings.filter_token),
+        keep_requests: settings.keep_requests,
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),

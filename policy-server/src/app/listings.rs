@@ -3,7 +3,7 @@
 use wire::OrgId;
 
 use super::{AdminError, KeyView, Work};
-use crate::store::{KeyLife, KeyRow, KeySearch, RecordRow, RecordSearch};
+use crate::store::{KeyLife, KeyRow, KeySearch};
 
 /// One page and where the next begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,20 +113,5 @@ impl Work<'_> {
         let page = Page::of(found, listing.limit, |(position, _)| position.to_string());
         let views = page.items.into_iter().map(|(_, key)| self.key_view(key));
         Ok(Page { items: views.collect::<Result<_, _>>()?, next: page.next })
-    }
-
-    /// Records of ended calls, newest first.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn records(&mut self, mut search: RecordSearch) -> Result<Page<RecordRow>, AdminError> {
-        let limit = search.limit;
-        search.limit = limit.saturating_add(1);
-        let found = self.rows.records(&search)?;
-        let page = Page::of(found, limit, |(position, _)| position.to_string());
-        Ok(Page {
-            items: page.items.into_iter().map(|(_, record)| record).collect(),
-            next: page.next,
-        })
     }
 }

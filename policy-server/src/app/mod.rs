@@ -16,7 +16,9 @@ mod policy;
 mod recall;
 mod recovery;
 mod reports;
+mod requests;
 mod spend;
+mod usage;
 mod wallet;
 
 use std::sync::Arc;
@@ -35,6 +37,7 @@ pub use orgs::OrgForm;
 pub use parked::Released;
 pub use recovery::{NewEpoch, begin_new_epoch};
 pub use spend::{AccountView, KeyView, OrgView};
+pub use usage::GroupSums;
 pub use wallet::{TopUpForm, ToppedUp};
 
 use crate::clock::{Entropy, NoEntropy, Now};

@@ -1,5 +1,7 @@
 //! What holders say was spent, and the records of ended calls.
 
+use std::collections::BTreeMap;
+
 use metering::budget::Statement;
 use metering::price;
 use wire::v1::{Basis, CallRecord, LeaseReport, ReportReply, ReportRequest};
@@ -7,7 +9,15 @@ use wire::{HolderId, NanoUsd, PriceMultiplier};
 
 use super::{Counters, FilterError, Work};
 use crate::failpoint;
-use crate::store::{KeyRow, RecordRow, StoreResult};
+use crate::store::{KeyRow, RecordRow, StoreResult, UsageDay, UsageSums};
+
+/// What became of a record.
+struct Recorded {
+    /// Its cost is not what the server computes.
+    differs: bool,
+    /// It was not there before.
+    counted: Option<(UsageDay, UsageSums)>,
+}
 
 /// The store's integers have 63 bits; a counter that large is no counter.
 const LARGEST_NUMBER: u64 = i64::MAX as u64;
@@ -34,12 +44,22 @@ impl Work<'_> {
             failpoint::note("report");
         }
         let mut differing = Vec::new();
+        let mut used: BTreeMap<UsageDay, UsageSums> = BTreeMap::new();
         for call in &request.records {
             let what = call.request.as_str();
             let recorded = self.part(what, |work| work.record(&request.holder, call))?;
-            if recorded == Some(true) {
+            let Some(Recorded { differs, counted }) = recorded else { continue };
+            if differs {
                 differing.push(call.sequence);
             }
+            if let Some((day, sums)) = counted {
+                let before = used.entry(day).or_default();
+                *before = before.plus(sums);
+            }
+        }
+        for (day, sums) in used {
+            let what = format!("use of {} on day {}", day.key, day.day);
+            self.part(&what, |work| Ok(work.count_usage(&day, sums)?))?;
         }
         Ok(ReportReply { epoch: server.epoch, revision: server.revision, differing })
     }
@@ -71,8 +91,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Keeps one record. Answers whether its cost differs from what the server computes.
-    fn record(&mut self, holder: &HolderId, call: &CallRecord) -> Result<bool, FilterError> {
+    /// Adds to the sums of a day.
+    fn count_usage(&mut self, day: &UsageDay, sums: UsageSums) -> StoreResult<()> {
+        let before = self.rows.usage(day)?.unwrap_or_default();
+        self.rows.save_usage_day(day, &before.plus(sums))
+    }
+
+    /// Keeps one record.
+    fn record(&mut self, holder: &HolderId, call: &CallRecord) -> Result<Recorded, FilterError> {
         if call.sequence > LARGEST_NUMBER {
             let message = format!("sequence: {} is too large", call.sequence);
             return Err(FilterError::BadMessage(message));
@@ -81,7 +107,7 @@ impl Work<'_> {
         let recomputed = self.recompute(call, key.as_ref())?;
         // After a restore a call may come again by another holder: filters make its id, clients never.
         if self.rows.has_record(holder, call)? {
-            return Ok(recomputed.is_some());
+            return Ok(Recorded { differs: recomputed.is_some(), counted: None });
         }
         if let Some(recomputed) = recomputed {
             Counters::add(&self.counters.differing_records, 1);
@@ -99,14 +125,20 @@ impl Work<'_> {
         {
             self.settle_without_lease(key, call.cost)?;
         }
-        self.rows.add_record(&RecordRow {
+        let (org, team, user) =
+            key.map_or((None, None, None), |key| (Some(key.org), key.team, key.user));
+        let record = RecordRow {
             holder: holder.clone(),
             call: call.clone(),
-            org: key.map(|key| key.org),
+            org,
+            team,
+            user,
             recomputed,
             recorded_unix_ms: self.now.unix_ms,
-        })?;
-        Ok(recomputed.is_some())
+        };
+        self.rows.add_record(&record)?;
+        let counted = (UsageDay::of(&record), UsageSums::of(&call.usage, call.cost));
+        Ok(Recorded { differs: recomputed.is_some(), counted: Some(counted) })
     }
 
     /// Whether the cost of a call reaches the ledger by its lease. A lease that carries permits

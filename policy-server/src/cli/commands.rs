@@ -1,4 +1,4 @@
-//! The commands of `tollgate orgs`, `models`, `keys`, `records` and of budgets: each is one request.
+//! The commands of `tollgate orgs`, `models`, `keys`, `requests` and of budgets: each is one request.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -260,53 +260,6 @@ impl ModelCommand {
     }
 }
 
-/// `tollgate records …`
-#[derive(Debug, Subcommand)]
-pub enum RecordCommand {
-    /// List ended calls, newest first.
-    List {
-        /// Only calls of this key.
-        #[arg(long)]
-        key: Option<String>,
-        /// Only calls of this organisation.
-        #[arg(long)]
-        org: Option<String>,
-        /// Only the call with this request id.
-        #[arg(long)]
-        request: Option<String>,
-        #[command(flatten)]
-        page: PageArgs,
-        #[command(flatten)]
-        output: Output,
-    },
-}
-
-const RECORD_COLUMNS: &[Column] = &[
-    ("started", "/started_at"),
-    ("request", "/request"),
-    ("key", "/key"),
-    ("model", "/model"),
-    ("input", "/usage/input_tokens"),
-    ("output", "/usage/output_tokens"),
-    ("cost", "/cost_usd"),
-    ("basis", "/basis"),
-    ("status", "/status"),
-];
-
-impl RecordCommand {
-    /// Carries it out and answers what to print.
-    pub fn run(self, client: &Client) -> Result<String, ClientError> {
-        let Self::List { key, org, request, page, output } = self;
-        let mut query = Vec::new();
-        query.extend(key.map(|key| ("key", key)));
-        query.extend(org.map(|org| ("org", org)));
-        query.extend(request.map(|request| ("request", request)));
-        page.query(&mut query);
-        let answer = client.send("GET", "records", &query, None)?;
-        Ok(output.list(&answer, RECORD_COLUMNS))
-    }
-}
-
 pub(super) fn insert<T: Into<Value>>(body: &mut Map<String, Value>, name: &str, value: Option<T>) {
     if let Some(value) = value {
         body.insert(name.to_owned(), value.into());
@@ -327,7 +280,9 @@ mod bounds;
 mod budgets;
 mod keys;
 mod prices;
+mod requests;
 mod tenancy;
 pub use budgets::BudgetCommand;
 pub use keys::KeyCommand;
+pub use requests::{RequestCommand, UsageArgs};
 pub use tenancy::{MemberCommand, WalletCommand};

@@ -15,13 +15,13 @@ use tracing_subscriber::EnvFilter;
 
 use self::client::Client;
 use self::commands::{
-    BudgetCommand, KeyCommand, MemberCommand, ModelCommand, OrgCommand, RecordCommand,
+    BudgetCommand, KeyCommand, MemberCommand, ModelCommand, OrgCommand, RequestCommand, UsageArgs,
     WalletCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
 use crate::live::SessionTimes;
 use crate::serve::serve;
-use crate::settings::{FilterToken, Listen, Settings};
+use crate::settings::{FilterToken, KeepRequests, Listen, Settings};
 
 /// A wrong command or setting, as clap itself answers.
 const EXIT_USAGE: u8 = 2;
@@ -55,8 +55,10 @@ enum Command {
     #[command(subcommand)]
     Budgets(BudgetCommand),
     /// The request log.
-    #[command(subcommand)]
-    Records(RecordCommand),
+    #[command(subcommand, visible_alias = "records")]
+    Requests(RequestCommand),
+    /// Sums of use, by key, user, team, organisation, model or day.
+    Usage(UsageArgs),
     /// Budgets that the keys of a team share.
     #[command(subcommand)]
     Teams(MemberCommand),
@@ -90,6 +92,11 @@ struct ServeArgs {
     #[arg(long, default_value_t = SessionTimes::default().ttl_ms,
           value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     session_ttl_ms: u64,
+    /// For how many days the request log is kept. Sums by day are kept for ever.
+    #[arg(long, env = "TOLLGATE_KEEP_REQUESTS_DAYS", default_value_t = KeepRequests::default().days,
+          value_parser = clap::value_parser!(u32)
+              .range(i64::from(KeepRequests::SHORTEST_DAYS)..=i64::from(KeepRequests::LONGEST_DAYS)))]
+    keep_requests_days: u32,
 }
 
 /// Runs the command line of this process.
@@ -102,7 +109,8 @@ pub fn main() -> ExitCode {
         Command::Orgs(command) => administer(|client| command.run(client)),
         Command::Models(command) => administer(|client| command.run(client)),
         Command::Keys(command) => administer(|client| command.run(client)),
-        Command::Records(command) => administer(|client| command.run(client)),
+        Command::Requests(command) => administer(|client| command.run(client)),
+        Command::Usage(args) => administer(|client| args.run(client)),
         Command::Budgets(command) => administer(|client| command.run(client)),
         Command::Teams(command) => administer(|client| command.run("teams", client)),
         Command::Users(command) => administer(|client| command.run("users", client)),
@@ -116,6 +124,7 @@ fn administer(run: impl FnOnce(&Client) -> Result<String, client::ClientError>) 
 
 fn finish(outcome: Result<String, impl std::error::Error>) -> ExitCode {
     match outcome {
+        Ok(text) if text.is_empty() => ExitCode::SUCCESS,
         Ok(text) => {
             // A closed pipe (`tollgate keys list | head`) is no failure.
             let _ = writeln!(std::io::stdout(), "{text}");
@@ -145,6 +154,7 @@ fn run_server(args: ServeArgs) -> ExitCode {
         journal: args.journal,
         filter_token,
         session: SessionTimes { ttl_ms: args.session_ttl_ms, ..SessionTimes::default() },
+        keep_requests: KeepRequests { days: args.keep_requests_days },
     };
     let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()

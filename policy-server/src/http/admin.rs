@@ -4,6 +4,7 @@ mod catalogue;
 mod keys;
 mod money;
 mod orgs;
+mod requests;
 mod tenancy;
 
 use axum::body::Bytes;
@@ -39,6 +40,7 @@ pub fn router(edge: Edge) -> Router {
         .merge(tenancy::routes())
         .merge(catalogue::routes())
         .merge(money::routes())
+        .merge(requests::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(edge.clone(), authorised))

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 use crate::app::{Counters, FilterError, Work};
 use crate::clock::{Clock, Now};
 use crate::live::Shared;
-use crate::settings::FilterToken;
+use crate::settings::{FilterToken, KeepRequests};
 use crate::store::sqlite::Readers;
 use crate::store::{StoreError, Transaction};
 use crate::writer::Writer;
@@ -20,6 +20,7 @@ pub struct Edge {
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) filter_token: Arc<FilterToken>,
+    pub(crate) keep_requests: KeepRequests,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,
 }
@@ -69,12 +70,25 @@ impl Edge {
         }
     }
 
-    /// Parks the leases of holders whose sessions have lapsed, and releases parked money whose time
-    /// has come.
+    /// Parks the leases of holders whose sessions have lapsed, releases parked money whose time has
+    /// come, and forgets old records. Answers whether there is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
     pub async fn sweep(&self) -> Result<bool, FilterError> {
+        let more = self.sweep_money().await?;
+        Ok(self.forget_records().await? || more)
+    }
+
+    async fn forget_records(&self) -> Result<bool, FilterError> {
+        let before = self.keep_requests.beginning(self.now().unix_ms);
+        if !self.read(move |work| work.has_records_before(before)).await? {
+            return Ok(false);
+        }
+        self.write(move |work| work.forget_records_before(before)).await
+    }
+
+    async fn sweep_money(&self) -> Result<bool, FilterError> {
         let none_lapsed = self.shared.live().lapsed(self.now()).is_empty();
         if none_lapsed && !self.read(|work| work.has_due_releases()).await? {
             return Ok(false);

@@ -5,6 +5,7 @@ mod admin;
 mod answer;
 mod budget_form;
 mod edge;
+mod export;
 mod filter;
 mod form;
 mod key_form;

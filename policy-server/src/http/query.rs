@@ -13,8 +13,8 @@ const LIMIT_DEFAULT: u32 = 50;
 /// Items on a page at most: keeps answers small and reads short.
 const LIMIT_MOST: u32 = 200;
 
-/// The longest value of a parameter.
-const LONGEST_VALUE: usize = 256;
+/// The longest value of a parameter: a cursor behind the longest name of a model fits.
+const LONGEST_VALUE: usize = 512;
 
 /// Parameters that nobody has read yet, and what was wrong so far.
 #[derive(Debug)]
@@ -84,6 +84,16 @@ impl Parameters {
             (wait_ms <= WAIT_MOST_MS).then(|| Duration::from_millis(wait_ms))
         })
         .unwrap_or(default)
+    }
+
+    /// Refuses a team or a user without its organisation: other organisations may have some of the
+    /// same name.
+    pub fn needs_org(&mut self, has_org: bool, has_team: bool, has_user: bool) {
+        for (name, is_given) in [("team", has_team), ("user", has_user)] {
+            if is_given && !has_org {
+                self.problems.push(FieldProblem::invalid(name, "is given without its org"));
+            }
+        }
     }
 
     /// Ends reading: whatever parameter is left over is unknown.

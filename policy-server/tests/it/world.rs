@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use policy_server::clock::{Clock as _, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
-use policy_server::settings::{FilterToken, Settings};
+use policy_server::settings::{FilterToken, KeepRequests, Settings};
 use policy_server::{App, build};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -351,6 +351,7 @@ fn start_with(
         journal,
         filter_token: FilterToken::new(Some(FILTER_TOKEN)).unwrap(),
         session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
+        keep_requests: KeepRequests::default(),
     };
     build(settings, Arc::clone(clock) as _, Box::new(SeededEntropy::new(seed)))
 }

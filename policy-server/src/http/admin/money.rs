@@ -1,4 +1,4 @@
-//! `/admin/v1/records`, `/admin/v1/budgets` and `/admin/v1/status`.
+//! `/admin/v1/budgets` and `/admin/v1/status`.
 
 use std::sync::atomic::Ordering;
 
@@ -8,38 +8,22 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 use wire::v1::Level;
-use wire::{KeyId, ModelName, OrgId};
+use wire::{KeyId, OrgId};
 
 use super::{Answer, Body, Pairs, bytes, parameters};
 use crate::app::{AdminError, FieldProblem};
 use crate::http::edge::Edge;
 use crate::http::show;
-use crate::store::{BudgetId, RecordSearch};
+use crate::store::BudgetId;
 
 /// Frozen budgets in one answer; whoever has released them asks again.
 const FROZEN_MOST: u32 = 1_000;
 
 pub fn routes() -> Router<Edge> {
     Router::new()
-        .route("/admin/v1/records", get(records))
         .route("/admin/v1/budgets", get(budgets))
         .route("/admin/v1/budgets/release", post(release))
         .route("/admin/v1/status", get(status))
-}
-
-async fn records(State(edge): State<Edge>, pairs: Pairs) -> Answer {
-    let mut query = parameters(pairs)?;
-    let search = RecordSearch {
-        key: query.text("key"),
-        org: query.text("org"),
-        request: query.text("request"),
-        model: query.parsed("model", "must be a model's name", |text| ModelName::new(text).ok()),
-        before: query.position(),
-        limit: query.limit(),
-    };
-    query.finish()?;
-    let page = edge.read(move |work| work.records(search)).await?;
-    Ok(Json(show::page(&page, show::record)))
 }
 
 async fn budgets(State(edge): State<Edge>, pairs: Pairs) -> Answer {

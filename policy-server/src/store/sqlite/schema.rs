@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0004_record_ids.sql"),
     include_str!("../../../migrations/sqlite/0005_prices.sql"),
     include_str!("../../../migrations/sqlite/0006_plans.sql"),
+    include_str!("../../../migrations/sqlite/0010_records.sql"),
 ];
 
 /// The number of the last step.
