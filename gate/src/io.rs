@@ -4,6 +4,8 @@ use std::fmt;
 
 use metering::request::BodyEdit;
 
+use crate::dialect::Dialect;
+
 /// Names and values of a header map in order, as bytes: not every header is UTF-8.
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -245,6 +247,26 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// JSON.
     pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// A request that was understood and is answered with JSON, under its id.
+    pub(crate) fn json(dialect: Dialect, body: &serde_json::Value, request_id: &str) -> Self {
+        Self::json_text(dialect, body.to_string(), request_id)
+    }
+
+    /// The same where the JSON is written already.
+    pub(crate) fn json_text(dialect: Dialect, body: String, request_id: &str) -> Self {
+        Self {
+            status: 200,
+            headers: vec![
+                ("content-type", "application/json".to_owned()),
+                ("x-tollgate-request-id", request_id.to_owned()),
+                (dialect.request_id_header(), request_id.to_owned()),
+            ],
+            body: body.into_bytes(),
+        }
+    }
 }
 
 /// The proxy process's memory that all its workers share: numbered values changed by

@@ -10,6 +10,7 @@ mod catalogue;
 pub mod config;
 pub mod credential;
 mod dialect;
+mod dry_run;
 mod exchange;
 mod instant;
 mod io;

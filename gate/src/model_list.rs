@@ -54,7 +54,7 @@ pub(crate) fn list(
             }
         }
     };
-    Ok(ok(dialect, &body, request_id))
+    Ok(Reply::json(dialect, &body, request_id))
 }
 
 /// One model by name or alias, if the key may call it.
@@ -78,7 +78,7 @@ pub(crate) fn one(
         Dialect::Anthropic => shown::anthropic(model),
         Dialect::Gemini => shown::gemini(model),
     };
-    Ok(ok(dialect, &body, request_id))
+    Ok(Reply::json(dialect, &body, request_id))
 }
 
 /// Pages need an order that does not depend on what comes and goes between two of them.
@@ -86,16 +86,4 @@ fn by_name<'a>(models: impl Iterator<Item = &'a Model>) -> Vec<&'a Model> {
     let mut sorted: Vec<&Model> = models.collect();
     sorted.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
     sorted
-}
-
-fn ok(dialect: Dialect, body: &Value, request_id: &str) -> Reply {
-    Reply {
-        status: 200,
-        headers: vec![
-            ("content-type", "application/json".to_owned()),
-            ("x-tollgate-request-id", request_id.to_owned()),
-            (dialect.request_id_header(), request_id.to_owned()),
-        ],
-        body: body.to_string().into_bytes(),
-    }
 }

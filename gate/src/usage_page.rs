@@ -70,16 +70,7 @@ pub(crate) fn reply(answer: &UsageAnswer, request_id: &str) -> Result<Reply, Ref
     let cursor = json!(page.next_cursor);
     let data = calls.join(",");
     let body = format!(r#"{{"success":true,"data":[{data}],"next_cursor":{cursor}}}"#);
-    let id = request_id.to_owned();
-    Ok(Reply {
-        status: 200,
-        headers: vec![
-            ("content-type", "application/json".to_owned()),
-            ("x-tollgate-request-id", id.clone()),
-            (Dialect::OpenAi.request_id_header(), id),
-        ],
-        body: body.into_bytes(),
-    })
+    Ok(Reply::json_text(Dialect::OpenAi, body, request_id))
 }
 
 /// One call. The cost is a decimal number as in `usage.cost_usd` of answers: written from the
@@ -140,6 +131,22 @@ mod tests {
         let end = UsagePage { calls: vec![], next_cursor: None };
         let answer = reply(&UsageAnswer::Page(end), "req_9").unwrap();
         assert_eq!(answer.body, br#"{"success":true,"data":[],"next_cursor":null}"#);
+    }
+
+    #[test]
+    fn the_answer_is_that_of_the_documentation() {
+        let page = include_str!("../../docs/apis.md");
+        let section = page.split("## What a key has used").nth(1).unwrap();
+        let example = section.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+        let mut metadata = Metadata::default();
+        metadata.add("project".to_owned(), "nightly".to_owned()).unwrap();
+        let request = RequestId::new("req_0123456789abcdef0000002a").unwrap();
+        let model = ModelName::new("gpt-4o-mini").unwrap();
+        let next_cursor = Some(request.as_str().to_owned());
+        let calls = vec![UsedCall { request, model, metadata, ..call() }];
+        let answer = UsageAnswer::Page(UsagePage { calls, next_cursor });
+        let shown: Value = serde_json::from_slice(&reply(&answer, "req_9").unwrap().body).unwrap();
+        assert_eq!(shown, serde_json::from_str::<Value>(example).unwrap());
     }
 
     #[test]

@@ -115,3 +115,42 @@ fn models_are_listed_for_the_key_and_count_in_no_window() {
     assert_eq!((refused.status, refused.error_code().as_str()), (403, "no_models"));
     fixture.assert_no_trap();
 }
+
+#[test]
+fn a_dry_run_passes_every_check_and_costs_nothing() {
+    let fixture = Fixture::start(2).unwrap();
+    let one_a_minute = json!([{"unit": "requests", "window": "1m", "max": 1, "scope": "proxy"}]);
+    let members = json!({"budget": {"usd": "0.02", "period": "none"}, "limits": one_a_minute});
+    let (id, key) = fixture.key(members).unwrap();
+    let client = fixture.stack.gateway(&key);
+    let text = [("role", "user"), ("content", "hello")];
+    let call = |tokens: u64, headers: &[(&str, &str)]| {
+        let message: serde_json::Map<_, _> =
+            text.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let body = json!({"model": "fast", "max_tokens": tokens, "messages": [message]});
+        client.send("POST", "/v1/chat/completions", headers, Some(body.to_string())).unwrap()
+    };
+    let dry = [("x-tollgate-dry-run", "true")];
+    for _ in 0..3 {
+        let answer = call(16, &dry).success().unwrap().json();
+        assert_eq!(
+            (&answer["object"], &answer["allowed"]),
+            (&json!("tollgate.dry_run"), &json!(true))
+        );
+        assert_eq!(
+            (&answer["model"], &answer["at_most"]["output_tokens"]),
+            (&json!(MODEL), &json!(16))
+        );
+        let most = answer["at_most"]["cost_usd"].as_str().unwrap().parse::<f64>().unwrap();
+        assert!((0.000_010..0.000_2).contains(&most), "{answer}");
+    }
+    // More than the budget holds, and then more than the window holds.
+    let dear = call(100_000, &dry);
+    assert_eq!((dear.status, &dear.json()["error"]["code"]), (402, &json!("budget_exceeded")));
+    assert_eq!(fixture.upstream_requests().unwrap().len(), 0);
+    call(16, &[]).success().unwrap();
+    let late = call(16, &dry);
+    assert_eq!((late.status, &late.json()["error"]["code"]), (429, &json!("rpm_exceeded")));
+    let records = fixture.records(&id, 1).unwrap();
+    assert_eq!(records.len(), 1, "{records:?}");
+}

@@ -5,6 +5,7 @@ use super::{Body, Exchange, MOST_CALLS, Open, Stage};
 use crate::config::Config;
 use crate::credential;
 use crate::dialect::Dialect;
+use crate::dry_run;
 use crate::io::{Headers, Now};
 use crate::pool::Want;
 use crate::refusal::Refusal;
@@ -50,6 +51,7 @@ impl Exchange {
             target,
             digest,
             metadata: metadata(headers),
+            is_dry_run: dry_run::is_asked_for(headers),
             has_content_length: value(headers, b"content-length").is_some(),
             is_compressed: coding(b"content-encoding"),
             body,

@@ -14,6 +14,7 @@ use wire::{CatalogueVersion, LeaseId, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Metered, Open, Running, Stop};
 use crate::catalogue::Models;
+use crate::dry_run::Estimate;
 use crate::io::{Now, SharedMemory};
 use crate::pool::Pool;
 use crate::refusal::Refusal;
@@ -39,6 +40,8 @@ pub(crate) struct Forward {
     /// The path with the model's own name, where it named another.
     pub(crate) path: Option<String>,
     pub(crate) reasoning: bool,
+    /// What the call could come to, where only that was asked for.
+    pub(crate) estimate: Option<Estimate>,
 }
 
 impl From<Refusal> for Verdict {
@@ -331,6 +334,11 @@ fn admit(
         reasoning: model.reasoning,
         cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
     };
+    let estimate = open.is_dry_run.then(|| {
+        let bounds = bounds.lowered_to(output_tokens);
+        let cost = if costs { bounds.wanted(&price).amount } else { NanoUsd::ZERO };
+        Estimate { input_tokens: input_bound, output_tokens, choices: ask.choices, cost }
+    });
     let running = Running {
         policy: Rc::clone(policy),
         digest: open.digest,
@@ -358,6 +366,7 @@ fn admit(
         model_is_alias: is_alias,
         path,
         reasoning: model.reasoning,
+        estimate,
     })))
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct Open {
     /// What the caller says of the call.
     pub(crate) metadata: Result<Metadata, BadMetadata>,
     pub(crate) has_content_length: bool,
+    /// It is to be checked and answered as a call would be, but not sent.
+    pub(crate) is_dry_run: bool,
     pub(crate) is_compressed: bool,
     pub(crate) body: Body,
     /// The call to the server that it waits for.

@@ -8,7 +8,9 @@ use wire::{Metadata, RequestId};
 
 use super::Gate;
 use crate::dialect::Dialect;
-use crate::exchange::{Body, Forward, Knowledge, Open, Stage, Verdict, ask, check_key, decide};
+use crate::exchange::{
+    Body, Forward, Knowledge, Open, Running, Stage, Verdict, ask, check_key, decide,
+};
 use crate::io::{Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
 use crate::model_list;
@@ -63,7 +65,18 @@ impl Gate {
                     let said = self.pool.unused(&key, &lease, now.monotonic_ms);
                     self.say(said);
                 }
-                self.forward(stream, &open, *forward, &request);
+                match forward.estimate {
+                    None => self.forward(stream, &open, *forward, &request),
+                    Some(estimate) => {
+                        if open.ask_is_open {
+                            self.disclaim(&open);
+                        }
+                        let running = &forward.running;
+                        self.undo(running, now, memory);
+                        let reply = estimate.reply(dialect, &running.model, request.as_str());
+                        self.outputs.push_back(Output::Reply { stream, reply });
+                    }
+                }
             }
         }
     }
@@ -157,21 +170,25 @@ impl Gate {
             Stage::Answered => return,
             Stage::Open(open) => self.abandon(&open, now),
             Stage::Running(running) => {
-                if let Some((lease, draw)) = &running.drawn {
-                    let (key, now_ms) = (&running.policy.key, now.monotonic_ms);
-                    self.pool.cancel(key, lease, *draw);
-                    let said = self.pool.unused(key, lease, now_ms);
-                    self.say(said);
-                }
                 self.outbox.forget_metadata(running.metadata.size());
-                let call = running.window_call;
-                let now_ms = now.monotonic_ms;
-                windows::take_back(memory, &running.groups, call, running.admitted_ms, now_ms);
+                self.undo(&running, now, memory);
             }
         }
         // What was still to be done for the request must not be done, above all not letting it go.
         self.outputs.retain(|output| output.stream() != Some(stream));
         self.reply(stream, &Refusal::PolicyUnavailable);
+    }
+
+    /// An admitted call is not made: money and windows are as if it had never been.
+    fn undo(&mut self, running: &Running, now: Now, memory: &mut dyn SharedMemory) {
+        if let Some((lease, draw)) = &running.drawn {
+            let (key, now_ms) = (&running.policy.key, now.monotonic_ms);
+            self.pool.cancel(key, lease, *draw);
+            let said = self.pool.unused(key, lease, now_ms);
+            self.say(said);
+        }
+        let (call, now_ms) = (running.window_call, now.monotonic_ms);
+        windows::take_back(memory, &running.groups, call, running.admitted_ms, now_ms);
     }
 
     /// A request ends without going to the upstream: money that it was given goes back.
@@ -199,7 +216,7 @@ impl Gate {
         if open.ask_is_open {
             self.disclaim(open);
         }
-        let Forward { running, output_limit, model_is_alias, path, reasoning } = forward;
+        let Forward { running, output_limit, model_is_alias, path, reasoning, .. } = forward;
         let policy = Rc::clone(&running.policy);
         let mut set = |name: &str, value: &str| {
             let (name, value) = (name.to_owned(), value.to_owned());
