@@ -137,7 +137,7 @@ mod tests {
     fn the_answer_is_that_of_the_documentation() {
         let page = include_str!("../../docs/apis.md");
         let section = page.split("## What a key has used").nth(1).unwrap();
-        let example = section.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+        let example = section.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
         let mut metadata = Metadata::default();
         metadata.add("project".to_owned(), "nightly".to_owned()).unwrap();
         let request = RequestId::new("req_0123456789abcdef0000002a").unwrap();
