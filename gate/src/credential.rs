@@ -5,6 +5,7 @@ use metering::api_key::{ApiKey, Malformed};
 use wire::KeyDigest;
 
 use crate::io::Headers;
+use crate::profile::Voice;
 use crate::route::percent_decoded;
 
 /// Header fields that carry a credential of ours. Each is removed before forwarding.
@@ -25,6 +26,8 @@ const QUERY_KEYS: [&[u8]; 9] = [
 /// Other header fields by which clients identify themselves, or their accounts at the provider; no
 /// provider needs them from a client.
 const OTHER_SECRETS: [&[u8]; 2] = [b"cookie", b"proxy-authorization"];
+/// What MindProxy's clients say to Tollgate and to nobody else.
+const DRY_RUN: &[u8] = b"x-tt-dry-run";
 /// Header fields that make some servers read another method than the one that was checked.
 const METHOD_OVERRIDES: [&[u8]; 3] =
     [b"x-http-method-override", b"x-http-method", b"x-method-override"];
@@ -56,24 +59,32 @@ pub enum NoCredential {
     Malformed(Malformed),
 }
 
-/// The digest of the one well-formed credential of a request. `?key=` counts as one where
-/// `takes_query_key` says so; the same key as `api-key` and as `Authorization` is one.
+/// The digest of the one well-formed credential of a request, sent where the API and the profile have
+/// it: elsewhere it does not count, but is one too many beside another. The same key as `api-key` and
+/// as `Authorization` is one.
 ///
 /// # Errors
 /// When there is none, more than one, or one that is malformed.
-pub fn find(headers: &Headers, takes_query_key: bool) -> Result<KeyDigest, NoCredential> {
+pub fn find(headers: &Headers, voice: impl Into<Voice>) -> Result<KeyDigest, NoCredential> {
+    let voice = voice.into();
     let path = headers.iter().find(|(name, _)| name == b":path");
     let path = path.map(|(_, path)| path.as_slice()).unwrap_or_default();
     let mut in_url = query(path).filter(|parameter| parameter.is_credential());
     let mut in_headers = headers.iter().filter(|(name, _)| KEY_HEADERS.contains(&name.as_slice()));
+    let taken = voice.profile.key_headers(voice.dialect);
     let sent = (in_headers.next(), in_headers.next(), in_url.next(), in_url.next());
     match sent {
         (None, _, None, _) => Err(NoCredential::Missing),
-        (None, _, Some(parameter), None) if takes_query_key && parameter.name == b"key" => {
+        (None, _, Some(parameter), None)
+            if voice.profile.takes_query_key(voice.dialect) && parameter.name == b"key" =>
+        {
             let key = percent_decoded(parameter.value).unwrap_or_default();
             ApiKey::parse(&key).map(|key| key.digest()).map_err(NoCredential::Malformed)
         }
         (None, _, Some(_), None) => Err(NoCredential::InUrl),
+        (Some((name, _)), None, None, _) if !taken.contains(&name.as_slice()) => {
+            Err(NoCredential::Missing)
+        }
         (Some((name, value)), None, None, _) => {
             let key = if name == b"authorization" { bearer(value)? } else { trim(value) };
             ApiKey::parse(key).map(|key| key.digest()).map_err(NoCredential::Malformed)
@@ -136,6 +147,7 @@ fn is_private(name: &[u8]) -> bool {
         || OTHER_SECRETS.contains(&name)
         || METHOD_OVERRIDES.contains(&name)
         || ACCOUNT_HEADERS.contains(&name)
+        || name == DRY_RUN
         || name.starts_with(RESERVED_PREFIX)
 }
 
@@ -201,6 +213,8 @@ pub(crate) fn other_value(path: &[u8], names: &[&str], values: &[&str]) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Dialect;
+    use crate::profile::Profile;
 
     const KEY: &str = "sk-AbCdEfGhIjKlMnOpQrStUv";
 
@@ -216,14 +230,54 @@ mod tests {
     fn each_place_is_read() {
         let digest = metering::api_key::digest(KEY.as_bytes());
         let bearer = bearer_header();
-        assert_eq!(find(&headers(&[("authorization", &bearer)]), false), Ok(digest));
+        assert_eq!(find(&headers(&[("authorization", &bearer)]), Dialect::OpenAi), Ok(digest));
         assert_eq!(
-            find(&headers(&[("authorization", b"bearer  sk-AbCdEfGhIjKlMnOpQrStUv ")]), false),
+            find(
+                &headers(&[("authorization", b"bearer  sk-AbCdEfGhIjKlMnOpQrStUv ")]),
+                Dialect::OpenAi
+            ),
             Ok(digest)
         );
         for name in ["x-api-key", "api-key", "x-goog-api-key"] {
-            assert_eq!(find(&headers(&[(name, KEY.as_bytes())]), false), Ok(digest), "{name}");
+            assert_eq!(
+                find(&headers(&[(name, KEY.as_bytes())]), Dialect::OpenAi),
+                Ok(digest),
+                "{name}"
+            );
         }
+    }
+
+    #[test]
+    fn each_profile_has_its_places() {
+        let taken = |profile, dialect| -> Vec<&str> {
+            let key = KEY.as_bytes();
+            let bearer = bearer_header();
+            let sent: [(&str, &[u8]); 5] = [
+                ("authorization", &bearer),
+                ("x-api-key", key),
+                ("api-key", key),
+                ("x-goog-api-key", key),
+                (":path", b"/v1beta/models?key=sk-AbCdEfGhIjKlMnOpQrStUv"),
+            ];
+            let is_taken =
+                |pair: &(&str, &[u8])| find(&headers(&[*pair]), Voice { dialect, profile }).is_ok();
+            sent.iter().filter(|pair| is_taken(pair)).map(|(name, _)| *name).collect()
+        };
+        for profile in [Profile::PrivateMind, Profile::DeltaLlm] {
+            for dialect in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini] {
+                assert_eq!(taken(profile, dialect), ["authorization"]);
+            }
+        }
+        let mindproxy = |dialect| taken(Profile::MindProxy, dialect);
+        assert_eq!(mindproxy(Dialect::OpenAi), ["authorization"]);
+        assert_eq!(mindproxy(Dialect::Anthropic), ["authorization", "x-api-key"]);
+        assert_eq!(mindproxy(Dialect::Gemini), ["authorization", "x-goog-api-key", ":path"]);
+        assert_eq!(taken(Profile::Native, Dialect::Gemini).len(), 5);
+        // What does not count is still one too many.
+        let bearer = bearer_header();
+        let two = headers(&[("authorization", &bearer), ("x-api-key", KEY.as_bytes())]);
+        let voice = Voice { dialect: Dialect::OpenAi, profile: Profile::PrivateMind };
+        assert_eq!(find(&two, voice), Err(NoCredential::SeveralSent));
     }
 
     #[test]
@@ -259,7 +313,7 @@ mod tests {
                 NoCredential::Malformed(Malformed::HalfAPair),
             ),
         ] {
-            assert_eq!(find(&headers(&pairs), false), Err(why), "{pairs:?}");
+            assert_eq!(find(&headers(&pairs), Dialect::OpenAi), Err(why), "{pairs:?}");
         }
     }
 
@@ -268,7 +322,7 @@ mod tests {
         let digest = metering::api_key::digest(KEY.as_bytes());
         let (bearer, key) = (bearer_header(), KEY.as_bytes());
         let azure = [("api-key", key), ("authorization", &bearer[..])];
-        assert_eq!(find(&headers(&azure), false), Ok(digest));
+        assert_eq!(find(&headers(&azure), Dialect::OpenAi), Ok(digest));
         let other = b"Bearer sk-AbCdEfGhIjKlMnOpQrStUw";
         for pairs in [
             vec![("api-key", key), ("authorization", &other[..])],
@@ -278,14 +332,18 @@ mod tests {
             vec![("api-key", key), ("authorization", &bearer), ("api-key", key)],
             vec![("api-key", key), ("authorization", &bearer), (":path", b"/v1/models?key=abc")],
         ] {
-            assert_eq!(find(&headers(&pairs), false), Err(NoCredential::SeveralSent), "{pairs:?}");
+            assert_eq!(
+                find(&headers(&pairs), Dialect::OpenAi),
+                Err(NoCredential::SeveralSent),
+                "{pairs:?}"
+            );
         }
     }
 
     #[test]
     fn a_key_in_the_url_is_taken_where_gemini_is_spoken() {
         let digest = metering::api_key::digest(KEY.as_bytes());
-        let of = |path: String| find(&headers(&[(":path", path.as_bytes())]), true);
+        let of = |path: String| find(&headers(&[(":path", path.as_bytes())]), Dialect::Gemini);
         assert_eq!(of(format!("/v1beta/models?key={KEY}")), Ok(digest));
         assert_eq!(
             of(format!("/v1beta/models?alt=sse&%6bey={}", KEY.replace('-', "%2D"))),

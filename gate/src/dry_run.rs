@@ -4,20 +4,21 @@
 use serde_json::json;
 use wire::{ModelName, NanoUsd};
 
-use crate::dialect::Dialect;
 use crate::io::{Headers, Reply};
+use crate::profile::{Profile, Voice};
 
 /// The header by which a client asks. It does not reach the upstream.
 const HEADER: &[u8] = b"x-tollgate-dry-run";
 
 /// Whether a request is a dry run. Whoever sends the header does not want to pay, so only the two
 /// words that say no mean no.
-pub(crate) fn is_asked_for(headers: &Headers) -> bool {
+pub(crate) fn is_asked_for(headers: &Headers, profile: Profile) -> bool {
     let says_no = |value: &[u8]| {
         let value = value.trim_ascii();
         value == b"0" || value.eq_ignore_ascii_case(b"false")
     };
-    headers.iter().any(|(name, value)| name == HEADER && !says_no(value))
+    let is_ours = |name: &[u8]| name == HEADER || Some(name) == profile.dry_run_header();
+    headers.iter().any(|(name, value)| is_ours(name) && !says_no(value))
 }
 
 /// The bounds within which a call would have been let through.
@@ -36,7 +37,7 @@ pub(crate) struct Estimate {
 impl Estimate {
     /// The answer to a dry run of a call that would be let through. A call that would not gets the
     /// same error as it would without the header.
-    pub(crate) fn reply(self, dialect: Dialect, model: &ModelName, request_id: &str) -> Reply {
+    pub(crate) fn reply(self, voice: Voice, model: &ModelName, request_id: &str) -> Reply {
         let body = json!({
             "object": "tollgate.dry_run",
             "allowed": true,
@@ -48,7 +49,7 @@ impl Estimate {
                 "cost_usd": self.cost.to_usd(),
             },
         });
-        Reply::json(dialect, &body, request_id)
+        Reply::json(voice, &body, request_id)
     }
 }
 
@@ -58,10 +59,12 @@ mod tests {
 
     #[test]
     fn only_two_words_say_no() {
-        let asks = |value: &str| is_asked_for(&vec![(HEADER.to_vec(), value.as_bytes().to_vec())]);
+        let asks = |value: &str| {
+            is_asked_for(&vec![(HEADER.to_vec(), value.as_bytes().to_vec())], Profile::Native)
+        };
         assert!(["true", "1", "yes", "", "0 0"].map(asks).iter().all(|asks| *asks));
         assert!(!["false", "False", " 0 "].map(asks).iter().any(|asks| *asks));
-        assert!(!is_asked_for(&Vec::new()));
+        assert!(!is_asked_for(&Vec::new(), Profile::Native));
     }
 
     #[test]
@@ -71,7 +74,7 @@ mod tests {
         let cost = NanoUsd::from_usd("0.000133").unwrap();
         let estimate = Estimate { input_tokens: 113, output_tokens: 10, choices: 1, cost };
         let model = ModelName::new("gpt-4o-mini").unwrap();
-        let reply = estimate.reply(Dialect::OpenAi, &model, "req_1");
+        let reply = estimate.reply(Voice::default(), &model, "req_1");
         let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(body, serde_json::from_str::<serde_json::Value>(example).unwrap());
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use metering::request::BodyEdit;
 
-use crate::dialect::Dialect;
+use crate::profile::Voice;
 
 /// Names and values of a header map in order, as bytes: not every header is UTF-8.
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
@@ -251,19 +251,17 @@ pub struct Reply {
 
 impl Reply {
     /// A request that was understood and is answered with JSON, under its id.
-    pub(crate) fn json(dialect: Dialect, body: &serde_json::Value, request_id: &str) -> Self {
-        Self::json_text(dialect, body.to_string(), request_id)
+    pub(crate) fn json(voice: Voice, body: &serde_json::Value, request_id: &str) -> Self {
+        Self::json_text(voice, body.to_string(), request_id)
     }
 
     /// The same where the JSON is written already.
-    pub(crate) fn json_text(dialect: Dialect, body: String, request_id: &str) -> Self {
+    pub(crate) fn json_text(voice: Voice, body: String, request_id: &str) -> Self {
+        let ids = voice.request_id_headers().map(|name| (name, request_id.to_owned()));
+        let kind = ("content-type", "application/json".to_owned());
         Self {
             status: 200,
-            headers: vec![
-                ("content-type", "application/json".to_owned()),
-                ("x-tollgate-request-id", request_id.to_owned()),
-                (dialect.request_id_header(), request_id.to_owned()),
-            ],
+            headers: std::iter::once(kind).chain(ids).collect(),
             body: body.into_bytes(),
         }
     }

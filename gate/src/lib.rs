@@ -21,6 +21,7 @@ mod model_list;
 mod outbox;
 mod policy_calls;
 mod pool;
+mod profile;
 mod rate_headers;
 mod refusal;
 mod route;
@@ -35,4 +36,5 @@ pub use io::{
 };
 pub use machine::{Gate, Token};
 pub use metering::request::{BodyEdit, apply_edits};
+pub use profile::{Profile, Voice};
 pub use refusal::Refusal;

@@ -302,7 +302,7 @@ impl Gate {
     fn reply(&mut self, stream: StreamId, refusal: &Refusal) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         exchange.stage = Stage::Answered;
-        let reply = refusal.reply(exchange.dialect, exchange.request.as_str());
+        let reply = refusal.reply(exchange.voice, exchange.request.as_str());
         self.outputs.push_back(Output::Reply { stream, reply });
     }
 
@@ -326,9 +326,8 @@ impl Gate {
             .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
             .unwrap_or(0);
         running.status = status;
-        let (wants_usage, bound) = (running.wants_stream_usage, running.admitted.output_bound);
-        let metered = running.metered;
-        running.answer = Answer::of(status, headers, details, metered, wants_usage, bound);
+        let (shown, bound) = (running.shown, running.admitted.output_bound);
+        running.answer = Answer::of(status, headers, details, running.metered, shown, bound);
         let set = |name: &str, value: String| Output::SetResponseHeader {
             stream,
             name: name.to_owned(),
@@ -339,11 +338,11 @@ impl Gate {
             self.outputs.push_back(Output::RemoveResponseHeader { stream, name });
         }
         let id = exchange.request.as_str();
-        self.outputs.push_back(set("x-tollgate-request-id", id.to_owned()));
-        let name = exchange.dialect.request_id_header();
-        self.outputs.push_back(set(name, id.to_owned()));
+        for name in exchange.voice.request_id_headers() {
+            self.outputs.push_back(set(name, id.to_owned()));
+        }
         let since_ms = now.monotonic_ms.saturating_sub(running.admitted_ms);
-        let limits = rate_headers::fields(exchange.dialect, &running.standings, since_ms, now);
+        let limits = rate_headers::fields(exchange.voice, &running.standings, since_ms, now);
         for name in rate_headers::of_the_account(headers, &limits) {
             self.outputs.push_back(Output::RemoveResponseHeader { stream, name });
         }

@@ -13,25 +13,28 @@ use wire::v1::{KeyPolicy, Model};
 use crate::catalogue::Models;
 use crate::dialect::Dialect;
 use crate::io::Reply;
+use crate::profile::Voice;
 use crate::refusal::Refusal;
 use page::Page;
 
 /// The list of what the key may call; empty when its own set is empty. `query` is what follows the
 /// path's question mark: Anthropic's and Gemini's lists come in pages, OpenAI's is whole.
 pub(crate) fn list(
-    dialect: Dialect,
+    voice: impl Into<Voice>,
     models: &Models,
     key: &KeyPolicy,
     query: &[u8],
     request_id: &str,
 ) -> Result<Reply, Refusal> {
+    let voice = voice.into();
     if key.org_has_no_models {
         return Err(Refusal::NoModels);
     }
     let visible = models.visible(&key.models);
-    let body = match dialect {
+    let body = match voice.dialect {
         Dialect::OpenAi => {
-            let data: Vec<Value> = visible.map(shown::openai).collect();
+            let data: Vec<Value> =
+                visible.map(|model| shown::openai(model, voice.profile)).collect();
             json!({"object": "list", "data": data})
         }
         Dialect::Anthropic => {
@@ -54,17 +57,18 @@ pub(crate) fn list(
             }
         }
     };
-    Ok(Reply::json(dialect, &body, request_id))
+    Ok(Reply::json(voice, &body, request_id))
 }
 
 /// One model by name or alias, if the key may call it.
 pub(crate) fn one(
-    dialect: Dialect,
+    voice: impl Into<Voice>,
     models: &Models,
     key: &KeyPolicy,
     name: &str,
     request_id: &str,
 ) -> Result<Reply, Refusal> {
+    let voice = voice.into();
     if key.org_has_no_models {
         return Err(Refusal::NoModels);
     }
@@ -73,12 +77,12 @@ pub(crate) fn one(
         .filter(|model| models.visible(&key.models).any(|visible| visible.name == model.name));
     // One that the key may not see is, to the key, not there.
     let model = found.ok_or_else(|| Refusal::NoSuchModel(name.to_owned()))?;
-    let body = match dialect {
-        Dialect::OpenAi => shown::openai(model),
+    let body = match voice.dialect {
+        Dialect::OpenAi => shown::openai(model, voice.profile),
         Dialect::Anthropic => shown::anthropic(model),
         Dialect::Gemini => shown::gemini(model),
     };
-    Ok(Reply::json(dialect, &body, request_id))
+    Ok(Reply::json(voice, &body, request_id))
 }
 
 /// Pages need an order that does not depend on what comes and goes between two of them.

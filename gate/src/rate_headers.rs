@@ -1,9 +1,14 @@
 //! What an answer says of the rate limits: one family of header fields, that of the API that was
 //! asked. Gemini has none.
 
+mod product;
+
+use wire::v1::{Limit, Unit};
+
 use crate::dialect::Dialect;
 use crate::instant::rfc3339;
 use crate::io::{Headers, Now};
+use crate::profile::{Profile, Voice};
 use crate::windows::{Standing, Standings};
 
 /// Families that describe the account that all keys share at the provider. Clients would take them
@@ -14,16 +19,21 @@ const OF_THE_ACCOUNT: [&[u8]; 3] =
 /// The fields for a call that was admitted `since_ms` ago with these standings, in units of the
 /// tightest limit. Where the wall clock cannot be read, no time of day is told.
 pub(crate) fn fields(
-    dialect: Dialect,
+    voice: Voice,
     standings: &Standings,
     since_ms: u64,
     now: Now,
 ) -> Vec<(String, String)> {
+    match voice.profile {
+        Profile::MindProxy => return product::mindproxy(standings, since_ms),
+        Profile::DeltaLlm => return product::deltallm(standings, since_ms, now),
+        Profile::Native | Profile::PrivateMind => {}
+    }
     let mut fields = Vec::new();
     for (unit, standing) in [("requests", standings.requests), ("tokens", standings.tokens)] {
-        let Some(Standing { max, remaining, reset_ms }) = standing else { continue };
+        let Some(Standing { max, remaining, reset_ms, .. }) = standing else { continue };
         let reset_ms = reset_ms.saturating_sub(since_ms);
-        match dialect {
+        match voice.dialect {
             Dialect::OpenAi => {
                 let mut field = |what, value| {
                     fields.push((format!("x-ratelimit-{what}-{unit}"), value));
@@ -39,15 +49,37 @@ pub(crate) fn fields(
                 field("limit", max.to_string());
                 field("remaining", remaining.to_string());
                 if now.is_exact {
-                    // Rounded up: a client that comes back then finds the window empty.
-                    let reset_s = now.wall_ms.saturating_add(reset_ms).div_ceil(1000);
-                    field("reset", rfc3339(reset_s));
+                    field("reset", rfc3339(at_s(now, reset_ms)));
                 }
             }
             Dialect::Gemini => {}
         }
     }
     fields
+}
+
+/// The fields of a refusal because this limit is reached: only other products have some.
+pub(crate) fn of_full(
+    limit: &Limit,
+    retry_after_s: Option<u64>,
+    voice: Voice,
+) -> Vec<(&'static str, String)> {
+    let reset_s = retry_after_s.unwrap_or_default();
+    match (voice.profile, limit.unit) {
+        (Profile::MindProxy, Unit::Requests) => vec![
+            ("x-ratelimit-limit", limit.max.to_string()),
+            ("x-ratelimit-remaining", "0".to_owned()),
+            ("x-ratelimit-reset", reset_s.to_string()),
+        ],
+        (Profile::DeltaLlm, _) => vec![("x-ratelimit-remaining-requests", "0".to_owned())],
+        _ => Vec::new(),
+    }
+}
+
+/// The time of day, in Unix seconds, at which a window has room again. Rounded up: a client that
+/// comes back then finds it empty.
+fn at_s(now: Now, reset_ms: u64) -> u64 {
+    now.wall_ms.saturating_add(reset_ms).div_ceil(1000)
 }
 
 /// Names of the upstream's own fields that must not reach the client, each once; those that are
@@ -82,20 +114,75 @@ fn go_duration(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wire::v1::{Level, Window};
+
     use super::*;
+    use crate::windows::LimitKind;
 
     const NOW: Now = Now { monotonic_ms: 77, wall_ms: 1_755_780_058_500, is_exact: true };
 
+    fn kind(unit: Unit) -> LimitKind {
+        let window = Some(Window::Minute);
+        LimitKind { unit, window, level: Level::Key, is_of_model: false }
+    }
+
     fn standings() -> Standings {
         Standings {
-            requests: Some(Standing { max: 60, remaining: 59, reset_ms: 61_200 }),
-            tokens: Some(Standing { max: 1_000, remaining: 0, reset_ms: 0 }),
+            requests: Some(Standing {
+                kind: kind(Unit::Requests),
+                max: 60,
+                remaining: 59,
+                reset_ms: 61_200,
+            }),
+            tokens: Some(Standing {
+                kind: kind(Unit::Tokens),
+                max: 1_000,
+                remaining: 0,
+                reset_ms: 0,
+            }),
         }
     }
 
     fn lines(dialect: Dialect, since_ms: u64, now: Now) -> Vec<String> {
-        let fields = fields(dialect, &standings(), since_ms, now);
+        let fields = fields(dialect.into(), &standings(), since_ms, now);
         fields.into_iter().map(|(name, value)| format!("{name}: {value}")).collect()
+    }
+
+    fn of(profile: Profile, standings: &Standings) -> Vec<String> {
+        let fields = fields(Voice { dialect: Dialect::OpenAi, profile }, standings, 200, NOW);
+        fields.into_iter().map(|(name, value)| format!("{name}: {value}")).collect()
+    }
+
+    #[test]
+    fn other_products_have_fields_of_their_own() {
+        assert_eq!(
+            of(Profile::MindProxy, &standings()),
+            ["x-ratelimit-limit: 60", "x-ratelimit-remaining: 59", "x-ratelimit-reset: 61"]
+        );
+        // 1,755,780,058.5 s and 61 s; tokens are used up, so they are the tightest.
+        assert_eq!(
+            of(Profile::DeltaLlm, &standings()),
+            [
+                "x-ratelimit-limit-requests: 60",
+                "x-ratelimit-remaining-requests: 59",
+                "x-ratelimit-reset-requests: 1755780120",
+                "x-ratelimit-limit-tokens: 1000",
+                "x-ratelimit-remaining-tokens: 0",
+                "x-ratelimit-reset-tokens: 1755780059",
+                "x-deltallm-ratelimit-scope: key_tpm",
+                "x-ratelimit-warning: near_limit",
+            ]
+        );
+        for profile in [Profile::MindProxy, Profile::DeltaLlm] {
+            assert!(of(profile, &Standings::default()).is_empty());
+        }
+        let tenths = |remaining| {
+            let requests = Standing { max: 10, remaining, ..standings().requests.unwrap() };
+            of(Profile::DeltaLlm, &Standings { requests: Some(requests), tokens: None })
+        };
+        assert!(tenths(2).contains(&"x-ratelimit-warning: approaching_limit".to_owned()));
+        assert!(tenths(2).contains(&"x-ratelimit-limit-tokens: 0".to_owned()));
+        assert!(!tenths(3).iter().any(|line| line.contains("warning")));
     }
 
     #[test]
@@ -157,7 +244,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_for_want_of_a_limit_or_a_clock() {
-        assert!(fields(Dialect::OpenAi, &Standings::default(), 0, NOW).is_empty());
+        assert!(fields(Dialect::OpenAi.into(), &Standings::default(), 0, NOW).is_empty());
         let shown = lines(Dialect::Anthropic, 0, Now { is_exact: false, ..NOW });
         assert_eq!(shown.len(), 4);
         assert!(shown.iter().all(|line| !line.contains("reset")));
@@ -178,7 +265,7 @@ mod tests {
         .into_iter()
         .map(|name| (name.as_bytes().to_vec(), b"1".to_vec()))
         .collect();
-        let set = fields(Dialect::OpenAi, &standings(), 0, NOW);
+        let set = fields(Dialect::OpenAi.into(), &standings(), 0, NOW);
         let names = of_the_account(&headers, &set);
         let names: Vec<_> = names.iter().map(|name| String::from_utf8_lossy(name)).collect();
         assert_eq!(

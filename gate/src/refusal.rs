@@ -1,6 +1,9 @@
 //! Every answer that the filter gives in the upstream's place because something is wrong.
 
 mod envelope;
+mod profile;
+#[cfg(test)]
+mod profile_tests;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -13,6 +16,9 @@ use wire::v1::{Level, Limit};
 use crate::credential::NoCredential;
 use crate::dialect::Dialect;
 use crate::io::Reply;
+use crate::profile::{Profile, Voice};
+
+pub(crate) use profile::scope;
 
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,19 +108,22 @@ pub enum Refusal {
 impl Refusal {
     /// The answer, in the form of the API that was asked.
     #[must_use]
-    pub fn reply(&self, dialect: Dialect, request_id: &str) -> Reply {
-        envelope::reply(&self.shape(dialect), dialect, request_id)
+    pub fn reply(&self, voice: impl Into<Voice>, request_id: &str) -> Reply {
+        let voice = voice.into();
+        envelope::reply(self, &self.shape(voice.dialect), voice, request_id)
     }
 
     /// The event that ends a stream which has begun: the answer's status can no longer tell. Where
     /// events are numbered, it has this number.
-    pub(crate) fn event(&self, format: AnswerFormat, sequence_number: u64) -> Vec<u8> {
-        envelope::event(&self.shape(Dialect::of(format)), format, sequence_number)
+    pub(crate) fn event(&self, format: AnswerFormat, profile: Profile, number: u64) -> Vec<u8> {
+        let voice = Voice { dialect: Dialect::of(format), profile };
+        envelope::event(self, &self.shape(voice.dialect), (format, voice), number)
     }
 
     /// The same as an element of a streamed array.
-    pub(crate) fn element(&self, format: AnswerFormat) -> Vec<u8> {
-        envelope::element(&self.shape(Dialect::of(format)), format)
+    pub(crate) fn element(&self, format: AnswerFormat, profile: Profile) -> Vec<u8> {
+        let voice = Voice { dialect: Dialect::of(format), profile };
+        envelope::element(self, &self.shape(voice.dialect), voice)
     }
 
     /// The stable code, the same in every API.

@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 use wire::v1::{UsageAnswer, UsageParameter, UsedCall};
 
-use crate::dialect::Dialect;
 use crate::instant::rfc3339;
 use crate::io::Reply;
 use crate::model_list::query::parameter;
+use crate::profile::Voice;
 use crate::refusal::Refusal;
 
 /// The longest value of a parameter that is passed on: an instant with fractions and zone, or an id.
@@ -52,7 +52,11 @@ impl Query {
 ///
 /// # Errors
 /// Where the server found a parameter that it cannot understand, or no such key.
-pub(crate) fn reply(answer: &UsageAnswer, request_id: &str) -> Result<Reply, Refusal> {
+pub(crate) fn reply(
+    answer: &UsageAnswer,
+    voice: Voice,
+    request_id: &str,
+) -> Result<Reply, Refusal> {
     let page = match answer {
         UsageAnswer::UnknownKey => return Err(Refusal::UnknownKey),
         UsageAnswer::BadParameter(parameter) => {
@@ -70,7 +74,7 @@ pub(crate) fn reply(answer: &UsageAnswer, request_id: &str) -> Result<Reply, Ref
     let cursor = json!(page.next_cursor);
     let data = calls.join(",");
     let body = format!(r#"{{"success":true,"data":[{data}],"next_cursor":{cursor}}}"#);
-    Ok(Reply::json_text(Dialect::OpenAi, body, request_id))
+    Ok(Reply::json_text(voice, body, request_id))
 }
 
 /// One call. The cost is a decimal number as in `usage.cost_usd` of answers: written from the
@@ -118,7 +122,7 @@ mod tests {
     #[test]
     fn a_page_is_json_with_the_members_of_the_documentation() {
         let page = UsagePage { calls: vec![call(), call()], next_cursor: Some("req_1".to_owned()) };
-        let answer = reply(&UsageAnswer::Page(page), "req_9").unwrap();
+        let answer = reply(&UsageAnswer::Page(page), Voice::default(), "req_9").unwrap();
         let shown: Value = serde_json::from_slice(&answer.body).unwrap();
         let one = json!({
             "id": "req_1", "model": "m\"\\", "prompt_tokens": 412, "cached_prompt_tokens": 400,
@@ -129,7 +133,7 @@ mod tests {
         let text = String::from_utf8(answer.body).unwrap();
         assert!(text.contains(r#""cost_usd":0.000915,"#), "{text}");
         let end = UsagePage { calls: vec![], next_cursor: None };
-        let answer = reply(&UsageAnswer::Page(end), "req_9").unwrap();
+        let answer = reply(&UsageAnswer::Page(end), Voice::default(), "req_9").unwrap();
         assert_eq!(answer.body, br#"{"success":true,"data":[],"next_cursor":null}"#);
     }
 
@@ -145,7 +149,9 @@ mod tests {
         let next_cursor = Some(request.as_str().to_owned());
         let calls = vec![UsedCall { request, model, metadata, ..call() }];
         let answer = UsageAnswer::Page(UsagePage { calls, next_cursor });
-        let shown: Value = serde_json::from_slice(&reply(&answer, "req_9").unwrap().body).unwrap();
+        let shown: Value =
+            serde_json::from_slice(&reply(&answer, Voice::default(), "req_9").unwrap().body)
+                .unwrap();
         assert_eq!(shown, serde_json::from_str::<Value>(example).unwrap());
     }
 

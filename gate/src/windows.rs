@@ -2,7 +2,7 @@
 
 use metering::window::{Bucket, BucketFull, Call, Counter, Full, SubjectId, bucket_of};
 use wire::ModelName;
-use wire::v1::{Limit, Scope, Unit};
+use wire::v1::{Level, Limit, Scope, Unit, Window};
 
 use crate::io::{SharedMemory, SharedMemoryFailed};
 use crate::refusal::Refusal;
@@ -83,12 +83,42 @@ pub(crate) fn check(
     })
 }
 
+/// What a limit counts, and on whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LimitKind {
+    pub(crate) unit: Unit,
+    pub(crate) window: Option<Window>,
+    pub(crate) level: Level,
+    /// It counts one model only.
+    pub(crate) is_of_model: bool,
+}
+
+impl LimitKind {
+    pub(crate) fn of(limit: &Limit) -> Self {
+        Self {
+            unit: limit.unit,
+            window: limit.window,
+            level: limit.subject.level,
+            is_of_model: limit.subject.model.is_some(),
+        }
+    }
+}
+
 /// What is left under the tightest limit of a unit, for the answer's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
+    pub(crate) kind: LimitKind,
     pub(crate) max: u64,
     pub(crate) remaining: u64,
     pub(crate) reset_ms: u64,
+}
+
+impl Standing {
+    /// How much of the limit is used, in millionths.
+    pub(crate) fn used_ppm(&self) -> u64 {
+        let used = self.max.saturating_sub(self.remaining);
+        used.saturating_mul(1_000_000).checked_div(self.max).unwrap_or(1_000_000)
+    }
 }
 
 /// The standing after admission, for requests and tokens.
@@ -193,6 +223,7 @@ fn refused(group: &Group, full: Full) -> Refusal {
 
 fn standing(counter: &Counter, limit: &Limit, now_ms: u64) -> Standing {
     Standing {
+        kind: LimitKind::of(limit),
         max: limit.max,
         remaining: counter.room(limit),
         reset_ms: counter.reset_ms(limit, now_ms),

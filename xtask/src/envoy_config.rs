@@ -58,6 +58,14 @@ impl EnvoyConfig {
         })
     }
 
+    /// The same with another product's manners (docs/profiles.md).
+    #[must_use]
+    pub fn filter_config_of_profile(profile: &str) -> Value {
+        let mut config = Self::default_filter_config();
+        config["profile"] = profile.into();
+        config
+    }
+
     /// The bootstrap file's text.
     ///
     /// # Errors

@@ -6,12 +6,16 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::json;
 
+use crate::envoy_config::EnvoyConfig;
 use crate::stack::{Ports, Stack, StackOptions};
 use crate::upstream::Upstream;
 use crate::{process, run_folder, workspace};
 
 /// How often the parts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Names of the filter's profiles.
+const PROFILES: [&str; 4] = ["native", "privatemind", "mindproxy", "deltallm"];
 
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
@@ -25,8 +29,8 @@ pub struct UpArguments {
     /// SQLite database, sqlite:PATH or PATH, kept between runs [default: a new one for this run].
     #[arg(long, value_name = "URL")]
     database: Option<String>,
-    /// Which product's API surface the gateway shows.
-    #[arg(long, default_value = "native")]
+    /// Which product's API surface the gateway shows (docs/profiles.md).
+    #[arg(long, default_value = "native", value_parser = PROFILES)]
     profile: String,
     /// Environment variable that holds the upstream's key; Envoy adds it to allowed requests.
     #[arg(long, value_name = "NAME")]
@@ -35,11 +39,6 @@ pub struct UpArguments {
 
 impl UpArguments {
     fn options(&self) -> anyhow::Result<StackOptions> {
-        anyhow::ensure!(
-            self.profile == "native",
-            "the profile `{}` is not available yet; the only one is `native`",
-            self.profile
-        );
         let upstream_key = match &self.upstream_key_env {
             None => None,
             Some(name) => Some(std::env::var(name).with_context(|| {
@@ -52,6 +51,7 @@ impl UpArguments {
             database: self.database.as_deref().map(sqlite_path).transpose()?,
             upstream: self.upstream.clone(),
             upstream_key,
+            filter_config: EnvoyConfig::filter_config_of_profile(&self.profile),
             ..StackOptions::default()
         })
     }

@@ -18,6 +18,7 @@ mod hot_restart;
 mod ledger;
 mod levels;
 mod passing;
+mod profiles;
 mod restored;
 mod revocation;
 mod same_bytes;

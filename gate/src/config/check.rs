@@ -59,7 +59,7 @@ impl Checker {
                 return self.problem("", &format!("is not valid JSON ({place})"));
             }
         };
-        self.known("", &root, &["server", "limits", "name", "paths", "allow"]);
+        self.known("", &root, &["server", "limits", "name", "profile", "paths", "allow"]);
         let server = self.object("", &root, "server", true);
         let limits = self.object("", &root, "limits", false);
         let empty = Map::new();
@@ -74,12 +74,14 @@ impl Checker {
         let body_bytes =
             self.number("limits", limits, "body_bytes", DEFAULT_BODY_BYTES, 1..=MOST_BODY_BYTES);
         let name = self.text("", &root, "name", Some("tollgate"));
+        let profile = self.profile(&root);
         let paths = self.paths(&root);
         let allow = self.allow(&root);
         Some(Config {
             server: Server { cluster: cluster?, authority: authority?, timeout_ms: timeout_ms? },
             body_bytes: usize::try_from(body_bytes?).ok()?,
             name: name?,
+            profile: profile?,
             paths: paths?,
             allow: allow?,
         })

@@ -7,6 +7,7 @@ pub use check::{Problem, parse};
 
 use metering::request::FeatureKind;
 
+pub use crate::profile::Profile;
 pub use crate::route::{ListedPath, PathPattern};
 
 /// A checked configuration.
@@ -20,6 +21,8 @@ pub struct Config {
     pub name: String,
     /// Paths that are served beside those of the known operations, at a price per call.
     pub paths: Vec<ListedPath>,
+    /// Whose manners towards clients it has.
+    pub profile: Profile,
     /// What requests may ask for although no reservation covers it.
     pub allow: Vec<FeatureKind>,
 }

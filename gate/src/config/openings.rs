@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use wire::ModelName;
 
 use super::check::{Checker, join};
-use super::{ListedPath, MOST_PATHS, PathPattern};
+use super::{ListedPath, MOST_PATHS, PathPattern, Profile};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -41,6 +41,16 @@ impl Checker {
         });
         // All of them, so that every problem is found.
         read.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// `profile`: whose manners.
+    pub(super) fn profile(&mut self, root: &Map<String, Value>) -> Option<Profile> {
+        let Some(value) = root.get("profile") else { return Some(Profile::default()) };
+        let found = Profile::ALL.into_iter().find(|known| value.as_str() == Some(known.name()));
+        found.or_else(|| {
+            let names = Profile::ALL.map(Profile::name).join(", ");
+            self.problem("profile", &format!("must be one of {names}"))
+        })
     }
 
     /// `allow`: codes of features.

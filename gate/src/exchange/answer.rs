@@ -37,6 +37,15 @@ impl Metered {
     }
 }
 
+/// What the client sees of an answer's usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// The usage of a stream, which is forced even where nobody asked for it.
+    pub(crate) stream_usage: bool,
+    /// The cost beside it.
+    pub(crate) cost: bool,
+}
+
 /// How the answer is read.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -61,7 +70,7 @@ impl Answer {
         headers: &Headers,
         details: Option<&[u8]>,
         metered: Metered,
-        wants_stream_usage: bool,
+        shown: Shown,
         output_bound: Option<u64>,
     ) -> Self {
         if !(200..300).contains(&status) {
@@ -77,11 +86,15 @@ impl Answer {
         }
         let kind = value(headers, b"content-type").unwrap_or_default();
         if is_kind(kind, b"text/event-stream") {
-            let view =
-                if wants_stream_usage { StreamView::WithUsage } else { StreamView::WithoutUsage };
+            let view = match shown {
+                Shown { stream_usage: false, .. } => StreamView::WithoutUsage,
+                Shown { cost: true, .. } => StreamView::WithUsage,
+                Shown { cost: false, .. } => StreamView::WithoutCost,
+            };
             Self::Stream(Box::new(StreamAnswer::of(format, view, output_bound)))
         } else if is_kind(kind, b"application/json") {
-            Self::Plain(Box::new(PlainAnswer::new(format)))
+            let plain = PlainAnswer::new(format);
+            Self::Plain(Box::new(if shown.cost { plain } else { plain.without_cost() }))
         } else {
             Self::Unreadable
         }
@@ -148,6 +161,7 @@ mod tests {
     use super::*;
 
     const CHAT: Metered = Metered::Tokens(AnswerFormat::OpenAiChat);
+    const ALL: Shown = Shown { stream_usage: true, cost: true };
 
     #[test]
     fn chosen_by_the_head() {
@@ -156,7 +170,7 @@ mod tests {
                 (b"content-type".to_vec(), kind.as_bytes().to_vec()),
                 (b"content-encoding".to_vec(), coding.as_bytes().to_vec()),
             ];
-            Answer::of(status, &headers, None, CHAT, true, None)
+            Answer::of(status, &headers, None, CHAT, ALL, None)
         };
         assert!(matches!(of(200, "application/json", "identity"), Answer::Plain(_)));
         assert!(matches!(of(200, "Application/JSON; charset=utf-8", "identity"), Answer::Plain(_)));
@@ -167,7 +181,7 @@ mod tests {
         assert!(matches!(of(302, "text/html", "identity"), Answer::Failed));
         assert!(matches!(of(200, "application/json", "Identity"), Answer::Plain(_)));
         let twice = vec![(b"content-encoding".to_vec(), b"gzip".to_vec()); 2];
-        assert!(matches!(Answer::of(200, &twice, None, CHAT, true, None), Answer::Unreadable));
+        assert!(matches!(Answer::of(200, &twice, None, CHAT, ALL, None), Answer::Unreadable));
     }
 
     #[test]
@@ -184,7 +198,7 @@ mod tests {
             ("no_healthy_upstream", false),
             ("ext_authz_denied", false),
         ] {
-            let answer = Answer::of(503, &Vec::new(), Some(details.as_bytes()), CHAT, true, None);
+            let answer = Answer::of(503, &Vec::new(), Some(details.as_bytes()), CHAT, ALL, None);
             assert_eq!(matches!(answer, Answer::NotYet), lost, "{details}");
         }
     }

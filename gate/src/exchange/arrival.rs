@@ -8,6 +8,7 @@ use crate::dialect::Dialect;
 use crate::dry_run;
 use crate::io::{Headers, Now};
 use crate::pool::Want;
+use crate::profile::Voice;
 use crate::refusal::Refusal;
 use crate::route::{Hints, Route, Target};
 use metering::request::{Operation, Problem, Request, Source, read};
@@ -24,15 +25,17 @@ impl Exchange {
         config: &Config,
         now: Now,
     ) -> Result<Self, Box<(Self, Refusal)>> {
+        let profile = config.profile;
         let refused = |dialect, refusal| {
-            Box::new((Self { request: request.clone(), dialect, stage: Stage::Answered }, refusal))
+            let voice = Voice { dialect, profile };
+            Box::new((Self { request: request.clone(), voice, stage: Stage::Answered }, refusal))
         };
         let method = value(headers, b":method").unwrap_or_default();
         let path = value(headers, b":path").unwrap_or_default();
         let Route { dialect, target } =
             Route::of(method, path, hints(headers, path), &config.paths)
                 .map_err(|dialect| refused(dialect, Refusal::UnknownEndpoint))?;
-        let digest = credential::find(headers, dialect == Dialect::Gemini)
+        let digest = credential::find(headers, Voice { dialect, profile })
             .map_err(|why| refused(dialect, Refusal::Credential(why)))?;
         let coding = |name: &[u8]| {
             headers.iter().any(|(other, value)| {
@@ -51,7 +54,7 @@ impl Exchange {
             target,
             digest,
             metadata: metadata(headers),
-            is_dry_run: dry_run::is_asked_for(headers),
+            is_dry_run: dry_run::is_asked_for(headers, profile),
             has_content_length: value(headers, b"content-length").is_some(),
             is_compressed: coding(b"content-encoding"),
             body,
@@ -70,7 +73,8 @@ impl Exchange {
             failures: 0,
             waited: false,
         };
-        Ok(Self { request: request.clone(), dialect, stage: Stage::Open(Box::new(open)) })
+        let voice = Voice { dialect, profile };
+        Ok(Self { request: request.clone(), voice, stage: Stage::Open(Box::new(open)) })
     }
 }
 

@@ -10,13 +10,14 @@ use metering::request::{
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
 use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Rates, Refusal as LeaseRefusal};
-use wire::{CatalogueVersion, LeaseId, NanoUsd, PriceMultiplier};
+use wire::{CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
 
-use super::{Answer, Body, Metered, Open, Running, Stop};
+use super::{Answer, Body, Metered, Open, Running, Shown, Stop};
 use crate::catalogue::Models;
 use crate::dry_run::Estimate;
 use crate::io::{Now, SharedMemory};
 use crate::pool::Pool;
+use crate::profile::Profile;
 use crate::refusal::Refusal;
 use crate::windows;
 
@@ -168,6 +169,7 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) body_limit: usize,
     /// What the configuration permits beyond tokens in and tokens out.
     pub(crate) allow: &'a [FeatureKind],
+    pub(crate) profile: Profile,
     pub(crate) vm: u64,
     pub(crate) outbox_has_room: bool,
 }
@@ -183,12 +185,28 @@ pub(crate) fn decide(
     let checked = match check_request(open, known) {
         Ok(Some(found)) => found,
         Ok(None) => return Verdict::Wait,
+        Err(refusal) if known.profile.checks_windows_first() => {
+            return window_refusal(open, known, now, memory).unwrap_or(refusal).into();
+        }
         Err(refusal) => return refusal.into(),
     };
     match admit(open, known, &checked, now, pool, memory) {
         Ok(verdict) => verdict,
         Err(refusal) => refusal.into(),
     }
+}
+
+/// A full window of a call that is refused for another reason.
+fn window_refusal(
+    open: &Open,
+    known: &Knowledge<'_>,
+    now: Now,
+    memory: &mut dyn SharedMemory,
+) -> Option<Refusal> {
+    let model = ModelName::new(open.model()?).ok()?;
+    let groups = windows::groups(&known.policy.limits, &model);
+    let call = WindowCall { vm: known.vm, tokens: 0 };
+    windows::check(memory, &groups, call, now.monotonic_ms).err()
 }
 
 /// A call that nothing is wrong with, before windows and money.
@@ -352,11 +370,15 @@ fn admit(
         window_call,
         standings,
         streamed,
-        wants_stream_usage: request.is_some_and(|request| request.wants_stream_usage),
+        shown: Shown {
+            stream_usage: known.profile.always_shows_usage()
+                || request.is_some_and(|request| request.wants_stream_usage),
+            cost: known.profile.shows_cost(),
+        },
         admitted_ms: now_ms,
         status: 0,
         answer: Answer::NotYet,
-        stop: Stop::default(),
+        stop: Stop::of(known.profile),
         began_ms: open.began_ms,
         began_unix_ms: open.began_unix_ms,
     };

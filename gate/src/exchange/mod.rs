@@ -15,13 +15,13 @@ use metering::window::Call as WindowCall;
 use wire::v1::{Ask, KeyPolicy, Refusal as LeaseRefusal, UsageAnswer};
 use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, Metadata, ModelName, RequestId};
 
-use crate::dialect::Dialect;
 use crate::io::CallId;
 use crate::pool::Want;
+use crate::profile::Voice;
 use crate::route::Target;
 use crate::windows::Group;
 
-pub(crate) use answer::{Answer, Metered};
+pub(crate) use answer::{Answer, Metered, Shown};
 pub(crate) use arrival::BadMetadata;
 pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide};
 pub(crate) use departure::depart;
@@ -36,7 +36,7 @@ pub(crate) const MOST_CALLS: u8 = 10;
 pub(crate) struct Exchange {
     pub(crate) request: RequestId,
     /// In whose form it is answered.
-    pub(crate) dialect: Dialect,
+    pub(crate) voice: Voice,
     pub(crate) stage: Stage,
 }
 
@@ -130,7 +130,7 @@ pub(crate) struct Running {
     pub(crate) window_call: WindowCall,
     pub(crate) standings: crate::windows::Standings,
     pub(crate) streamed: bool,
-    pub(crate) wants_stream_usage: bool,
+    pub(crate) shown: Shown,
     /// When the windows counted it, in monotonic milliseconds.
     pub(crate) admitted_ms: u64,
     pub(crate) status: u16,

@@ -9,6 +9,7 @@ use wire::v1::{KeyState, Level, Usage};
 
 use super::{Answer, Running};
 use crate::io::Now;
+use crate::profile::Profile;
 use crate::refusal::Refusal;
 
 /// A stream that has sent nothing for so long is closed without a word, since only a chunk can be
@@ -28,6 +29,8 @@ pub(crate) struct Stop {
     last_chunk_ms: Option<u64>,
     /// When the wish to end it was first looked after, in monotonic milliseconds.
     asked_ms: Option<u64>,
+    /// In whose manner the client is told.
+    profile: Profile,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,6 +101,11 @@ impl Reason {
 }
 
 impl Stop {
+    /// Nobody asks for the end.
+    pub(crate) fn of(profile: Profile) -> Self {
+        Self { profile, ..Self::default() }
+    }
+
     /// The end has begun: whatever still comes from the upstream, the call was cut.
     pub(crate) fn has_begun(&self) -> bool {
         matches!(self.phase, Phase::Told { .. } | Phase::Carried { .. })
@@ -210,13 +218,13 @@ impl Stop {
                 }
                 self.phase = Phase::Told { at_ms: now_ms };
                 let mut bytes = replaced.unwrap_or_default();
-                bytes.extend(last_event(answer, Reason::OutputBound));
+                bytes.extend(last_event(answer, self.profile, Reason::OutputBound));
                 Passage { replaced: Some(bytes), close: false }
             }
             Phase::Asked(reason) => {
                 self.phase = Phase::Told { at_ms: now_ms };
                 let mut bytes = answer.stop().to_vec();
-                bytes.extend(last_event(answer, reason));
+                bytes.extend(last_event(answer, self.profile, reason));
                 answer.chunk(chunk, cost);
                 Passage { replaced: Some(bytes), close: false }
             }
@@ -247,7 +255,7 @@ impl Stop {
                 let (mut bytes, ends_here) = answer.chunk_to_border(chunk, cost);
                 if ends_here {
                     self.phase = Phase::Told { at_ms: now_ms };
-                    bytes.extend(reason.refusal().element(answer.format()));
+                    bytes.extend(reason.refusal().element(answer.format(), self.profile));
                     bytes.push(b']');
                 }
                 Passage { replaced: Some(bytes), close: false }
@@ -286,8 +294,8 @@ impl Stop {
 }
 
 /// What a stream that is ended says last, in the form of its own API.
-fn last_event(answer: &StreamAnswer, reason: Reason) -> Vec<u8> {
-    reason.refusal().event(answer.format(), answer.next_sequence_number())
+fn last_event(answer: &StreamAnswer, profile: Profile, reason: Reason) -> Vec<u8> {
+    reason.refusal().event(answer.format(), profile, answer.next_sequence_number())
 }
 
 /// The client gets every event that is complete, at the end also what is not.

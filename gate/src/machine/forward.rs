@@ -7,7 +7,6 @@ use wire::v1::{Ask, Refusal as LeaseRefusal};
 use wire::{Metadata, RequestId};
 
 use super::Gate;
-use crate::dialect::Dialect;
 use crate::exchange::{
     Body, Forward, Knowledge, Open, Running, Stage, Verdict, ask, check_key, decide,
 };
@@ -15,6 +14,7 @@ use crate::io::{Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
 use crate::model_list;
 use crate::policy_calls::Purpose;
+use crate::profile::Voice;
 use crate::refusal::Refusal;
 use crate::route::Target;
 use crate::windows;
@@ -32,7 +32,7 @@ impl Gate {
     /// Takes an open request as far as it can go now.
     pub(super) fn advance(&mut self, stream: StreamId, now: Now, memory: &mut dyn SharedMemory) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
-        let (dialect, request) = (exchange.dialect, exchange.request.clone());
+        let (voice, request) = (exchange.voice, exchange.request.clone());
         let Stage::Open(open) = &mut exchange.stage else { return };
         if open.waits_for.is_some() {
             return;
@@ -40,7 +40,7 @@ impl Gate {
         let Stage::Open(mut open) = std::mem::replace(&mut exchange.stage, Stage::Answered) else {
             return;
         };
-        match self.step(&open, (dialect, &request), now, memory) {
+        match self.step(&open, (voice, &request), now, memory) {
             Step::Wait => self.put_back(stream, open),
             Step::Call(..) if open.calls_left == 0 => {
                 self.abandon(&open, now);
@@ -73,7 +73,7 @@ impl Gate {
                         }
                         let running = &forward.running;
                         self.undo(running, now, memory);
-                        let reply = estimate.reply(dialect, &running.model, request.as_str());
+                        let reply = estimate.reply(voice, &running.model, request.as_str());
                         self.outputs.push_back(Output::Reply { stream, reply });
                     }
                 }
@@ -90,7 +90,7 @@ impl Gate {
     fn step(
         &mut self,
         open: &Open,
-        (dialect, request): (Dialect, &RequestId),
+        (voice, request): (Voice, &RequestId),
         now: Now,
         memory: &mut dyn SharedMemory,
     ) -> Step {
@@ -136,18 +136,17 @@ impl Gate {
                     policy: &policy,
                     body_limit: self.config.body_bytes,
                     allow: &self.config.allow,
+                    profile: self.config.profile,
                     vm: self.vm,
                     outbox_has_room: self.outbox_has_room(open),
                 };
                 return step_of(decide(open, &known, now, &mut self.pool, memory));
             }
             Target::Models => {
-                model_list::list(dialect, &models, &policy, open.query(), request.as_str())
+                model_list::list(voice, &models, &policy, open.query(), request.as_str())
             }
-            Target::Model(name) => {
-                model_list::one(dialect, &models, &policy, name, request.as_str())
-            }
-            Target::Usage => return self.usage_step(open, request.as_str()),
+            Target::Model(name) => model_list::one(voice, &models, &policy, name, request.as_str()),
+            Target::Usage => return self.usage_step(open, voice, request.as_str()),
         };
         listed.map_or_else(Step::Refuse, Step::Reply)
     }

@@ -7,6 +7,7 @@ use crate::exchange::Open;
 use crate::io::{Call, CallId, StreamId};
 use crate::link::Session;
 use crate::policy_calls::{Caller, Purpose};
+use crate::profile::Voice;
 use crate::refusal::Refusal;
 use crate::usage_page::{Query, reply};
 
@@ -16,9 +17,9 @@ const MOST_ASKED_AT_ONCE: usize = 8;
 
 impl Gate {
     /// What a request for usage does next, its key being good.
-    pub(super) fn usage_step(&self, open: &Open, request_id: &str) -> Step {
+    pub(super) fn usage_step(&self, open: &Open, voice: Voice, request_id: &str) -> Step {
         if let Some(answer) = &open.usage {
-            return reply(answer, request_id).map_or_else(Step::Refuse, Step::Reply);
+            return reply(answer, voice, request_id).map_or_else(Step::Refuse, Step::Reply);
         }
         if let Err(refusal) = Query::read(open.query()) {
             return Step::Refuse(refusal);

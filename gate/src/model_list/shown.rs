@@ -6,20 +6,31 @@ use wire::PicoUsdPerToken;
 use wire::v1::Model;
 
 use crate::instant::rfc3339;
+use crate::profile::Profile;
 
 /// What every name begins with in Gemini's API.
 const GEMINI_PREFIX: &str = "models/";
 
-pub(super) fn openai(model: &Model) -> Value {
-    json!({
-        "id": model.name,
-        "object": "model",
-        "created": model.created_unix_s,
-        "owned_by": "tollgate",
-        "context_length": model.context_length,
-        "max_output_tokens": model.max_output_tokens,
-        "aliases": model.aliases,
-    })
+pub(super) fn openai(model: &Model, profile: Profile) -> Value {
+    let mut shown = json!({"id": model.name, "object": "model", "owned_by": profile.owner()});
+    let more = match profile {
+        Profile::Native => json!({
+            "created": model.created_unix_s,
+            "context_length": model.context_length,
+            "max_output_tokens": model.max_output_tokens,
+            "aliases": model.aliases,
+        }),
+        Profile::PrivateMind => json!({
+            "context_length": model.context_length,
+            "aliases": model.aliases,
+        }),
+        Profile::MindProxy => json!({}),
+        Profile::DeltaLlm => json!({"created": model.created_unix_s}),
+    };
+    if let (Some(members), Value::Object(more)) = (shown.as_object_mut(), more) {
+        members.extend(more);
+    }
+    shown
 }
 
 pub(super) fn anthropic(model: &Model) -> Value {

@@ -5,8 +5,11 @@ use metering::usage::AnswerFormat;
 use serde_json::{Value, json};
 
 use super::shape::{Kind, Shape};
+use super::{Refusal, profile};
 use crate::dialect::Dialect;
 use crate::io::Reply;
+use crate::profile::Voice;
+use crate::rate_headers;
 
 /// Above this, a client is told not to try again by itself, in seconds: some SDKs would hold the
 /// call for as long as it says, others take a longer time for none and come back at once, and
@@ -16,12 +19,9 @@ const LONGEST_WAIT_S: u64 = 60;
 const DOMAIN: &str = "tollgate";
 
 /// The whole answer.
-pub(super) fn reply(shape: &Shape, dialect: Dialect, request_id: &str) -> Reply {
-    let mut headers = vec![
-        ("content-type", "application/json".to_owned()),
-        ("x-tollgate-request-id", request_id.to_owned()),
-        (dialect.request_id_header(), request_id.to_owned()),
-    ];
+pub(super) fn reply(refusal: &Refusal, shape: &Shape, voice: Voice, request_id: &str) -> Reply {
+    let mut headers = vec![("content-type", "application/json".to_owned())];
+    headers.extend(voice.request_id_headers().map(|name| (name, request_id.to_owned())));
     if shape.kind == Kind::Authentication {
         headers.push(("www-authenticate", "Bearer realm=\"tollgate\"".to_owned()));
     }
@@ -31,19 +31,31 @@ pub(super) fn reply(shape: &Shape, dialect: Dialect, request_id: &str) -> Reply 
     if shape.hopeless || shape.retry_after_s.is_some_and(|seconds| seconds > LONGEST_WAIT_S) {
         headers.push(("x-should-retry", "false".to_owned()));
     }
-    let mut body = document(shape, dialect);
-    if dialect == Dialect::Anthropic
+    if let Refusal::Window { limit, .. } = refusal {
+        headers.extend(rate_headers::of_full(limit, shape.retry_after_s, voice));
+    }
+    let mut body = document(refusal, shape, voice);
+    if voice.dialect == Dialect::Anthropic
         && let Some(members) = body.as_object_mut()
     {
         members.insert("request_id".to_owned(), json!(request_id));
     }
-    Reply { status: shape.kind.status(), headers, body: body.to_string().into_bytes() }
+    Reply {
+        status: profile::status(refusal, shape, voice),
+        headers,
+        body: body.to_string().into_bytes(),
+    }
 }
 
 /// The event that ends a stream. Each SDK takes it for an error in its own way: Anthropic's by the
 /// event's name, OpenAI's by the member `error` alone, and Google's break on any name at all.
-pub(super) fn event(shape: &Shape, format: AnswerFormat, sequence_number: u64) -> Vec<u8> {
-    let body = document(shape, Dialect::of(format));
+pub(super) fn event(
+    refusal: &Refusal,
+    shape: &Shape,
+    (format, voice): (AnswerFormat, Voice),
+    sequence_number: u64,
+) -> Vec<u8> {
+    let body = document(refusal, shape, voice);
     match format {
         AnswerFormat::OpenAiResponses => {
             // The documented members stand in the event itself. OpenAI's SDKs raise nothing for
@@ -68,16 +80,18 @@ pub(super) fn event(shape: &Shape, format: AnswerFormat, sequence_number: u64) -
 }
 
 /// The error as an element of an array of answers.
-pub(super) fn element(shape: &Shape, format: AnswerFormat) -> Vec<u8> {
-    document(shape, Dialect::of(format)).to_string().into_bytes()
+pub(super) fn element(refusal: &Refusal, shape: &Shape, voice: Voice) -> Vec<u8> {
+    document(refusal, shape, voice).to_string().into_bytes()
 }
 
 /// The error as a document of its own.
-fn document(shape: &Shape, dialect: Dialect) -> Value {
-    match dialect {
-        Dialect::OpenAi => json!({"error": openai_error(shape)}),
+fn document(refusal: &Refusal, shape: &Shape, voice: Voice) -> Value {
+    let code = profile::code(shape, voice.profile);
+    match voice.dialect {
+        Dialect::OpenAi => profile::document(refusal, shape, voice.profile)
+            .unwrap_or_else(|| json!({"error": openai_error(shape)})),
         Dialect::Anthropic => {
-            let mut details = json!({"error_code": shape.code});
+            let mut details = json!({"error_code": code});
             if let (Some(param), Some(members)) = (&shape.param, details.as_object_mut()) {
                 members.insert("param".to_owned(), json!(param));
             }
@@ -91,7 +105,7 @@ fn document(shape: &Shape, dialect: Dialect) -> Value {
             "code": shape.kind.status(),
             "message": shape.message,
             "status": google_status(shape.kind),
-            "details": google_details(shape),
+            "details": google_details(shape, code),
         }}),
     }
 }
@@ -105,7 +119,7 @@ fn openai_error(shape: &Shape) -> Value {
     })
 }
 
-fn openai_type(kind: Kind) -> &'static str {
+pub(super) fn openai_type(kind: Kind) -> &'static str {
     match kind {
         Kind::Request | Kind::NotFound | Kind::TooLarge | Kind::Encoding => "invalid_request_error",
         Kind::Authentication => "authentication_error",
@@ -147,10 +161,10 @@ fn google_status(kind: Kind) -> &'static str {
 
 /// `google.rpc.ErrorInfo`, and `RetryInfo` where there is a time to wait: Gemini has no header for
 /// it.
-fn google_details(shape: &Shape) -> Vec<Value> {
+fn google_details(shape: &Shape, code: &str) -> Vec<Value> {
     let mut info = json!({
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": shape.code.to_ascii_uppercase(),
+        "reason": code.to_ascii_uppercase(),
         "domain": DOMAIN,
     });
     if let (Some(param), Some(members)) = (&shape.param, info.as_object_mut()) {

@@ -294,7 +294,7 @@ fn parts(event: &[u8]) -> (Vec<String>, Value) {
 fn a_stream_ends_with_one_event_of_its_own_kind() {
     for (refusal, code, (status, openai, anthropic, _), ..) in table() {
         for format in FORMATS {
-            let (names, document) = parts(&refusal.event(format, 7));
+            let (names, document) = parts(&refusal.event(format, Profile::Native, 7));
             let error = &document["error"];
             match format {
                 AnswerFormat::OpenAiChat | AnswerFormat::OpenAiEmbeddings => {
@@ -328,7 +328,8 @@ fn a_stream_ends_with_one_event_of_its_own_kind() {
 
 #[test]
 fn exact_events() {
-    let of = |format| String::from_utf8(Refusal::Revoked.event(format, 3)).unwrap();
+    let of =
+        |format| String::from_utf8(Refusal::Revoked.event(format, Profile::Native, 3)).unwrap();
     assert_eq!(
         of(AnswerFormat::OpenAiChat),
         "data: {\"error\":{\"code\":\"key_revoked\",\"message\":\"The API key has been revoked.\",\

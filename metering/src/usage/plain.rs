@@ -16,6 +16,7 @@ pub struct PlainAnswer {
     reader: Reader,
     at: u64,
     not_json: bool,
+    shows_cost: bool,
 }
 
 impl Default for PlainAnswer {
@@ -30,7 +31,13 @@ impl PlainAnswer {
     #[must_use]
     pub fn new(format: AnswerFormat) -> Self {
         let reader = Reader::of_plain(format);
-        Self { scanner: Scanner::default(), reader, at: 0, not_json: false }
+        Self { scanner: Scanner::default(), reader, at: 0, not_json: false, shows_cost: true }
+    }
+
+    /// The same, read but passed on as it is.
+    #[must_use]
+    pub fn without_cost(self) -> Self {
+        Self { shows_cost: false, ..self }
     }
 
     /// Reads the next chunk. `Some` is the chunk with the cost written into it.
@@ -47,6 +54,7 @@ impl PlainAnswer {
             if let Some(member) = member
                 && member.is_accepted
                 && !member.has_cost
+                && self.shows_cost
                 && let Some(usage) = self.reader.seen.usage
             {
                 let brace = read.saturating_sub(1);

@@ -20,6 +20,8 @@ const DONE: &[u8] = b"[DONE]";
 pub enum StreamView {
     /// It asked for usage: it sees it, with the cost.
     WithUsage,
+    /// It asked for usage, and sees it as the upstream wrote it.
+    WithoutCost,
     /// It did not: no usage chunk, no `"usage":null`.
     WithoutUsage,
 }
@@ -235,6 +237,7 @@ impl StreamAnswer {
         // Of several reports of a response only that of its end is shown to be the cost.
         let is_priced = member.is_accepted
             && !member.has_cost
+            && self.view != StreamView::WithoutCost
             && (format != AnswerFormat::OpenAiResponses || self.reader.is_last_event());
         if is_hidden {
             if member.is_report && !self.reader.has_choices() {
