@@ -12,6 +12,10 @@ const OUTPUT_PICO_USD: u64 = 617_000;
 /// other test has such input.
 const CACHED_PICO_USD: u64 = 15_300;
 
+/// Of one search by the provider: what models of tests that have a price for it are given.
+pub const SEARCH_USD: &str = "0.001";
+const SEARCH_PICO_USD: u64 = 1_000_000_000;
+
 /// Leases with room for a call that a worker may hold of one key: with so many it asks for no more
 /// ahead of need (`MOST_AHEAD` in `gate::pool::purse`).
 pub const MOST_AHEAD: usize = 16;
@@ -116,6 +120,8 @@ pub struct UpstreamCall {
     pub cached_tokens: u64,
     /// Output tokens handed to the socket.
     pub completion_tokens: u64,
+    /// Searches of the provider's own.
+    pub searches: u64,
 }
 
 impl UpstreamCall {
@@ -135,6 +141,7 @@ impl UpstreamCall {
             prompt_tokens: count("prompt_tokens")?,
             cached_tokens: count("cached_tokens")?,
             completion_tokens: count("completion_tokens")?,
+            searches: count("searches")?,
         })
     }
 
@@ -143,7 +150,8 @@ impl UpstreamCall {
     pub fn cost(&self) -> u64 {
         let input = (self.prompt_tokens - self.cached_tokens) * INPUT_PICO_USD
             + self.cached_tokens * CACHED_PICO_USD;
-        (input + self.completion_tokens * OUTPUT_PICO_USD).div_ceil(1000)
+        let output = self.completion_tokens * OUTPUT_PICO_USD;
+        (input + output + self.searches * SEARCH_PICO_USD).div_ceil(1000)
     }
 }
 

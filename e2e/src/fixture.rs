@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use xtask::gateway::Gateway;
 use xtask::http_client::{Answer, Client};
 use xtask::stack::{Stack, StackOptions};
 
@@ -95,6 +96,32 @@ impl Fixture {
             anyhow::ensure!(clients.len() < MOST_CONNECTIONS, "not all workers serve: {status}");
             clients.push(connect()?);
         }
+    }
+
+    /// The holders that are workers of this gateway, of which it has so many: by the records of calls
+    /// that came over connections of their own.
+    ///
+    /// # Errors
+    /// When a call fails, or a worker gets none of 64 connections.
+    pub fn holders_of(
+        &self,
+        gateway: &Gateway,
+        workers: usize,
+    ) -> anyhow::Result<BTreeSet<String>> {
+        let (key, secret) = self.key(json!({}))?;
+        for calls in 1..=MOST_CONNECTIONS {
+            chat(&gateway.client(&secret), json!({}))?.success()?;
+            if calls % (4 * workers) != 0 {
+                continue;
+            }
+            let records = self.records(&key, calls)?;
+            let names = records.iter().filter_map(|record| record["holder"].as_str());
+            let holders: BTreeSet<_> = names.map(str::to_owned).collect();
+            if holders.len() >= workers {
+                return Ok(holders);
+            }
+        }
+        anyhow::bail!("not all workers serve")
     }
 
     /// Revokes a key and waits for at most `wait_ms` until that is applied; the answer, and how long

@@ -12,14 +12,16 @@ use crate::MODEL;
 /// Longest wait for the next bytes.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 
-/// What one delta of the mock upstream holds, as it stands in an event.
-const DELTA: &str = "\"content\":\"tok";
+/// What one delta of a chat of the mock upstream holds, as it stands in an event.
+const CHAT_DELTA: &str = "\"content\":\"tok";
 
 /// A streamed call of which some has been read. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct OpenStream {
     connection: TcpStream,
     seen: String,
+    /// What one delta holds.
+    delta: &'static str,
 }
 
 impl OpenStream {
@@ -33,7 +35,6 @@ impl OpenStream {
         headers: &[(&str, &str)],
         max_tokens: u64,
     ) -> anyhow::Result<Self> {
-        let address = gateway_url.strip_prefix("http://").context("no http URL")?;
         let body = serde_json::json!({
             "model": MODEL, "stream": true, "max_tokens": max_tokens,
             "messages": [{"role": "user", "content": "hello"}],
@@ -46,12 +47,21 @@ impl OpenStream {
              {headers}authorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
+        Self::send(gateway_url, request.as_bytes(), CHAT_DELTA)
+    }
+
+    /// Sends a request of any kind, in the answer to which each delta holds this.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached.
+    pub fn send(gateway_url: &str, request: &[u8], delta: &'static str) -> anyhow::Result<Self> {
+        let address = gateway_url.strip_prefix("http://").context("no http URL")?;
         let mut connection = TcpStream::connect(address)?;
         connection.set_nodelay(true)?;
         connection.set_read_timeout(Some(READ_LIMIT))?;
         connection.set_write_timeout(Some(READ_LIMIT))?;
-        connection.write_all(request.as_bytes())?;
-        Ok(Self { connection, seen: String::new() })
+        connection.write_all(request)?;
+        Ok(Self { connection, seen: String::new(), delta })
     }
 
     /// Reads on. Answers false at the end of the connection.
@@ -79,7 +89,7 @@ impl OpenStream {
     /// How many content deltas have come.
     #[must_use]
     pub fn deltas(&self) -> usize {
-        self.seen.matches(DELTA).count()
+        self.seen.matches(self.delta).count()
     }
 
     /// Everything that has come, head included.

@@ -83,7 +83,8 @@ pub enum Refusal {
         /// What is left.
         left: NanoUsd,
     },
-    /// A cap was lowered to what is spent already while the call ran.
+    /// Nothing is left of a budget that the call runs on: others cost more than was reserved for them,
+    /// or its cap was lowered.
     Exhausted {
         /// Of which level.
         level: Level,

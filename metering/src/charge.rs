@@ -3,8 +3,8 @@
 use wire::NanoUsd;
 use wire::v1::{Basis, CutCalls, Price, Usage};
 
-use crate::price;
 use crate::usage::{Seen, input_estimate};
+use crate::{price, unseen};
 
 /// What was known when the call was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +15,15 @@ pub struct Admitted {
     pub body_bytes: u64,
     /// Bound on input tokens.
     pub input_bound: u64,
+    /// It has input whose size the length of the body says nothing about.
+    pub input_beyond_text: bool,
     /// Bound on output tokens, all choices together; `None` where nothing was reserved.
     pub output_bound: Option<u64>,
     /// Bound on uses of tools that the provider runs.
     pub server_tool_calls: u64,
     /// The money that was set aside; nothing where no budget pays.
     pub reserved: NanoUsd,
-    /// The model reasons before it shows anything.
+    /// The model reasons before it shows anything, always or because it was asked to.
     pub reasoning: bool,
     /// What calls without usage are charged.
     pub cut_calls: CutCalls,
@@ -56,7 +58,8 @@ pub struct Charge {
 ///
 /// Reported usage is charged as it is. Without it the input is what the answer said of it at its
 /// beginning, or else estimated from the body, and the output is estimated from what was seen; the whole reservation is charged where seeing nothing says nothing
-/// (a reasoning model, an unreadable answer) or where `cut_calls` says so. No call that may have
+/// (a reasoning model, an unreadable answer) or where `cut_calls` says so. What nobody could see is
+/// charged at its bound ([`unseen::raised`]). No call that may have
 /// produced something is free, and none is charged for fewer tokens than its answer had deltas.
 #[must_use]
 pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
@@ -104,7 +107,8 @@ pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
     let cost = price::cost(&usage, &admitted.price);
     // What was set aside covers every kind of token at its dearest; the usage names none of them.
     let cost = if by_reservation { cost.max(admitted.reserved) } else { cost };
-    Charge { usage, cost, basis: Basis::Estimated }
+    let charge = Charge { usage, cost, basis: Basis::Estimated };
+    unseen::raised(admitted, &seen.unwrap_or_default(), charge)
 }
 
 #[cfg(test)]
@@ -116,6 +120,7 @@ mod tests {
         price: Price::text(PicoUsdPerToken(1_000_000), PicoUsdPerToken(2_000_000), None),
         body_bytes: 300,
         input_bound: 364,
+        input_beyond_text: false,
         output_bound: Some(1000),
         server_tool_calls: 0,
         reserved: NanoUsd(2_364_000),
@@ -169,7 +174,7 @@ mod tests {
             ("cut, reservation", by_reservation, seen(7), Basis::Estimated, whole),
             ("no answer", ADMITTED, Outcome::NoAnswer, Basis::Estimated, 100),
             ("no answer, reservation", by_reservation, Outcome::NoAnswer, Basis::Estimated, whole),
-            ("reasoning shown", reasoning, seen(7), Basis::Estimated, 100 + 2 * 7),
+            ("reasoning shown", reasoning, seen(7), Basis::Estimated, 100 + 2 * 1000),
             ("reasoning hidden", reasoning, seen(0), Basis::Estimated, whole),
             ("reasoning unanswered", reasoning, Outcome::NoAnswer, Basis::Estimated, whole),
             ("unreadable", ADMITTED, Outcome::Unreadable, Basis::Estimated, whole),

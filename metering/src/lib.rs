@@ -29,5 +29,6 @@ pub mod price;
 pub mod request;
 pub mod reservation;
 pub mod slice;
+mod unseen;
 pub mod usage;
 pub mod window;

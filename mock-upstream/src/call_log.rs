@@ -52,6 +52,8 @@ pub struct Call {
     pub cached_tokens: u64,
     /// Those of them that were written to a cache.
     pub cache_write_tokens: u64,
+    /// Searches of the provider's own, made before the answer began.
+    pub searches: u64,
     /// Output tokens handed to the socket so far.
     pub completion_tokens: u64,
     /// Whether its answer was handed to the socket to its end.

@@ -86,6 +86,7 @@ pub async fn answer(
                 tokens: plan.prompt_tokens,
                 cached: plan.cached_tokens,
                 cache_write: plan.cache_write_tokens,
+                searches: if route.dialect == Dialect::Anthropic { plan.searches } else { 0 },
             };
             referee.began(arrival, &plan.ask.model, input);
             let model = plan.ask.model.clone();

@@ -14,8 +14,10 @@
 //! | `no_usage` | never report usage |
 //! | `usage=reservation` | report the body length and the request's output limit as usage |
 //! | `tokens=N` | produce N completion tokens whatever the limit says |
+//! | `unseen=N` | bill N completion tokens beyond those that are shown |
 //! | `cached=N` | say that N of the prompt tokens came from a cache |
 //! | `cache_write=N` | say that N of the prompt tokens were written to a cache |
+//! | `searches=N` | say (Anthropic messages) that the provider searched N times before it answered |
 //! | `gzip` | compress the answer whatever the request accepts |
 //! | `connect_reset` | close the connection before any byte of a response |
 
@@ -25,7 +27,7 @@ use std::time::Duration;
 /// forgotten fault does not hold a test run for ever.
 pub const MAX_DELAY: Duration = Duration::from_secs(600);
 
-/// Most completion tokens that `tokens=N` may ask for, so that one request cannot flood a disk.
+/// Most completion tokens that `tokens=N` and `unseen=N` may ask for, so that one request cannot flood a disk.
 pub const MAX_TOKENS: u64 = 1_000_000;
 
 /// Everything that can be made to go wrong in one request. The default is a healthy upstream.
@@ -51,10 +53,14 @@ pub struct Fault {
     pub usage_is_reservation: bool,
     /// Completion tokens of one choice, whatever the request's limit.
     pub tokens: Option<u64>,
+    /// Completion tokens billed beyond those that are shown, whatever the limit says.
+    pub unseen: u64,
     /// Prompt tokens reported as read from a cache.
     pub cached: Option<u64>,
     /// Prompt tokens reported as written to a cache.
     pub cache_write: Option<u64>,
+    /// Searches of the provider's own, each of which it bills.
+    pub searches: u64,
     /// Compress the answer.
     pub gzip: bool,
     /// Close before any byte of a response.
@@ -77,14 +83,10 @@ impl Fault {
                 "error_after" => fault.error_after = Some(count(word, value)?),
                 "retry_after" => fault.retry_after = Some(count(word, value)?),
                 "cached" => fault.cached = Some(count(word, value)?),
+                "searches" => fault.searches = count(word, value)?,
                 "cache_write" => fault.cache_write = Some(count(word, value)?),
-                "tokens" => {
-                    fault.tokens = Some(
-                        Some(count(word, value)?)
-                            .filter(|tokens| *tokens <= MAX_TOKENS)
-                            .ok_or_else(|| format!("`{word}`: at most {MAX_TOKENS} tokens"))?,
-                    );
-                }
+                "tokens" => fault.tokens = Some(tokens(word, value)?),
+                "unseen" => fault.unseen = tokens(word, value)?,
                 "status" => fault.status = Some(status(word, value)?),
                 "usage" if value == "reservation" => fault.usage_is_reservation = true,
                 "no_usage" if value.is_empty() => fault.no_usage = true,
@@ -100,6 +102,14 @@ impl Fault {
 
 fn count(word: &str, value: &str) -> Result<u64, String> {
     value.parse().map_err(|_| format!("`{word}`: expected a whole number after `=`"))
+}
+
+fn tokens(word: &str, value: &str) -> Result<u64, String> {
+    let tokens = count(word, value)?;
+    if tokens > MAX_TOKENS {
+        return Err(format!("`{word}`: at most {MAX_TOKENS} tokens"));
+    }
+    Ok(tokens)
 }
 
 fn wait(word: &str, value: &str) -> Result<Duration, String> {
@@ -150,6 +160,7 @@ mod tests {
             "delay=600001",
             "usage=other",
             "tokens=1000001",
+            "unseen=1000001",
             "no_usage=1",
         ] {
             let problem = Fault::parse(bad).unwrap_err();

@@ -55,7 +55,7 @@ impl RecordedRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival(u64);
 
-/// The input of one answer, in tokens.
+/// What one answer has used before it begins, in tokens but for the searches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Input {
     /// All of it.
@@ -64,6 +64,8 @@ pub struct Input {
     pub cached: u64,
     /// What of it was written to a cache.
     pub cache_write: u64,
+    /// Searches of the provider's own.
+    pub searches: u64,
 }
 
 /// Counts of one model.
@@ -147,6 +149,7 @@ impl Referee {
             call.prompt_tokens = input.tokens;
             call.cached_tokens = input.cached;
             call.cache_write_tokens = input.cache_write;
+            call.searches = input.searches;
         }
         book.counts.answered += 1;
         book.counts.running += 1;

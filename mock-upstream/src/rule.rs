@@ -46,6 +46,8 @@ pub struct Plan {
     pub cached_tokens: u64,
     /// Those of them that were written to a cache.
     pub cache_write_tokens: u64,
+    /// Searches that the provider made and bills.
+    pub searches: u64,
     /// Output tokens of all choices, thoughts and what is not shown included.
     pub completion_tokens: u64,
     /// Whether usage is ever reported.
@@ -61,7 +63,8 @@ pub fn plan(ask: Ask, azure: bool, body_bytes: usize, fault: &Fault) -> Plan {
         let bytes = u64::try_from(body_bytes).unwrap_or(u64::MAX);
         (bytes, limit.saturating_mul(ask.made_choices))
     } else {
-        (ask.prompt_tokens, per_choice.saturating_mul(ask.made_choices))
+        let shown = per_choice.saturating_mul(ask.made_choices);
+        (ask.prompt_tokens, shown.saturating_add(fault.unseen))
     };
     let cut_short = ask.limit.is_some_and(|limit| limit <= per_choice);
     let finish = match (&ask.tool, cut_short) {
@@ -82,6 +85,7 @@ pub fn plan(ask: Ask, azure: bool, body_bytes: usize, fault: &Fault) -> Plan {
         prompt_tokens,
         cached_tokens,
         cache_write_tokens: cache_write.unwrap_or(0).min(prompt_tokens - cached_tokens),
+        searches: fault.searches,
         completion_tokens: if ask.vectors > 0 { 0 } else { completion_tokens },
         reports_usage: !fault.no_usage,
         ask,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::app::{AdminError, Counters, SecretText, Work};
 use crate::clock::{Entropy, Now};
-use crate::live::{Effect, LIVE_HOLDERS_MOST, Live, SessionTimes, Shared};
+use crate::live::{Effect, Live, SessionTimes, Shared};
 use crate::store::sqlite::{Batch, Sqlite};
 use crate::store::{ServerRow, StoreError, StoreResult};
 
@@ -76,7 +76,7 @@ impl Engine {
             catalogue_version: wire::CatalogueVersion(0),
         };
         let counters = Arc::new(Counters::default());
-        let empty = Arc::new(Shared::new(Live::after_start(times, &nothing, [], now)));
+        let empty = Arc::new(Shared::new(Live::after_start(times, &nothing, [], 0, now)));
         let mut prepared = Err(AdminError::Store(StoreError::NotCommitted));
         store.batch(|batch| {
             let mut jobs = Jobs {
@@ -88,13 +88,14 @@ impl Engine {
             };
             prepared = jobs.run(now, |work| {
                 let token = work.first_start()?;
-                let most = u32::try_from(LIVE_HOLDERS_MOST).unwrap_or(u32::MAX);
-                Ok((token, work.rows.server()?, work.rows.live_holders(most)?))
+                // All of them, however many: one that were forgotten could act on what nobody waits
+                // for it to forget, and its money would never be parked.
+                let holders = work.rows.live_holders()?;
+                Ok((token, work.rows.server()?, holders, work.rows.ran_ms()?))
             });
         })?;
-        let (token, server, holders) = prepared?;
-        let holders = holders.into_iter().map(|holder| holder.id);
-        let live = Live::after_start(times, &server, holders, now);
+        let (token, server, holders, ran_ms) = prepared?;
+        let live = Live::after_start(times, &server, holders, ran_ms, now);
         let engine = Self { store, shared: Arc::new(Shared::new(live)), counters, entropy };
         Ok((engine, token))
     }

@@ -2,11 +2,13 @@
 //! latest changes for their polls. After a restart all of it starts over on the safe side: every
 //! holder counts as just seen and no poll can be answered from history.
 
+mod shared;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
-use wire::v1::{Change, ChangesReply, LeaseAnswer};
+pub use shared::Shared;
+use wire::v1::{Change, ChangesReply};
 use wire::{CatalogueVersion, Epoch, HolderId, Revision};
 
 use crate::clock::Now;
@@ -20,9 +22,10 @@ pub const CHANGES_KEPT: usize = 4096;
 /// Changes in one answer: keeps it well within a proxy's buffer. The next poll fetches the rest.
 pub const CHANGES_PER_REPLY: usize = 256;
 
-/// Holders alive at once: some hundred proxies of 32 workers. Beyond it registration is refused,
-/// since each one is visited when a change waits for acknowledgements.
-pub const LIVE_HOLDERS_MOST: usize = 4096;
+/// Holders at once whose leases are not parked yet: some hundred proxies of 32 workers. Beyond it
+/// registration is refused, since each one is visited when a change waits for acknowledgements. The
+/// database is asked, so that it holds over restarts and for all registrations of one batch.
+pub const LIVE_HOLDERS_MOST: u64 = 4096;
 
 /// Locks, also after a panic elsewhere: every section below leaves the data consistent.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -117,6 +120,8 @@ pub struct Live {
     /// Calls wait until every holder has applied this.
     awaited: Option<Revision>,
     started_ms: u64,
+    /// How long earlier lives of the server ran, as far as that was noted.
+    ran_before_ms: u64,
 }
 
 impl Live {
@@ -126,6 +131,7 @@ impl Live {
         times: SessionTimes,
         server: &crate::store::ServerRow,
         holders: impl IntoIterator<Item = HolderId>,
+        ran_before_ms: u64,
         now: Now,
     ) -> Self {
         let session = Session {
@@ -145,6 +151,7 @@ impl Live {
             recalls: Recalls::default(),
             awaited: None,
             started_ms: now.monotonic_ms,
+            ran_before_ms,
         }
     }
 
@@ -170,6 +177,14 @@ impl Live {
     #[must_use]
     pub fn started_ms(&self) -> u64 {
         self.started_ms
+    }
+
+    /// How long the server has run, in this life and, as far as that was noted, in those before it:
+    /// never more than has really passed, whatever happens to wall clocks.
+    #[must_use]
+    pub fn ran_ms(&self, now: Now) -> u64 {
+        let in_this = now.monotonic_ms.saturating_sub(self.started_ms);
+        self.ran_before_ms.saturating_add(in_this)
     }
 
     /// Accounts that were recalled.
@@ -372,125 +387,5 @@ impl Live {
             // Only a bell: see `Shared::apply`.
             Effect::MoneyReturned => {}
         }
-    }
-}
-
-/// [`Live`] shared between the writer and the polls, with the bells that wake whoever waits.
-#[derive(Debug)]
-pub struct Shared {
-    live: Mutex<Live>,
-    published: watch::Sender<Revision>,
-    acknowledged: watch::Sender<u64>,
-    money_returned: watch::Sender<u64>,
-    stopping: watch::Sender<bool>,
-}
-
-impl Shared {
-    /// Shares this memory.
-    #[must_use]
-    pub fn new(live: Live) -> Self {
-        Self {
-            published: watch::Sender::new(live.revision),
-            acknowledged: watch::Sender::new(0),
-            money_returned: watch::Sender::new(0),
-            stopping: watch::Sender::new(false),
-            live: Mutex::new(live),
-        }
-    }
-
-    /// Exclusive access; held for moments only.
-    pub fn live(&self) -> MutexGuard<'_, Live> {
-        lock(&self.live)
-    }
-
-    /// Applies the effects of a committed batch and wakes whoever waits for them.
-    pub fn apply(&self, effects: Vec<Effect>) {
-        if effects.is_empty() {
-            return;
-        }
-        let returned = effects.iter().any(|effect| matches!(effect, Effect::MoneyReturned));
-        let (before, revision) = {
-            let mut live = self.live();
-            let before = live.revision;
-            effects.into_iter().for_each(|effect| live.apply(effect));
-            (before, live.revision)
-        };
-        if revision > before {
-            self.published.send_replace(revision);
-        }
-        self.ring_acknowledged();
-        if returned {
-            self.ring_money_returned();
-        }
-    }
-
-    /// An ask is about to be answered, for good: see [`Live::note_refused`].
-    pub fn answered(&self, holder: &HolderId, n: u64, answer: &LeaseAnswer) {
-        if !matches!(answer, LeaseAnswer::Granted(_)) {
-            self.live().note_refused(holder, n);
-        }
-    }
-
-    /// A holder polls: renews its session and notes what it has applied.
-    ///
-    /// # Errors
-    /// When its session has lapsed or never was.
-    pub fn poll(
-        &self,
-        holder: &HolderId,
-        revision: Revision,
-        now: Now,
-    ) -> Result<ChangesReply, NotAlive> {
-        let (reply, wait_is_over) = {
-            let mut live = self.live();
-            live.touch(holder, now)?;
-            // A poll cannot have applied what history says it missed, so the claim holds as is.
-            let applied = revision.min(live.revision);
-            live.acknowledge(holder, applied);
-            (live.changes_after(revision), live.wait_is_over(now))
-        };
-        self.ring_acknowledged();
-        if wait_is_over {
-            self.ring_money_returned();
-        }
-        Ok(reply)
-    }
-
-    /// Wakes at every commit that publishes a change.
-    #[must_use]
-    pub fn published(&self) -> watch::Receiver<Revision> {
-        self.published.subscribe()
-    }
-
-    /// Wakes whenever a holder acknowledges, registers or ends.
-    #[must_use]
-    pub fn acknowledged(&self) -> watch::Receiver<u64> {
-        self.acknowledged.subscribe()
-    }
-
-    /// Wakes at every commit that brought money back, and when a recall that calls wait for has
-    /// been applied everywhere.
-    #[must_use]
-    pub fn money_returned(&self) -> watch::Receiver<u64> {
-        self.money_returned.subscribe()
-    }
-
-    /// Turns true once, when the server begins to stop.
-    #[must_use]
-    pub fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopping.subscribe()
-    }
-
-    /// Tells everything that waits to come to an end.
-    pub fn stop(&self) {
-        self.stopping.send_replace(true);
-    }
-
-    fn ring_money_returned(&self) {
-        self.money_returned.send_modify(|rings| *rings = rings.wrapping_add(1));
-    }
-
-    fn ring_acknowledged(&self) {
-        self.acknowledged.send_modify(|rings| *rings = rings.wrapping_add(1));
     }
 }

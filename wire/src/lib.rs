@@ -8,6 +8,7 @@ mod ids;
 mod metadata;
 mod money;
 mod multiplier;
+mod networks;
 mod revision;
 pub mod v1;
 
@@ -16,6 +17,7 @@ pub use ids::{HolderId, InvalidId, KeyId, LeaseId, ModelName, OrgId, RequestId, 
 pub use metadata::{InvalidMetadata, Metadata};
 pub use money::{MoneyError, NanoUsd, PicoUsdPerToken};
 pub use multiplier::{InvalidMultiplier, PriceMultiplier};
+pub use networks::{AllowedNetworks, InvalidNetwork, Network};
 pub use revision::{CatalogueVersion, Epoch, Revision};
 
 /// Version of the filter API that this crate describes. A holder names it when it registers and

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Catalogue, Change, ChangesReply, CutCalls,
-    Ending, Grant, KeyAnswer, KeyPolicy, KeyState, LeaseAnswer, LeaseReply, LeaseReport,
+    Ending, Grant, KeyAnswer, KeyKind, KeyPolicy, KeyState, LeaseAnswer, LeaseReply, LeaseReport,
     LeaseRequest, Level, Limit, Model, ModelSet, Price, Problem, ProblemBody, Refusal,
     RegisterReply, RegisterRequest, ReportReply, ReportRequest, Scope, Subject, Unit, Usage,
     UsageAnswer, UsagePage, UsageParameter, UsageReply, UsageRequest, UsedCall, Window,
@@ -111,6 +111,9 @@ fn policy() -> KeyPolicy {
         default_max_output_tokens: Some(1_024),
         cut_calls: CutCalls::Reservation,
         price_multiplier: PriceMultiplier::ONE,
+        kind: KeyKind::Application,
+        max_call: None,
+        allowed_ips: None,
     }
 }
 
@@ -259,6 +262,7 @@ fn record() -> CallRecord {
         started_unix_ms: 1_795_176_000_123,
         duration_ms: 842,
         metadata: Metadata::default(),
+        address: None,
     }
 }
 
@@ -412,6 +416,35 @@ fn plans() {
         let ask = serde_json::to_string(&ask()).unwrap();
         let ask = ask.replace('}', &format!(",\"price_multiplier_ppm\":{out_of_bounds}}}"));
         refuses::<Ask>(&ask);
+    }
+}
+
+/// What a key may be restricted to beyond models, limits and budgets.
+#[test]
+fn restrictions() {
+    let restricted = KeyPolicy {
+        kind: KeyKind::User,
+        max_call: Some(NanoUsd(250_000_000)),
+        allowed_ips: Some(serde_json::from_str(r#"["192.0.2.0/24","2001:db8::7"]"#).unwrap()),
+        ..policy()
+    };
+    golden("restricted_policy", &restricted);
+    let address = Some("2001:db8::7".parse().unwrap());
+    golden("record_with_address", &CallRecord { address, ..record() });
+    golden(
+        "lease_reply_call_too_expensive",
+        &LeaseReply {
+            epoch: EPOCH,
+            revision: REVISION,
+            answer: LeaseAnswer::Refused(Refusal::CallTooExpensive {
+                need: NanoUsd(300_000_000),
+                most: NanoUsd(250_000_000),
+            }),
+        },
+    );
+    let policy = serde_json::to_string(&policy()).unwrap();
+    for wrong in ["[]", r#"["10.0.0.1/8"]"#, r#""10.0.0.0/8""#] {
+        refuses::<KeyPolicy>(&policy.replacen('{', &format!("{{\"allowed_ips\":{wrong},"), 1));
     }
 }
 

@@ -19,6 +19,10 @@ const LONG_ENOUGH: Duration = Duration::from_secs(130);
 /// that are a window apart when they are admitted may arrive closer together by that much.
 const JITTER: Duration = Duration::from_millis(500);
 
+/// What clients get at least of a limit while they ask for more than that, in a hundred: all of it,
+/// but for calls that a slow machine makes late.
+const LEAST_USED_PERCENT: usize = 97;
+
 /// Most calls within any trailing window of this length; the times ascend.
 fn busiest(times_us: &[u64], window: Duration) -> usize {
     let window_us = u64::try_from(window.as_micros()).unwrap();
@@ -91,7 +95,12 @@ fn a_window_holds_over_two_proxies() {
             100.0 * times.len() as f64 / possible as f64
         );
         assert!(most <= limit, "{most} in a window of {limit}");
-        assert!(times.len() > limit, "the second window serves nobody");
+        // Nothing of what may be let through is held back: a permit returns at most a sixtieth of a
+        // window late, so two windows from the first call hold two limits.
+        let until_us = times[0] + u64::try_from(2 * WINDOW.as_micros()).unwrap();
+        let used = times.iter().filter(|time| **time < until_us).count();
+        let floor = 2 * limit * LEAST_USED_PERCENT / 100;
+        assert!(used >= floor, "{used} of {} in two windows", 2 * limit);
     }
     println!("{took:?}: {tally}");
     fixture.assert_no_trap();

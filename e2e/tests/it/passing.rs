@@ -8,7 +8,7 @@ fn an_allowed_call_is_priced_and_shows_the_upstream_no_secret() {
     let fixture = Fixture::start(2).unwrap();
     let members = json!({"budget": {"usd": "1.00", "period": "month"}});
     let (id, key) = fixture.key(members).unwrap();
-    let (_, pair) = fixture.key(json!({"format": "pair"})).unwrap();
+    let (_, pair) = fixture.key(json!({"format": "privatemind"})).unwrap();
     let client = fixture.stack.gateway(&key);
 
     let body = json!({"model": "fast", "messages": [{"role": "user", "content": "hello"}]});

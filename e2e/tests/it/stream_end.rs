@@ -4,13 +4,16 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use e2e::{Fixture, MODEL};
+use e2e::audit::nano_of;
+use e2e::{Fixture, MODEL, chat};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A running call is over so soon after the change that ends it was answered.
 const SOON: Duration = Duration::from_secs(1);
+/// What a call has cost is reported within this.
+const REPORTED: Duration = Duration::from_secs(3);
 /// A client waits so long for anything.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -159,6 +162,49 @@ fn a_revoked_key_ends_every_running_call_within_a_second() {
     assert_ne!(spend["settled_usd"], "0.00", "{spend}");
     assert_eq!(spend["overdraft_usd"], "0.00", "{spend}");
     assert_eq!(fixture.records(&other_id, 1).unwrap()[0]["ending"], "complete");
+    fixture.assert_no_trap();
+}
+
+#[test]
+fn a_call_that_spends_the_budget_beyond_its_reservation_ends_the_others() {
+    let fixture = Fixture::start(2).unwrap();
+    // Each of these streams may cost about 2,468,000 nano-USD of the 10,000,000.
+    let (id, key) = fixture.key(json!({"budget": {"usd": "0.01", "period": "none"}})).unwrap();
+    let (_, other) = fixture.key(BUDGET()).unwrap();
+    let slow = "chunk_delay=100,tokens=1000";
+    let mut running = Watcher::begin(&fixture, &key, slow, json!({}));
+    let mut untouched = Watcher::begin(&fixture, &other, slow, json!({}));
+    running.until_deltas(2);
+    let begun = Instant::now();
+    let mut greedy = Watcher::begin(&fixture, &key, "tokens=3,unseen=20000", json!({}));
+    // Its usage comes last, and shows that it has had more than it may.
+    while !greedy.seen.contains("output_bound_exceeded") {
+        assert!(greedy.look() && begun.elapsed() < PATIENCE, "{}", greedy.seen);
+    }
+    running.until_end(Instant::now() + REPORTED + SOON);
+    println!("told {:?} after the other call began", begun.elapsed());
+    let error = running.last_event();
+    assert_eq!(error["error"]["code"], "budget_exceeded", "{}", running.seen);
+    assert_eq!(error["error"]["param"], "key", "{}", running.seen);
+    assert_eq!(running.seen.matches("\"error\"").count(), 1, "{}", running.seen);
+    untouched.until_deltas(untouched.seen.matches("\"content\":\"tok").count() + 2);
+
+    let client = fixture.stack.gateway(&key);
+    let refused = chat(&client, json!({"max_tokens": 64})).unwrap();
+    assert_eq!((refused.status, refused.error_code().as_str()), (402, "budget_exceeded"));
+    let records = fixture.records(&id, 2).unwrap();
+    let basis = |basis: &str| records.iter().find(|record| record["basis"] == basis).unwrap();
+    assert_eq!(basis("estimated")["ending"], "cut");
+    let paid = nano_of(basis("measured"), "cost_usd");
+    let spend = fixture.spend_at_rest(&id, PATIENCE).unwrap();
+    let charged: u64 = records.iter().map(|record| nano_of(record, "cost_usd")).sum();
+    assert_eq!(spend.settled, charged);
+    assert!(paid > 10_000_000 && spend.overdraft >= paid - 10_000_000, "{spend:?} {paid}");
+
+    let raised = json!({"budget": {"usd": "1.00", "period": "none"}});
+    let path = format!("/admin/v1/keys/{id}");
+    fixture.stack.admin().patch(&path, &raised).unwrap().success().unwrap();
+    chat(&client, json!({"max_tokens": 64})).unwrap().success().unwrap();
     fixture.assert_no_trap();
 }
 

@@ -9,7 +9,9 @@ use metering::request::{
 };
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Rates, Refusal as LeaseRefusal};
+use wire::v1::{
+    Ask, CutCalls, KeyPolicy, KeyState, Level, Model, Price, Rates, Refusal as LeaseRefusal,
+};
 use wire::{CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Metered, Open, Running, Shown, Stop};
@@ -40,7 +42,8 @@ pub(crate) struct Forward {
     pub(crate) model_is_alias: bool,
     /// The path with the model's own name, where it named another.
     pub(crate) path: Option<String>,
-    pub(crate) reasoning: bool,
+    /// The limit of chat that the model reads.
+    pub(crate) reads_max_completion_tokens: bool,
     /// What the call could come to, where only that was asked for.
     pub(crate) estimate: Option<Estimate>,
 }
@@ -100,7 +103,10 @@ fn ask_of(
     let Some(request) = request else { return ask };
     (ask.output_tokens, ask.output_is_clients) = match request.output_limit {
         OutputLimit::Tokens(tokens) => (tokens, true),
-        OutputLimit::Absent => (model.max_output_tokens, false),
+        OutputLimit::Absent => {
+            let room = model.context_length.saturating_sub(request.least_input_tokens);
+            (model.max_output_tokens.min(room), false)
+        }
         OutputLimit::NoOutput => (0, true),
     };
     ask.server_tool_calls = server_tool_calls(request, model).unwrap_or(0);
@@ -255,14 +261,22 @@ fn check_request<'a>(
         return Ok(Some(Checked { request: None, model, price, metered: Metered::PerCall }));
     };
     check_parameters(open, request, (model, &price), known.allow)?;
-    if let OutputLimit::Tokens(tokens) = request.output_limit
-        && tokens >= model.context_length
-    {
-        let context = model.context_length;
-        return Err(Refusal::ContextLength { asked: tokens.saturating_add(1), context });
-    }
+    check_context(request, model.context_length)?;
     let metered = Metered::of(request.operation);
     Ok(Some(Checked { request: Some(request), model, price, metered }))
+}
+
+/// What surely does not fit is not sent. Only lists of tokens prove how much input there is; of any
+/// other prompt it is known that there is one.
+fn check_context(request: &Request, context: u64) -> Result<(), Refusal> {
+    let output = match request.output_limit {
+        OutputLimit::Tokens(tokens) => tokens,
+        // Something is to be written.
+        OutputLimit::Absent => 1,
+        OutputLimit::NoOutput => 0,
+    };
+    let asked = output.saturating_add(request.least_input_tokens.max(1));
+    if asked > context { Err(Refusal::ContextLength { asked, context }) } else { Ok(()) }
 }
 
 /// Windows read, money reserved, windows committed.
@@ -346,10 +360,11 @@ fn admit(
         price,
         body_bytes: request.map_or(0, |request| request.body_bytes),
         input_bound,
+        input_beyond_text: request.is_some_and(Request::has_input_beyond_text),
         output_bound: reserves.then(|| output_tokens.saturating_mul(ask.choices)),
         server_tool_calls: ask.server_tool_calls,
         reserved: drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
-        reasoning: model.reasoning,
+        reasoning: model.reasoning || request.is_some_and(Request::asks_for_reasoning),
         cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
     };
     let estimate = open.is_dry_run.then(|| {
@@ -384,12 +399,27 @@ fn admit(
     };
     Ok(Verdict::Forward(Box::new(Forward {
         running,
-        output_limit: (reserves && !ask.output_is_clients).then_some(output_tokens),
+        output_limit: reserves.then_some(output_tokens),
         model_is_alias: is_alias,
         path,
-        reasoning: model.reasoning,
+        reads_max_completion_tokens: reads_max_completion_tokens(model),
         estimate,
     })))
+}
+
+/// Whether chat's output limit is read under its newer name: where the catalogue names one of the
+/// two among what the model takes, that one; else reasoning models insist on it, while the older
+/// name is what every other server understands.
+fn reads_max_completion_tokens(model: &Model) -> bool {
+    let takes = |name: &str| {
+        let supported = model.supported_parameters.iter().flatten();
+        supported.into_iter().any(|one| one == name)
+    };
+    match (takes("max_tokens"), takes("max_completion_tokens")) {
+        (false, true) => true,
+        (true, false) => false,
+        _ => model.reasoning,
+    }
 }
 
 /// What a call needs of a lease.
@@ -433,6 +463,10 @@ fn refused_lease(why: &LeaseRefusal) -> Refusal {
     match why {
         LeaseRefusal::BudgetExceeded { level, need, left } => {
             Refusal::Budget { level: *level, need: *need, left: *left }
+        }
+        // The key's own money is not spent, but one call may not take more of it than this.
+        LeaseRefusal::CallTooExpensive { need, most } => {
+            Refusal::Budget { level: Level::Key, need: *need, left: *most }
         }
         LeaseRefusal::Contended { retry_after_ms } => {
             Refusal::Contended { retry_after_ms: *retry_after_ms }

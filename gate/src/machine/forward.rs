@@ -215,7 +215,14 @@ impl Gate {
         if open.ask_is_open {
             self.disclaim(open);
         }
-        let Forward { running, output_limit, model_is_alias, path, reasoning, .. } = forward;
+        let Forward {
+            running,
+            output_limit,
+            model_is_alias,
+            path,
+            reads_max_completion_tokens,
+            ..
+        } = forward;
         let policy = Rc::clone(&running.policy);
         let mut set = |name: &str, value: &str| {
             let (name, value) = (name.to_owned(), value.to_owned());
@@ -233,7 +240,8 @@ impl Gate {
         if let Some(read) = open.request() {
             let edits = read.edits(Edits {
                 model: model_is_alias.then_some(running.model.as_str()),
-                output_limit: output_limit.map(|tokens| WrittenLimit { tokens, reasoning }),
+                output_limit: output_limit
+                    .map(|tokens| WrittenLimit { tokens, reads_max_completion_tokens }),
             });
             if !edits.is_empty() {
                 let length = usize::try_from(read.body_bytes).unwrap_or(usize::MAX);

@@ -1,6 +1,6 @@
 use super::*;
 use metering::demand::REPORT_INTERVAL_MS;
-use wire::v1::{CutCalls, KeyState, ModelSet};
+use wire::v1::{CutCalls, KeyKind, KeyState, ModelSet};
 use wire::{CatalogueVersion, ModelName, OrgId, PriceMultiplier};
 
 fn policy(key: &str, org: &str) -> Rc<KeyPolicy> {
@@ -18,6 +18,9 @@ fn policy(key: &str, org: &str) -> Rc<KeyPolicy> {
         default_max_output_tokens: None,
         cut_calls: CutCalls::Estimate,
         price_multiplier: PriceMultiplier::ONE,
+        kind: KeyKind::Application,
+        max_call: None,
+        allowed_ips: None,
     })
 }
 

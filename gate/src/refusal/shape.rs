@@ -139,7 +139,7 @@ impl Refusal {
             Self::Window { limit, full } => window(limit, *full),
             Self::Budget { level, need, left } => budget(*level, *need, *left),
             Self::Exhausted { level } => {
-                billing(*level, "The budget was lowered to what is spent already.".to_owned())
+                billing(*level, "Nothing is left of the budget that this call runs on.".to_owned())
             }
             Self::Contended { retry_after_ms } => rate(
                 "budget_contended",

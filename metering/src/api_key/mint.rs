@@ -43,6 +43,28 @@ pub fn pair_key(id: &[u8; 17], secret: &[u8; 32]) -> String {
     key
 }
 
+/// The id of a pair that names its owner: 9 random bytes, then the first 8 of the SHA-256 of the
+/// owner's name. So whoever knows the owners can tell whose a key is, and nobody else can.
+#[must_use]
+pub fn pair_id_of_owner(random: &[u8; 9], owner: &str) -> [u8; 17] {
+    let mut id = [0; 17];
+    let owner = super::digest(owner.as_bytes()).0;
+    for (byte, from) in id.iter_mut().zip(random.iter().chain(owner.iter())) {
+        *byte = *from;
+    }
+    id
+}
+
+/// A key as other providers make them: `sk-` and 48 letters and digits of base 62 (285 bits; a byte
+/// is a little more often one of the first eight digits, which costs less than one of them).
+#[must_use]
+pub fn openai_key(random: &[u8; 48]) -> String {
+    let mut key = String::from("sk-");
+    let digit = |byte: &u8| checksum::BASE62.get(usize::from(byte % 62)).copied();
+    key.extend(random.iter().map(|byte| digit(byte).map_or('0', char::from)));
+    key
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
@@ -65,5 +87,20 @@ mod tests {
         assert_eq!((id.len(), secret.len()), (32, 64));
         assert!(id.starts_with("PMIND"));
         assert_ne!(pair_key(&[1; 17], &[0; 32]), pair);
+        let openai = openai_key(&[61; 48]);
+        assert_eq!(openai, format!("sk-{}", "z".repeat(48)));
+    }
+
+    #[test]
+    fn the_id_of_a_pair_ends_with_its_owner() {
+        let id = |random, owner| {
+            let pair = pair_key(&pair_id_of_owner(&[random; 9], owner), &[0; 32]);
+            pair.split_once(':').unwrap().0.to_owned()
+        };
+        // 72 random bits fill fourteen characters and two bits of the next
+        let tail = |id: &str| id[20..].to_owned();
+        assert_eq!(tail(&id(1, "acme/ada")), tail(&id(2, "acme/ada")));
+        assert_ne!(id(1, "acme/ada"), id(2, "acme/ada"));
+        assert_ne!(tail(&id(1, "acme/ada")), tail(&id(1, "acme/bob")));
     }
 }

@@ -9,7 +9,9 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use wire::KeyDigest;
 
-pub use mint::{NATIVE_ID_LENGTH, NATIVE_PREFIX, native_key, pair_key};
+pub use mint::{
+    NATIVE_ID_LENGTH, NATIVE_PREFIX, native_key, openai_key, pair_id_of_owner, pair_key,
+};
 
 /// Longest key in bytes. Longer ones are refused before anything is computed over them.
 pub const LONGEST_KEY: usize = 256;

@@ -3,8 +3,9 @@
 use super::feature::FeatureKind;
 use super::shape::Role::{Part, Plain, Tool};
 use super::shape::Rule::{
-    ContextEdit, Data, Inside, Limit, MaxUses, MimeType, Model, Needs, OneOf, OnlyOne, PartType,
-    Reference, Skip, SourceType, State, Stream, ThinkingBudget, ToolType, Unknown, Url,
+    ContextEdit, Data, Inside, Limit, MaxUses, MimeType, Model, Needs, Off, On, OneOf, OnlyOne,
+    PartType, Reference, Skip, SourceType, State, Stream, Switch, ThinkingBudget, ToolType,
+    Unknown, Url,
 };
 use super::shape::{Shape, member, nested, optional};
 
@@ -16,10 +17,16 @@ pub(super) static MESSAGES: Shape = Shape {
         member("system", Inside(&BLOCK)),
         member("max_tokens", Limit(0)),
         member("stream", Stream),
-        optional("thinking", Inside(&THINKING)),
+        optional("thinking", Switch(&THINKING)),
         optional("tools", Inside(&TOOL)),
         member("mcp_servers", Needs(FeatureKind::RemoteTools)),
+        member("toolsets", Needs(FeatureKind::RemoteTools)),
         member("container", Needs(FeatureKind::ProviderState)),
+        member("thread", State),
+        member("compaction", Needs(FeatureKind::UnboundedOutput)),
+        member("billing_policy", Needs(FeatureKind::PriceTier)),
+        // says where a request differs from an earlier one, of which only a digest is kept
+        member("diagnostics", Skip),
         member("service_tier", OneOf(&["auto", "standard_only"], FeatureKind::PriceTier)),
         member("speed", OneOf(&["standard"], FeatureKind::PriceTier)),
         member("inference_geo", OneOf(&["global", "default"], FeatureKind::PriceTier)),
@@ -32,7 +39,7 @@ pub(super) static MESSAGES: Shape = Shape {
         optional("output_format", Skip),
         optional("stop_sequences", Skip),
         optional("temperature", Skip),
-        optional("tool_choice", Skip),
+        optional("tool_choice", Switch(&TOOL_CHOICE)),
         optional("top_k", Skip),
         optional("top_p", Skip),
     ],
@@ -58,8 +65,17 @@ static MESSAGE: Shape = Shape {
     other: Reference,
 };
 
-static THINKING: Shape =
-    Shape { role: Plain, members: &[member("budget_tokens", ThinkingBudget)], other: Skip };
+static THINKING: Shape = Shape {
+    role: Plain,
+    members: &[member("type", Off(&["disabled"])), member("budget_tokens", ThinkingBudget)],
+    other: Skip,
+};
+
+static TOOL_CHOICE: Shape = Shape {
+    role: Plain,
+    members: &[member("type", Off(&["auto"])), member("disable_parallel_tool_use", On)],
+    other: Skip,
+};
 
 static CONTEXT_MANAGEMENT: Shape =
     Shape { role: Plain, members: &[member("edits", Inside(&CONTEXT_EDIT))], other: Unknown };
@@ -89,6 +105,8 @@ static BLOCK: Shape = Shape {
         member("caller", Skip),
         member("tool_use_id", Skip),
         member("tool_name", Skip),
+        member("tool", Inside(&ADDED_TOOL)),
+        member("prompt_cache_breakpoint", Skip),
         member("is_error", Skip),
     ],
     other: Reference,
@@ -108,6 +126,10 @@ static SOURCE: Shape = Shape {
 };
 
 static NESTED_URL: Shape = Shape { role: Plain, members: &[], other: Reference };
+
+/// A tool that is added in the middle of a conversation: declared before, or defined here.
+static ADDED_TOOL: Shape =
+    Shape { role: Plain, members: &[member("definition", Inside(&TOOL))], other: Skip };
 
 static TOOL: Shape = Shape {
     role: Tool,

@@ -27,6 +27,14 @@ pub(super) struct Draft {
     pub(super) inline_bytes: u64,
     pub(super) is_encrypted: bool,
     pub(super) has_role: bool,
+    /// An item has an id, and other members than that, its type and its status.
+    pub(super) has_id: bool,
+    pub(super) has_more: bool,
+    /// A value says that the member is off, or used in spite of such a value.
+    pub(super) is_off: bool,
+    pub(super) is_on: bool,
+    /// The tool works at the client.
+    pub(super) is_local: bool,
     pub(super) tool: Option<ToolKind>,
     pub(super) max_uses: Option<u64>,
 }
@@ -41,6 +49,8 @@ pub(super) enum Kind {
     Document,
     /// Reasoning of an earlier answer, which the provider keeps unless it comes back encrypted.
     Reasoning,
+    /// The id of an item that the provider keeps.
+    Stored,
     /// Not known, or known to stand for something elsewhere.
     Elsewhere,
 }
@@ -59,10 +69,13 @@ impl Kind {
             | b"tool_use"
             | b"tool_result"
             | b"tool_reference"
+            | b"tool_addition"
+            | b"tool_removal"
             | b"server_tool_use"
             | b"mcp_tool_use"
             | b"search_result"
             | b"message"
+            | b"additional_tools"
             | b"function_call"
             | b"function_call_output"
             | b"custom_tool_call"
@@ -79,6 +92,7 @@ impl Kind {
             b"input_audio" | b"audio_url" => Self::Audio,
             b"file" | b"input_file" | b"document" | b"video_url" => Self::Document,
             b"reasoning" => Self::Reasoning,
+            b"item_reference" => Self::Stored,
             _ => Self::Elsewhere,
         }
     }
@@ -120,16 +134,28 @@ impl Draft {
     /// What an object inside found counts for the one around it.
     pub(super) fn take_in(&mut self, inner: &Self) {
         self.mime = self.mime.or(inner.mime);
+        self.is_off |= inner.is_off;
+        self.is_on |= inner.is_on;
+        self.is_local |= inner.is_local;
         self.is_text_source |= inner.is_text_source;
         self.inline = self.inline.saturating_add(inner.inline);
         self.inline_bytes = self.inline_bytes.saturating_add(inner.inline_bytes);
+    }
+
+    /// An item that stands for one which the provider keeps, and of which nothing is in the body.
+    pub(super) fn is_stored_item(&self) -> bool {
+        match self.kind {
+            Some(Kind::Stored) => true,
+            Some(_) => self.has_id && !self.has_more,
+            None => self.has_id && !self.has_role,
+        }
     }
 
     /// Adds a finished piece of content to the media; false when its tokens are not bounded by
     /// anything in the body.
     pub(super) fn count_into(&self, media: &mut Media, is_item: bool) -> bool {
         let unknown = match self.kind {
-            Some(Kind::Elsewhere) => true,
+            Some(Kind::Elsewhere | Kind::Stored) => true,
             Some(Kind::Reasoning) => !self.is_encrypted,
             None => is_item && !self.has_role,
             Some(_) => false,
@@ -165,6 +191,8 @@ pub(super) enum ToolKind {
     /// At the client: its calls are output, its results input of another request.
     Client,
     Server(ServerTool),
+    /// In a container of the provider's or at the client, as another member says.
+    Shell,
     /// On a server of the client's choice.
     Remote,
     /// At the provider, drawing images.
@@ -185,12 +213,11 @@ impl ToolKind {
         ];
         const DATED_CLIENT: [&[u8]; 4] =
             [b"computer_20", b"bash_20", b"text_editor_20", b"memory_20"];
-        const SERVER: [(&[u8], ServerTool); 7] = [
+        const SERVER: [(&[u8], ServerTool); 6] = [
             (b"web_search", ServerTool::WebSearch),
             (b"web_fetch", ServerTool::WebFetch),
             (b"code_execution", ServerTool::CodeExecution),
             (b"code_interpreter", ServerTool::CodeExecution),
-            (b"shell", ServerTool::CodeExecution),
             (b"file_search", ServerTool::FileSearch),
             (b"tool_search", ServerTool::ToolSearch),
         ];
@@ -201,6 +228,7 @@ impl ToolKind {
             return Self::Server(*tool);
         }
         match name {
+            b"shell" => Self::Shell,
             b"image_generation" => Self::DrawsImages,
             b"mcp" | b"mcp_toolset" => Self::Remote,
             _ => Self::Unknown,

@@ -27,13 +27,15 @@ pub enum FeatureKind {
     ExtraCandidates,
     /// A beta that lifts a bound or is not known.
     Beta,
+    /// An option of the API behind a compatible one that we do not know.
+    ProviderOptions,
     /// A member that we do not know.
     UnknownParameter,
 }
 
 impl FeatureKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Background,
         Self::PriceTier,
         Self::ProviderState,
@@ -44,6 +46,7 @@ impl FeatureKind {
         Self::UnboundedOutput,
         Self::ExtraCandidates,
         Self::Beta,
+        Self::ProviderOptions,
         Self::UnknownParameter,
     ];
 
@@ -61,6 +64,7 @@ impl FeatureKind {
             Self::UnboundedOutput => "unbounded_output",
             Self::ExtraCandidates => "extra_candidates",
             Self::Beta => "beta",
+            Self::ProviderOptions => "provider_options",
             Self::UnknownParameter => "unknown_parameter",
         }
     }

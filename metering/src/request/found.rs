@@ -16,7 +16,18 @@ pub(super) enum Limit {
     Absent,
     /// Written, but as if it were not.
     Void(Range<usize>),
-    Tokens(u64),
+    Tokens {
+        tokens: u64,
+        name: Range<usize>,
+        value: Range<usize>,
+    },
+}
+
+/// A bound on output by a name of some other server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OtherLimit {
+    pub(super) tokens: u64,
+    pub(super) value: Range<usize>,
 }
 
 /// An object that may be edited.
@@ -42,16 +53,23 @@ pub(super) struct Found {
     pub(super) stream: bool,
     pub(super) include_usage: Option<(bool, Range<usize>)>,
     pub(super) limits: Limits,
+    /// No more than the tables have names for them.
+    pub(super) other_limits: Vec<OtherLimit>,
     pub(super) thinking_budget: Option<u64>,
     pub(super) choices: Option<u64>,
     pub(super) best_of: Option<u64>,
     pub(super) prompts: u64,
+    /// Length of the longest list of tokens.
+    pub(super) longest_tokens: u64,
+    pub(super) truncates: bool,
     pub(super) max_tool_calls: Option<u64>,
     pub(super) media: Media,
     pub(super) by_reference: bool,
     pub(super) server_tools: ServerTools,
     pub(super) features: Vec<Feature>,
     pub(super) parameters: Parameters,
+    /// Optional members whose values say nothing where there are no tools.
+    pub(super) parameters_of_tools: Parameters,
     pub(super) root: Slot,
     pub(super) stream_options: Slot,
     pub(super) config: Slot,

@@ -3,10 +3,20 @@
 use super::feature::{FeatureKind, ServerTool as Kind};
 use super::shape::Role::{Part, Plain, Request};
 use super::shape::Rule::{
-    Choices, Config, Data, FileUri, Inside, Limit, MimeType, Needs, OneOf, PathModel, Reference,
-    ServerTool, Skip, State, ThinkingBudget, Unknown,
+    Choices, Config, Data, FileUri, Inside, Limit, MimeType, Needs, Off, OneOf, PathModel,
+    Reference, ServerTool, Skip, State, Switch, ThinkingBudget, Unknown,
 };
 use super::shape::{Shape, camel, member, optional, optional_camel};
+
+/// Tiers at the prices of the catalogue, as enumerations and as Google's libraries write them.
+const TIERS: &[&str] = &[
+    "standard",
+    "STANDARD",
+    "SERVICE_TIER_STANDARD",
+    "unspecified",
+    "UNSPECIFIED",
+    "SERVICE_TIER_UNSPECIFIED",
+];
 
 pub(super) static GENERATE: Shape = Shape {
     role: Plain,
@@ -17,14 +27,10 @@ pub(super) static GENERATE: Shape = Shape {
         camel("generationConfig", "generation_config", Config(&CONFIG)),
         optional("tools", Inside(&TOOL)),
         camel("cachedContent", "cached_content", State),
-        camel(
-            "serviceTier",
-            "service_tier",
-            OneOf(&["standard", "SERVICE_TIER_UNSPECIFIED"], FeatureKind::PriceTier),
-        ),
+        camel("serviceTier", "service_tier", OneOf(TIERS, FeatureKind::PriceTier)),
         member("store", Needs(FeatureKind::ProviderState)),
         camel("safetySettings", "safety_settings", Skip),
-        optional_camel("toolConfig", "tool_config", Skip),
+        optional_camel("toolConfig", "tool_config", Switch(&TOOL_CONFIG)),
         member("labels", Skip),
     ],
     other: Unknown,
@@ -35,7 +41,7 @@ static CONFIG: Shape = Shape {
     members: &[
         camel("maxOutputTokens", "max_output_tokens", Limit(0)),
         optional_camel("candidateCount", "candidate_count", Choices),
-        optional_camel("thinkingConfig", "thinking_config", Inside(&THINKING)),
+        optional_camel("thinkingConfig", "thinking_config", Switch(&THINKING)),
         camel(
             "responseModalities",
             "response_modalities",
@@ -64,7 +70,23 @@ static CONFIG: Shape = Shape {
     other: Unknown,
 };
 
-static THINKING: Shape = Shape {
+static TOOL_CONFIG: Shape = Shape {
+    role: Plain,
+    members: &[camel(
+        "functionCallingConfig",
+        "function_calling_config",
+        Inside(&FUNCTION_CALLING),
+    )],
+    other: Skip,
+};
+
+static FUNCTION_CALLING: Shape = Shape {
+    role: Plain,
+    members: &[member("mode", Off(&["AUTO", "MODE_UNSPECIFIED"]))],
+    other: Skip,
+};
+
+pub(super) static THINKING: Shape = Shape {
     role: Plain,
     members: &[camel("thinkingBudget", "thinking_budget", ThinkingBudget)],
     other: Skip,

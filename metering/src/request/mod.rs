@@ -8,6 +8,7 @@
 
 mod anthropic;
 mod bound;
+mod compatible;
 mod content;
 mod feature;
 mod found;
@@ -32,7 +33,7 @@ pub use problem::Problem;
 pub use rewrite::{BodyEdit, Edits, WrittenLimit, apply_edits, edited_length};
 
 use crate::json::{Scanner, is_utf8};
-use found::{Found, Limit, Limits, PathSpan, Slot};
+use found::{Found, Limit, Limits, OtherLimit, PathSpan, Slot};
 use reader::Reader;
 use shape::Shape;
 use std::ops::Range;
@@ -57,6 +58,9 @@ pub struct Request {
     pub choices: u64,
     /// Prompts, at least 1: each has a context of its own and gets all the choices.
     pub prompts: u64,
+    /// Tokens of input that its longest prompt has for certain: those of a list of tokens. Bytes of
+    /// text prove none.
+    pub least_input_tokens: u64,
     /// Media in the body.
     pub media: Media,
     /// Something is drawn in whose tokens nothing in the body bounds.
@@ -88,7 +92,8 @@ pub enum OutputLimit {
     NoOutput,
     /// None, or `null`: one may be written.
     Absent,
-    /// This many tokens for each answer (of several given limits the largest one, to be safe).
+    /// This many tokens for each answer. Of several given limits it is the smallest one; what bounds
+    /// the upstream is the one that it reads, so [`Request::edits`] makes that one hold.
     Tokens(u64),
 }
 
@@ -99,6 +104,7 @@ struct Spans {
     model: Range<usize>,
     path_models: Vec<PathSpan>,
     limits: Limits,
+    other_limits: Vec<OtherLimit>,
     stream_options: Slot,
     include_usage: Option<Range<usize>>,
     config: Slot,
@@ -115,6 +121,21 @@ impl Request {
     #[must_use]
     pub fn answers(&self) -> u64 {
         self.choices.saturating_mul(self.prompts)
+    }
+
+    /// It asks the model to reason: output may be made that nobody sees.
+    #[must_use]
+    pub fn asks_for_reasoning(&self) -> bool {
+        self.parameters.ask_for_reasoning()
+    }
+
+    /// Something counts as its input whose tokens the length of the body says nothing about: media,
+    /// what is drawn in, what tools of the provider read.
+    #[must_use]
+    pub fn has_input_beyond_text(&self) -> bool {
+        let Media { images, audio, documents, .. } = self.media;
+        let has_media = images > 0 || audio > 0 || documents > 0;
+        self.by_reference || has_media || !self.server_tools.kinds.is_empty()
     }
 
     /// The first optional member of the request, as the client wrote it, that is not among those
@@ -167,7 +188,7 @@ pub fn read(body: &[u8], source: Source<'_>) -> Result<Request, Problem> {
 /// one elsewhere: whatever else a catalogue says that a model takes is a slip of the pen.
 #[must_use]
 pub fn is_member(name: &str) -> bool {
-    let roots = Operation::ALL.iter().flat_map(|operation| table(*operation).members);
+    let roots = Operation::ALL.iter().flat_map(|operation| table(*operation).all_members());
     parameter::is_name(name)
         || roots.into_iter().any(|member| member.name == name || member.snake == Some(name))
 }
@@ -189,11 +210,12 @@ fn table(operation: Operation) -> &'static Shape {
 
 fn normalise(found: Found, source: Source<'_>, body_bytes: u64) -> Result<Request, Problem> {
     let operation = source.operation;
+    let output_limit = output_limit(operation, &found);
     let (model, model_place) = match source.path_model {
         Some(model) => (model.to_owned(), ModelPlace::Path),
         None => (found.model.ok_or(Problem::Missing("model"))?, ModelPlace::Body),
     };
-    let output_limit = output_limit(operation, &found.limits, found.thinking_budget)?;
+    let output_limit = output_limit?;
     let mut server_tools = found.server_tools;
     if let Some(calls) = found.max_tool_calls {
         server_tools.most_calls =
@@ -209,17 +231,19 @@ fn normalise(found: Found, source: Source<'_>, body_bytes: u64) -> Result<Reques
         output_limit,
         choices: found.choices.unwrap_or(1).max(found.best_of.unwrap_or(1)),
         prompts: found.prompts.max(1),
+        least_input_tokens: if found.truncates { 0 } else { found.longest_tokens },
         media: found.media,
         by_reference: found.by_reference,
         server_tools,
         features: found.features,
-        parameters: found.parameters,
+        parameters: found.parameters.with_those_of_tools(found.parameters_of_tools),
         body_bytes,
         spans: Spans {
             root: found.root,
             model: found.model_span,
             path_models: found.path_spans,
             limits: found.limits,
+            other_limits: found.other_limits,
             stream_options: found.stream_options,
             include_usage: found.include_usage.map(|(_, span)| span),
             config: found.config,
@@ -228,20 +252,17 @@ fn normalise(found: Found, source: Source<'_>, body_bytes: u64) -> Result<Reques
 }
 
 /// Thinking is inside the limit; a budget above it is taken at its word.
-fn output_limit(
-    operation: Operation,
-    limits: &Limits,
-    thinking_budget: Option<u64>,
-) -> Result<OutputLimit, Problem> {
+fn output_limit(operation: Operation, found: &Found) -> Result<OutputLimit, Problem> {
     if !operation.has_output() {
         return Ok(OutputLimit::NoOutput);
     }
-    let given = limits.iter().filter_map(|limit| match limit {
-        Limit::Tokens(tokens) => Some(*tokens),
+    let others = found.other_limits.iter().map(|limit| limit.tokens);
+    let given = found.limits.iter().filter_map(|limit| match limit {
+        Limit::Tokens { tokens, .. } => Some(*tokens),
         Limit::Absent | Limit::Void(_) => None,
     });
-    match given.max() {
-        Some(tokens) => Ok(OutputLimit::Tokens(tokens.max(thinking_budget.unwrap_or(0)))),
+    match given.chain(others).min() {
+        Some(tokens) => Ok(OutputLimit::Tokens(tokens.max(found.thinking_budget.unwrap_or(0)))),
         None if operation == Operation::Messages => Err(Problem::Missing("max_tokens")),
         None => Ok(OutputLimit::Absent),
     }

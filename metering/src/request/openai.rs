@@ -1,13 +1,15 @@
 //! Tables for OpenAI's API and what compatible servers add to it.
 
+use super::compatible::COMPATIBLE;
 use super::feature::{FeatureKind, ServerTool};
-use super::shape::Role::{Item, Part, Plain, TypedTool};
+use super::shape::Role::{Item, Part, Plain, Tool as ToolRole, TypedTool};
 use super::shape::Rule::{
-    BestOf, Choices, Data, Encrypted, IncludeUsage, Inside, Limit, MaxToolCalls, MessageRole,
-    Model, Needs, OneOf, OnlyOne, PartType, Prompt, Reference, ServerTool as Tool, Skip, State,
-    Stream, StreamOptions, ToolType, Unknown, Url,
+    Also, BestOf, Choices, Data, Encrypted, IncludeUsage, Inside, ItemId, Limit, MaxToolCalls,
+    MessageRole, Model, Needs, Off, OneOf, OnlyOne, Options, PartType, Prompt, Reference,
+    ServerTool as Tool, Skip, State, Stream, StreamOptions, Switch, ToolType, Unknown, Url,
+    Workplace,
 };
-use super::shape::{Shape, member, nested, optional};
+use super::shape::{Member, Shape, member, nested, optional};
 
 /// Tiers at the prices of the catalogue.
 const TIERS: &[&str] = &["auto", "default", "standard"];
@@ -24,58 +26,36 @@ pub(super) static CHAT: Shape = Shape {
         optional("n", Choices),
         optional("best_of", BestOf),
         optional("tools", Inside(&TOOL)),
-        member("service_tier", OneOf(TIERS, FeatureKind::PriceTier)),
         optional("web_search_options", Tool(ServerTool::WebSearch)),
         member("audio", Needs(FeatureKind::OutputModality)),
         member("modalities", OneOf(&["text"], FeatureKind::OutputModality)),
         member("store", Needs(FeatureKind::ProviderState)),
-        member("models", Needs(FeatureKind::FallbackModels)),
         // rejected tokens of a prediction are charged as output
         optional("prediction", Needs(FeatureKind::UnboundedOutput)),
         optional("temperature", Skip),
         optional("top_p", Skip),
         optional("stop", Skip),
         optional("seed", Skip),
-        member("user", Skip),
         member("metadata", Skip),
         member("safety_identifier", Skip),
         member("prompt_cache_key", Skip),
+        member("prompt_cache_options", Skip),
         member("prompt_cache_retention", Skip),
+        member("moderation", Skip),
         optional("frequency_penalty", Skip),
         optional("presence_penalty", Skip),
         optional("logit_bias", Skip),
         optional("logprobs", Skip),
         optional("top_logprobs", Skip),
-        optional("response_format", Skip),
+        optional("response_format", Switch(&FORMAT)),
         optional("tool_choice", Skip),
         optional("parallel_tool_calls", Skip),
         optional("functions", Skip),
         optional("function_call", Skip),
         optional("reasoning_effort", Skip),
         optional("verbosity", Skip),
-        // compatible servers: sampling and reasoning within the output limit
-        optional("top_k", Skip),
-        optional("top_a", Skip),
-        optional("min_p", Skip),
-        optional("min_tokens", Skip),
-        optional("repetition_penalty", Skip),
-        optional("stop_token_ids", Skip),
-        optional("ignore_eos", Skip),
-        optional("skip_special_tokens", Skip),
-        optional("random_seed", Skip),
-        optional("safe_prompt", Skip),
-        optional("structured_outputs", Skip),
-        optional("guided_json", Skip),
-        optional("guided_regex", Skip),
-        optional("guided_choice", Skip),
-        optional("guided_grammar", Skip),
-        optional("chat_template_kwargs", Skip),
-        optional("reasoning", Skip),
-        optional("include_reasoning", Skip),
-        optional("thinking", Skip),
-        optional("enable_thinking", Skip),
     ],
-    other: Unknown,
+    other: Also(&COMPATIBLE),
 };
 
 pub(super) static STREAM_OPTIONS: Shape =
@@ -102,6 +82,7 @@ static MESSAGE: Shape = Shape {
         member("thinking_blocks", Skip),
         member("prefix", Skip),
         member("cache_control", Skip),
+        member("prompt_cache_breakpoint", Skip),
     ],
     other: Reference,
 };
@@ -113,6 +94,7 @@ static PART: Shape = Shape {
         member("text", Skip),
         member("refusal", Skip),
         member("cache_control", Skip),
+        member("prompt_cache_breakpoint", Skip),
         member("image_url", Url(&MEDIA)),
         member("video_url", Url(&MEDIA)),
         member("audio_url", Url(&MEDIA)),
@@ -140,7 +122,40 @@ static MEDIA: Shape = Shape {
 /// A URL within an object is a text; nothing in its place is understood.
 static NESTED_URL: Shape = Shape { role: Plain, members: &[], other: Reference };
 
-static TOOL: Shape = Shape { role: TypedTool, members: &[member("type", ToolType)], other: Skip };
+static TOOL: Shape = Shape { role: TypedTool, members: TOOL_MEMBERS, other: Skip };
+
+/// A tool in the input of a response; those that come back of a search have no type.
+static ADDED_TOOL: Shape = Shape { role: ToolRole, members: TOOL_MEMBERS, other: Skip };
+
+const TOOL_MEMBERS: &[Member] = &[
+    member("type", ToolType),
+    member("vector_store_ids", Needs(FeatureKind::ProviderState)),
+    member("container", Options(&CONTAINER, FeatureKind::ProviderState)),
+    member("environment", Options(&CONTAINER, FeatureKind::ProviderState)),
+];
+
+/// Where a tool works: in a new container, or in one that the account has, which is named by its id.
+static CONTAINER: Shape = Shape {
+    role: Plain,
+    members: &[
+        member("type", Workplace),
+        member("id", Needs(FeatureKind::ProviderState)),
+        member("container_id", Needs(FeatureKind::ProviderState)),
+        member("file_ids", Needs(FeatureKind::ProviderState)),
+        member("skills", Inside(&SKILL)),
+    ],
+    other: Skip,
+};
+
+static SKILL: Shape = Shape {
+    role: Plain,
+    members: &[member("skill_id", Needs(FeatureKind::ProviderState))],
+    other: Skip,
+};
+
+/// A form of the answer; plain text is what every model writes.
+static FORMAT: Shape =
+    Shape { role: Plain, members: &[member("type", Off(&["text"]))], other: Skip };
 
 pub(super) static COMPLETIONS: Shape = Shape {
     role: Plain,
@@ -150,29 +165,21 @@ pub(super) static COMPLETIONS: Shape = Shape {
         member("stream", Stream),
         member("stream_options", StreamOptions(&STREAM_OPTIONS)),
         member("max_tokens", Limit(0)),
+        member("max_completion_tokens", Limit(1)),
         optional("n", Choices),
         optional("best_of", BestOf),
-        member("service_tier", OneOf(TIERS, FeatureKind::PriceTier)),
-        member("models", Needs(FeatureKind::FallbackModels)),
         optional("suffix", Skip),
         optional("echo", Skip),
         optional("temperature", Skip),
         optional("top_p", Skip),
-        optional("top_k", Skip),
-        optional("min_p", Skip),
-        optional("min_tokens", Skip),
-        optional("repetition_penalty", Skip),
         optional("stop", Skip),
-        optional("stop_token_ids", Skip),
-        optional("ignore_eos", Skip),
         optional("seed", Skip),
-        member("user", Skip),
         optional("frequency_penalty", Skip),
         optional("presence_penalty", Skip),
         optional("logit_bias", Skip),
         optional("logprobs", Skip),
     ],
-    other: Unknown,
+    other: Also(&COMPATIBLE),
 };
 
 pub(super) static EMBEDDINGS: Shape = Shape {
@@ -182,9 +189,8 @@ pub(super) static EMBEDDINGS: Shape = Shape {
         member("input", Prompt),
         optional("dimensions", Skip),
         member("encoding_format", Skip),
-        member("user", Skip),
     ],
-    other: Unknown,
+    other: Also(&COMPATIBLE),
 };
 
 pub(super) static RESPONSES: Shape = Shape {
@@ -210,9 +216,16 @@ pub(super) static RESPONSES: Shape = Shape {
         member("include", Skip),
         member("metadata", Skip),
         optional("parallel_tool_calls", Skip),
+        // writing to a cache has a price of the catalogue; comparing with an earlier request tells
+        // where the two differ, no more
         member("prompt_cache_key", Skip),
+        member("prompt_cache_options", Skip),
         member("prompt_cache_retention", Skip),
-        optional("reasoning", Skip),
+        // scores beside the answer, for which the provider charges nothing
+        member("moderation", Skip),
+        // how far images are made smaller
+        member("image", Reference),
+        optional("reasoning", Switch(&REASONING)),
         member("safety_identifier", Skip),
         member("stream_options", Skip),
         optional("temperature", Skip),
@@ -229,9 +242,15 @@ pub(super) static RESPONSES: Shape = Shape {
 /// The form of the answer.
 static TEXT: Shape = Shape {
     role: Plain,
-    members: &[nested("format", "text.format", Skip), nested("verbosity", "text.verbosity", Skip)],
+    members: &[
+        nested("format", "text.format", Switch(&FORMAT)),
+        nested("verbosity", "text.verbosity", Skip),
+    ],
     other: Skip,
 };
+
+static REASONING: Shape =
+    Shape { role: Plain, members: &[member("effort", Off(&["none"]))], other: Skip };
 
 static ITEM: Shape = Shape {
     role: Item,
@@ -253,7 +272,10 @@ static ITEM: Shape = Shape {
         member("logprobs", Skip),
         member("detail", Skip),
         member("filename", Skip),
-        member("id", Skip),
+        member("id", ItemId),
+        member("tools", Inside(&ADDED_TOOL)),
+        member("cache_control", Skip),
+        member("prompt_cache_breakpoint", Skip),
         member("status", Skip),
         member("phase", Skip),
         member("name", Skip),

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Problem;
 use super::content::{Draft, ToolKind};
-use super::feature::{Feature, FeatureKind, MORE_UNKNOWN, MOST_UNKNOWN, shown};
+use super::feature::{Feature, FeatureKind, MORE_UNKNOWN, MOST_UNKNOWN, ServerTool, shown};
 use super::found::{Found, Slot};
 use super::parameter::Parameter;
 use super::shape::{Role, Rule, Shape};
@@ -13,6 +13,9 @@ use crate::json::{Event, Sink, Text};
 
 /// Most requests in one body; Gemini takes 100. Each may repeat the model, whose places are kept.
 const MOST_REQUESTS: u64 = 1000;
+
+/// What an item of Responses says of itself beside what it holds.
+const NAMES_OF_ITEMS: [&str; 3] = ["type", "id", "status"];
 
 /// The sink that fills [`Found`].
 pub(super) struct Reader<'a> {
@@ -28,6 +31,8 @@ pub(super) struct Reader<'a> {
     unknown: usize,
     /// An optional member whose value has said nothing yet.
     awaited: Option<Parameter>,
+    /// Where the last name stands.
+    pub(super) last_name: Range<usize>,
 }
 
 pub(super) struct Frame {
@@ -35,10 +40,12 @@ pub(super) struct Frame {
     /// How the next value is read, and under which name; `None` for a member that is not known.
     rule: Rule,
     pub(super) name: Option<&'static str>,
-    /// One bit for each member of the shape; in a list of tokens, whether there is one.
+    /// One bit for each member of the shape; in a list of tokens, how many there are.
     pub(super) seen: u128,
     is_empty: bool,
     draft: Draft,
+    /// The optional member that this object may switch off.
+    switch: Option<Parameter>,
 }
 
 #[derive(Clone, Copy)]
@@ -59,6 +66,7 @@ impl<'a> Reader<'a> {
             unknown_name: Cow::Borrowed(MORE_UNKNOWN),
             unknown: 0,
             awaited: None,
+            last_name: 0..0,
         }
     }
 
@@ -76,14 +84,20 @@ impl<'a> Reader<'a> {
 
     /// Finds the rule of a member. A second one, or one that only parsers that ignore case would
     /// take for it, could make the upstream read another value than we do.
-    fn name(&mut self, text: Text<'_>) {
+    fn name(&mut self, text: Text<'_>, span: Range<usize>) {
+        self.last_name = span;
         let Some(frame) = self.frames.last_mut() else { return };
         let Place::Object(shape) = frame.place else { return };
         frame.is_empty = false;
-        let Some((index, member)) = shape.find(text.bytes) else {
-            frame.rule = shape.other;
+        let found = shape.find(text.bytes);
+        if shape.role == Role::Item {
+            let name = found.map_or("", |(_, member)| member.name);
+            frame.draft.has_more |= !NAMES_OF_ITEMS.contains(&name);
+        }
+        let Some((index, member)) = found else {
+            frame.rule = shape.rest();
             frame.name = None;
-            if matches!(shape.other, Rule::Unknown | Rule::Needs(_)) {
+            if matches!(frame.rule, Rule::Unknown | Rule::Needs(_)) {
                 self.unknown_name = if self.unknown < MOST_UNKNOWN {
                     Cow::Owned(shown(text.bytes))
                 } else {
@@ -113,7 +127,9 @@ impl<'a> Reader<'a> {
             return;
         }
         self.awaited = None;
-        if !parameter.is_default(event) {
+        if parameter.is_default_without_tools(event) {
+            self.found.parameters_of_tools.insert(parameter);
+        } else if !parameter.is_default(event) {
             self.found.parameters.insert(parameter);
         }
     }
@@ -145,7 +161,15 @@ impl<'a> Reader<'a> {
         depth: usize,
     ) {
         let place = match (rule, object) {
-            (Rule::Inside(shape) | Rule::Url(shape), true) => {
+            (Rule::Switch(shape), true) => {
+                let switch = self.awaited.take();
+                self.push(Place::Object(shape), rule, name);
+                if let Some(frame) = self.frames.last_mut() {
+                    frame.switch = switch;
+                }
+                return;
+            }
+            (Rule::Inside(shape) | Rule::Url(shape) | Rule::Options(shape, _), true) => {
                 if shape.role == Role::Request {
                     self.request();
                 }
@@ -161,6 +185,7 @@ impl<'a> Reader<'a> {
             }
             (
                 Rule::Inside(_)
+                | Rule::Options(..)
                 | Rule::Needs(_)
                 | Rule::OneOf(..)
                 | Rule::ServerTool(_)
@@ -171,7 +196,7 @@ impl<'a> Reader<'a> {
             (Rule::Prompt, false) => return self.push(Place::List, Rule::PromptItem, name),
             (Rule::PromptItem, false) => {
                 self.found.prompts = self.found.prompts.saturating_add(1);
-                return self.skip(depth);
+                return self.push(Place::List, Rule::Token, name);
             }
             _ => {
                 self.misplaced(rule, name);
@@ -184,7 +209,8 @@ impl<'a> Reader<'a> {
     fn push(&mut self, place: Place, rule: Rule, name: Option<&'static str>) {
         let rule = if matches!(place, Place::List) { rule } else { Rule::Skip };
         let draft = Draft::default();
-        self.frames.push(Frame { place, rule, name, seen: 0, is_empty: true, draft });
+        let switch = None;
+        self.frames.push(Frame { place, rule, name, seen: 0, is_empty: true, draft, switch });
     }
 
     fn skip(&mut self, depth: usize) {
@@ -204,6 +230,14 @@ impl<'a> Reader<'a> {
             Place::Object(shape) => shape.role,
             Place::List => Role::Plain,
         };
+        if matches!(frame.rule, Rule::PromptItem | Rule::Token) {
+            let tokens = u64::try_from(frame.seen).unwrap_or(u64::MAX);
+            self.found.longest_tokens = self.found.longest_tokens.max(tokens);
+        }
+        let is_used = !frame.is_empty && (frame.draft.is_on || !frame.draft.is_off);
+        if let Some(parameter) = frame.switch.filter(|_| is_used) {
+            self.found.parameters.insert(parameter);
+        }
         match role {
             Role::Plain | Role::Request => {
                 if let Some(around) = self.draft() {
@@ -212,6 +246,9 @@ impl<'a> Reader<'a> {
             }
             Role::Part | Role::Item => {
                 let is_item = role == Role::Item;
+                if is_item && frame.draft.is_stored_item() {
+                    self.state(Some("input"));
+                }
                 let bounded = frame.draft.count_into(&mut self.found.media, is_item);
                 self.found.by_reference |= !bounded;
             }
@@ -242,10 +279,25 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Files are searched in stores that the provider keeps.
+    pub(super) fn server_tool(
+        &mut self,
+        tool: ServerTool,
+        param: &'static str,
+        most_calls: Option<u64>,
+    ) {
+        self.found.server_tools.add(tool, param, most_calls);
+        if tool == ServerTool::FileSearch {
+            self.feature(FeatureKind::ProviderState, Some(param));
+        }
+    }
+
     fn tool(&mut self, kind: ToolKind, draft: &Draft) {
         match kind {
             ToolKind::Client => {}
-            ToolKind::Server(tool) => self.found.server_tools.add(tool, "tools", draft.max_uses),
+            ToolKind::Shell if draft.is_local => {}
+            ToolKind::Shell => self.server_tool(ServerTool::CodeExecution, "tools", draft.max_uses),
+            ToolKind::Server(tool) => self.server_tool(tool, "tools", draft.max_uses),
             ToolKind::Remote => self.feature(FeatureKind::RemoteTools, Some("tools")),
             ToolKind::DrawsImages => self.feature(FeatureKind::OutputModality, Some("tools")),
             ToolKind::Unknown => self.feature(FeatureKind::UnknownTool, Some("tools")),
@@ -273,7 +325,7 @@ impl Sink for Reader<'_> {
         let (rule, name) =
             self.frames.last().map_or((Rule::Skip, None), |frame| (frame.rule, frame.name));
         match event {
-            Event::Name(text) => self.name(text),
+            Event::Name(text) => self.name(text, span),
             Event::Close { .. } => self.close(),
             Event::Open { object: true } if depth == 0 => {
                 self.found.root = object_slot(span.end);
@@ -285,12 +337,20 @@ impl Sink for Reader<'_> {
     }
 
     fn wants_string(&self, _: usize) -> bool {
+        if self.awaited.is_some_and(Parameter::wants_string) {
+            return true;
+        }
         let rule = self.frames.last().map(|frame| frame.rule).filter(|_| self.skipped.is_none());
         rule.is_some_and(|rule| {
             !matches!(
                 rule,
                 Rule::Skip
                     | Rule::Inside(_)
+                    | Rule::Switch(_)
+                    | Rule::Options(..)
+                    | Rule::Truncates
+                    | Rule::ItemId
+                    | Rule::Token
                     | Rule::Data
                     | Rule::Prompt
                     | Rule::PromptItem

@@ -20,7 +20,8 @@ pub struct BodyEdit {
 pub struct Edits<'a> {
     /// Put this model in place of the alias that the client wrote.
     pub model: Option<&'a str>,
-    /// Write this output limit. Only a limit that is [`super::OutputLimit::Absent`] is written.
+    /// Make this output limit hold: it is written where the upstream reads it, and no limit in the
+    /// body stays above it. A limit of the client's own is never raised.
     pub output_limit: Option<WrittenLimit>,
 }
 
@@ -29,15 +30,14 @@ pub struct Edits<'a> {
 pub struct WrittenLimit {
     /// Tokens of each answer.
     pub tokens: u64,
-    /// The model reasons: in chat it insists on `max_completion_tokens`, while `max_tokens` is what
-    /// every other server understands.
-    pub reasoning: bool,
+    /// In chat the model reads `max_completion_tokens`, not `max_tokens`.
+    pub reads_max_completion_tokens: bool,
 }
 
 /// Where an output limit goes: which of the limits it is, and its name.
-fn limit_field(operation: Operation, reasoning: bool) -> Option<(usize, &'static str)> {
+fn limit_field(operation: Operation, is_newer: bool) -> Option<(usize, &'static str)> {
     match operation {
-        Operation::Chat if reasoning => Some((1, "max_completion_tokens")),
+        Operation::Chat if is_newer => Some((1, "max_completion_tokens")),
         Operation::Chat | Operation::Completions => Some((0, "max_tokens")),
         Operation::Responses => Some((0, "max_output_tokens")),
         Operation::GenerateContent | Operation::StreamGenerateContent => {
@@ -64,9 +64,7 @@ impl Request {
         if let Some(model) = wanted.model {
             self.model_edits(model, &mut edits);
         }
-        if let Some(limit) = wanted.output_limit
-            && self.output_limit == super::OutputLimit::Absent
-        {
+        if let Some(limit) = wanted.output_limit {
             self.limit_edit(limit, &mut edits, &mut members);
         }
         if self.stream && !self.wants_stream_usage {
@@ -77,7 +75,8 @@ impl Request {
         {
             edits.push(insertion(inside, members.join(","), is_empty));
         }
-        edits.sort_by_key(|edit| edit.span.start);
+        // What is inserted before a name comes before that name.
+        edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
         edits
     }
 
@@ -100,9 +99,11 @@ impl Request {
         members: &mut Vec<String>,
     ) {
         let tokens = limit.tokens;
-        let Some((place, name)) = limit_field(self.operation, limit.reasoning) else { return };
-        if let Some(Limit::Void(span)) = self.spans.limits.get(place) {
-            edits.push(BodyEdit { span: span.clone(), text: tokens.to_string() });
+        let Some((place, name)) = limit_field(self.operation, limit.reads_max_completion_tokens)
+        else {
+            return;
+        };
+        if self.cap_limits(place, name, tokens, edits) {
             return;
         }
         let member = format!("\"{name}\":{tokens}");
@@ -119,6 +120,46 @@ impl Request {
                 edits.push(insertion(*inside, member, *is_empty));
             }
         }
+    }
+
+    /// Makes the limits that stand in the body hold. False where the one that the upstream reads is
+    /// not among them.
+    fn cap_limits(&self, place: usize, name: &str, tokens: u64, edits: &mut Vec<BodyEdit>) -> bool {
+        let mut replace = |span: &Range<usize>, text: String| {
+            edits.push(BodyEdit { span: span.clone(), text });
+        };
+        let limits = &self.spans.limits;
+        // The two names of chat: OpenAI refuses a request with both, so one takes the other's place.
+        let twin = place ^ 1;
+        let mut emptied = None;
+        let is_there = match (limits.get(place), limits.get(twin)) {
+            (Some(Limit::Tokens { .. }), _) => true,
+            (Some(Limit::Void(span)), other) => {
+                replace(span, tokens.to_string());
+                if let Some(Limit::Tokens { value, .. }) = other {
+                    replace(value, "null".to_owned());
+                    emptied = Some(twin);
+                }
+                true
+            }
+            (_, Some(Limit::Tokens { name: other, .. })) => {
+                replace(other, format!("\"{name}\""));
+                true
+            }
+            _ => false,
+        };
+        for (at, given) in limits.iter().enumerate() {
+            if let Limit::Tokens { tokens: given, value, .. } = given
+                && *given > tokens
+                && emptied != Some(at)
+            {
+                replace(value, tokens.to_string());
+            }
+        }
+        for other in self.spans.other_limits.iter().filter(|other| other.tokens > tokens) {
+            replace(&other.value, tokens.to_string());
+        }
+        is_there
     }
 
     fn usage_edit(&self, edits: &mut Vec<BodyEdit>, members: &mut Vec<String>) {

@@ -7,10 +7,29 @@ use super::parameter::Parameter;
 pub(super) struct Shape {
     /// What the object is.
     pub(super) role: Role,
-    /// The members that are known; at most 128.
+    /// The members that are known; at most 128, with those of [`Rule::Also`].
     pub(super) members: &'static [Member],
     /// What any other member is.
     pub(super) other: Rule,
+}
+
+impl Shape {
+    /// Every member that is known, with those of [`Rule::Also`].
+    pub(super) fn all_members(&self) -> impl Iterator<Item = &'static Member> {
+        let more: &[Member] = match self.other {
+            Rule::Also(more) => more.shape.members,
+            _ => &[],
+        };
+        self.members.iter().chain(more)
+    }
+
+    /// What a member is that is not known.
+    pub(super) fn rest(&self) -> Rule {
+        match self.other {
+            Rule::Also(more) => more.shape.other,
+            other => other,
+        }
+    }
 }
 
 /// What the end of an object means.
@@ -55,13 +74,63 @@ impl Member {
 
 impl Shape {
     /// The member of this name, whatever its case, and its place.
-    pub(super) fn find(&self, name: &[u8]) -> Option<(u32, &Member)> {
+    pub(super) fn find(&self, name: &[u8]) -> Option<(u32, &'static Member)> {
         let like = likeness(name);
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        (0u32..).zip(self.members).find(|(_, member)| {
-            member.likeness.contains(&like) && (is(member.name) || member.snake.is_some_and(is))
+        let of = |members: &'static [Member]| {
+            let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+            (0u32..).zip(members).find(|(_, member)| {
+                member.likeness.contains(&like) && (is(member.name) || member.snake.is_some_and(is))
+            })
+        };
+        of(self.members).or_else(|| match self.other {
+            Rule::Also(more) if more.may_have(like) => {
+                let behind = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+                of(more.shape.members).map(|(at, member)| (at.saturating_add(behind), member))
+            }
+            _ => None,
         })
     }
+}
+
+/// Members of several operations, with a quick answer for names that are none of them.
+pub(super) struct Common {
+    pub(super) shape: Shape,
+    /// One bit for each remainder that the likeness of some member has.
+    likely: [u64; LIKELY_WORDS],
+}
+
+/// Enough that nine of ten names that are in no table are told so by one bit.
+const LIKELY_WORDS: usize = 16;
+
+impl Common {
+    pub(super) const fn new(shape: Shape) -> Self {
+        let mut likely = [0; LIKELY_WORDS];
+        let mut rest = shape.members;
+        while let [member, others @ ..] = rest {
+            let [name, snake] = member.likeness;
+            likely = with_bit(with_bit(likely, name), snake);
+            rest = others;
+        }
+        Self { shape, likely }
+    }
+
+    fn may_have(&self, like: u32) -> bool {
+        let (word, bit) = likely_place(like);
+        self.likely.get(word).is_some_and(|bits| bits >> bit & 1 == 1)
+    }
+}
+
+/// A word and a bit in it.
+const fn likely_place(like: u32) -> (usize, u32) {
+    let mixed = like.wrapping_mul(0x9e37_79b1) >> 22;
+    (mixed as usize / 64 % LIKELY_WORDS, mixed % 64)
+}
+
+#[expect(clippy::indexing_slicing, reason = "at compile time, below the length")]
+const fn with_bit(mut likely: [u64; LIKELY_WORDS], like: u32) -> [u64; LIKELY_WORDS] {
+    let (word, bit) = likely_place(like);
+    likely[word] |= 1 << bit;
+    likely
 }
 
 /// The length of a name and its outermost letters without their case: comparing whole names takes
@@ -110,6 +179,14 @@ pub(super) enum Rule {
     Skip,
     /// Objects of this shape, alone or in lists; texts in their place are just text.
     Inside(&'static Shape),
+    /// An object of this shape that may switch its optional member off ([`Rule::Off`]); a plain
+    /// value is one of that member's own.
+    Switch(&'static Shape),
+    /// Objects of this shape, alone or in lists; anything else needs permission unless it is `null`
+    /// or `false`.
+    Options(&'static Shape, FeatureKind),
+    /// Only for members that are not known here: they are looked for among these.
+    Also(&'static Common),
     /// The model.
     Model,
     /// A repetition of the model of the path.
@@ -117,8 +194,14 @@ pub(super) enum Rule {
     Stream,
     StreamOptions(&'static Shape),
     IncludeUsage,
+    /// One of these values says that the optional member around it is off.
+    Off(&'static [&'static str]),
+    /// `true` says that the optional member around it is used, whatever is off.
+    On,
     /// A bound on output tokens, by place in [`super::found::Limits`].
     Limit(usize),
+    /// The same by a name that not every server reads.
+    OtherLimit,
     /// Gemini's object around the bound on output.
     Config(&'static Shape),
     ThinkingBudget,
@@ -130,6 +213,10 @@ pub(super) enum Rule {
     Prompt,
     /// An item of that list.
     PromptItem,
+    /// An item of a list of tokens in that list.
+    Token,
+    /// The upstream cuts a prompt that is too long, so none is known not to fit.
+    Truncates,
     /// `max_tool_calls`.
     MaxToolCalls,
     /// Needs permission unless it is `null`, `false` or an empty list.
@@ -146,6 +233,8 @@ pub(super) enum Rule {
     ServerTool(ServerTool),
     ToolType,
     MaxUses,
+    /// Where a tool works: in a container of the provider's, or at the client.
+    Workplace,
     /// Draws something in whose size is not known.
     Reference,
     /// Draws in something kept at the provider.
@@ -165,4 +254,6 @@ pub(super) enum Rule {
     Encrypted,
     /// The member that makes an item a message.
     MessageRole,
+    /// The name under which the provider may keep an item.
+    ItemId,
 }

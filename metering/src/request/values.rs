@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::content::{Kind, Mime, ToolKind};
 use super::feature::FeatureKind;
-use super::found::{Limit, PathSpan, Slot};
+use super::found::{Limit, OtherLimit, PathSpan, Slot};
+use super::parameter::is_one_of;
 use super::reader::Reader;
 use super::shape::Rule;
 use crate::json::{self, Event, Text};
@@ -20,18 +21,28 @@ impl Reader<'_> {
     pub(super) fn misplaced(&mut self, rule: Rule, name: Option<&'static str>) {
         let field = name.unwrap_or_default();
         match rule {
-            Rule::Skip => {}
+            Rule::Skip
+            | Rule::Also(_)
+            | Rule::Switch(_)
+            | Rule::Off(_)
+            | Rule::On
+            | Rule::Token => {}
             Rule::Unknown => self.feature(FeatureKind::UnknownParameter, name),
-            Rule::Needs(kind) | Rule::OneOf(_, kind) => self.feature(kind, name),
-            Rule::ServerTool(tool) => {
-                self.found.server_tools.add(tool, name.unwrap_or_default(), None)
+            Rule::Needs(kind) | Rule::OneOf(_, kind) | Rule::Options(_, kind) => {
+                self.feature(kind, name);
             }
+            Rule::ServerTool(tool) => self.server_tool(tool, field, None),
+            Rule::Truncates => self.found.truncates = true,
             Rule::State => self.state(name),
             Rule::Model | Rule::PathModel => self.invalid("model", "a string"),
             Rule::Stream => self.invalid("stream", "true or false"),
             Rule::IncludeUsage => self.invalid("stream_options.include_usage", "true or false"),
             Rule::StreamOptions(_) | Rule::Config(_) => self.invalid(field, "an object"),
-            Rule::Limit(_) | Rule::ThinkingBudget | Rule::MaxToolCalls | Rule::MaxUses => {
+            Rule::Limit(_)
+            | Rule::OtherLimit
+            | Rule::ThinkingBudget
+            | Rule::MaxToolCalls
+            | Rule::MaxUses => {
                 self.invalid(field, "a non-negative integer");
             }
             Rule::Choices | Rule::BestOf => self.invalid(field, "an integer from 1 to 128"),
@@ -45,6 +56,8 @@ impl Reader<'_> {
             Rule::ContextEdit => self.context_edit(),
             Rule::Inside(_)
             | Rule::Url(_)
+            | Rule::Workplace
+            | Rule::ItemId
             | Rule::Reference
             | Rule::PartType
             | Rule::SourceType
@@ -61,7 +74,7 @@ impl Reader<'_> {
         self.feature(FeatureKind::UnboundedOutput, Some("context_management"));
     }
 
-    fn state(&mut self, name: Option<&'static str>) {
+    pub(super) fn state(&mut self, name: Option<&'static str>) {
         self.found.by_reference = true;
         self.feature(FeatureKind::ProviderState, name);
     }
@@ -76,7 +89,17 @@ impl Reader<'_> {
     ) {
         let field = name.unwrap_or_default();
         match (rule, event) {
-            (Rule::Skip | Rule::Inside(_), _) => {}
+            (Rule::Skip | Rule::Inside(_) | Rule::Switch(_), _) => {}
+            (Rule::Off(values), event) => {
+                if let Some(draft) = self.draft() {
+                    draft.is_off |= is_one_of(values, event);
+                }
+            }
+            (Rule::On, event) => {
+                if let Some(draft) = self.draft() {
+                    draft.is_on |= *event == Event::Bool(true);
+                }
+            }
             (Rule::Model, Event::Str { text, .. }) => self.model(*text, span),
             (Rule::PathModel, Event::Str { text, .. }) => self.path_model(*text, span),
             (Rule::Model, _) => self.invalid("model", "a string"),
@@ -86,12 +109,21 @@ impl Reader<'_> {
             (Rule::IncludeUsage, Event::Null) => self.found.include_usage = Some((false, span)),
             (Rule::IncludeUsage, Event::Bool(on)) => self.found.include_usage = Some((*on, span)),
             (Rule::PromptItem, event) => self.prompt_item(event),
+            (Rule::Token, event) => self.token(event),
             (_, Event::Null) => {}
             (Rule::Stream, Event::Bool(on)) => self.found.stream = *on,
-            (Rule::Needs(_) | Rule::ServerTool(_), Event::Bool(false)) => {}
+            (
+                Rule::Needs(_) | Rule::Options(..) | Rule::ServerTool(_) | Rule::Truncates,
+                Event::Bool(false),
+            ) => {}
             (Rule::Choices, event) => self.found.choices = self.choices(field, event),
             (Rule::BestOf, event) => self.found.best_of = self.choices(field, event),
             (Rule::ThinkingBudget, event) => self.thinking_budget(field, event),
+            (Rule::OtherLimit, event) => {
+                if let Some(tokens) = self.count(field, event) {
+                    self.found.other_limits.push(OtherLimit { tokens, value: span });
+                }
+            }
             (Rule::MaxToolCalls, event) => self.found.max_tool_calls = self.count(field, event),
             (Rule::MaxUses, event) => {
                 let uses = self.count(field, event);
@@ -136,7 +168,13 @@ impl Reader<'_> {
                 draft.inline = draft.inline.saturating_add(1);
                 draft.inline_bytes = draft.inline_bytes.saturating_add(length);
             }
-            Rule::PartType => draft.kind = Some(Kind::of(text.bytes)),
+            Rule::PartType => {
+                draft.kind = Some(Kind::of(text.bytes));
+                if text.bytes == b"compaction_trigger" {
+                    // What it writes is bounded by no limit, as with `context_management`.
+                    self.feature(FeatureKind::UnboundedOutput, Some("input"));
+                }
+            }
             Rule::SourceType => match text.bytes {
                 b"text" => draft.is_text_source = true,
                 b"base64" | b"content" => {}
@@ -147,6 +185,8 @@ impl Reader<'_> {
             Rule::ToolType => draft.tool = Some(ToolKind::of(text.bytes)),
             Rule::Encrypted => draft.is_encrypted = length > 0,
             Rule::MessageRole => draft.has_role = true,
+            Rule::ItemId => draft.has_id = length > 0,
+            Rule::Workplace => draft.is_local = text.bytes == b"local",
             rule => self.misplaced(rule, name),
         }
     }
@@ -208,7 +248,7 @@ impl Reader<'_> {
             Event::Null => Limit::Void(span),
             event => match self.count(field, event) {
                 Some(0) if in_config => Limit::Void(span),
-                Some(tokens) => Limit::Tokens(tokens),
+                Some(tokens) => Limit::Tokens { tokens, name: self.last_name.clone(), value: span },
                 None => return,
             },
         };
@@ -217,10 +257,16 @@ impl Reader<'_> {
         }
     }
 
-    /// Gemini's budget may be -1: the model decides, within its output limit.
+    /// Gemini's budget may be -1: the model decides, within its output limit. A budget of nothing
+    /// switches thinking off.
     fn thinking_budget(&mut self, field: &'static str, event: &Event<'_>) {
-        if !matches!(event, Event::Number(text) if text.bytes == b"-1") {
-            self.found.thinking_budget = self.count(field, event);
+        if matches!(event, Event::Number(text) if text.bytes == b"-1") {
+            return;
+        }
+        self.found.thinking_budget = self.count(field, event);
+        let is_off = self.found.thinking_budget == Some(0);
+        if let Some(draft) = self.draft() {
+            draft.is_off |= is_off;
         }
     }
 
@@ -246,16 +292,23 @@ impl Reader<'_> {
         match event {
             Event::Str { .. } => self.found.prompts = self.found.prompts.saturating_add(1),
             Event::Number(_) => {
-                // a list has no members to mark: the first number marks all
+                // a list has no members to mark, so its marks count
                 if frame.seen == 0 {
                     self.found.prompts = self.found.prompts.saturating_add(1);
                 }
-                frame.seen = 1;
+                frame.seen = frame.seen.saturating_add(1);
             }
             _ => {
                 let field = frame.name.unwrap_or_default();
                 self.invalid(field, PROMPT);
             }
+        }
+    }
+
+    /// What is no token in a list of tokens is the upstream's to refuse.
+    fn token(&mut self, event: &Event<'_>) {
+        if let (Some(frame), Event::Number(_)) = (self.frames.last_mut(), event) {
+            frame.seen = frame.seen.saturating_add(1);
         }
     }
 }

@@ -72,19 +72,23 @@ impl Counts {
 
     /// OpenAI: kinds are parts of input and output. Of some upstreams (xAI, Gemini's OpenAI path)
     /// `completion_tokens` is without the reasoning, which then shows in the total alone, or as
-    /// more reasoning than output: that is output too.
+    /// more reasoning than output: that is output too. The total also stands for an output that is
+    /// left out.
     pub(super) fn openai(&self) -> Option<Usage> {
-        let (input, shown) = (self.known(Count::Input)?, self.known(Count::Output)?);
+        let input = self.known(Count::Input)?;
+        let total = self.known(Count::Total);
+        let shown = self.known(Count::Output).or_else(|| total?.checked_sub(input))?;
         let reasoning = self.of(Count::Reasoning);
         let apart = if reasoning > shown { reasoning } else { 0 };
-        let by_total = self.of(Count::Total).saturating_sub(input);
+        let by_total = total.unwrap_or(0).saturating_sub(input);
         let output = shown.saturating_add(apart).max(by_total);
         Some(self.kinds(input, output, self.of(Count::Cached), reasoning))
     }
 
-    /// Embeddings: there is no output.
+    /// Embeddings: there is no output, so the total is the input where that is left out.
     pub(super) fn embeddings(&self) -> Option<Usage> {
-        Some(self.kinds(self.known(Count::Input)?, 0, self.of(Count::Cached), 0))
+        let input = self.known(Count::Input).or(self.known(Count::Total))?;
+        Some(self.kinds(input, 0, self.of(Count::Cached), 0))
     }
 
     /// Anthropic: both cache kinds stand beside the input.
@@ -164,6 +168,11 @@ impl ToolUse {
         let drawn = self.images.known(Count::Output);
         let untold = if drawn.is_some() { 0 } else { self.image_items };
         let calls = self.searches.unwrap_or(self.search_items);
+        // Where the usage counts tools itself, their items are those.
+        let (calls, items) = match usage.server_tool_calls {
+            0 => (calls, self.tool_items),
+            _ => (0, 0),
+        };
         let (input, output) = (self.images.of(Count::Input), drawn.unwrap_or(0));
         let images = self.images.of(Count::ImageInput).min(input);
         Usage {
@@ -171,7 +180,7 @@ impl ToolUse {
             image_input_tokens: usage.image_input_tokens.saturating_add(images),
             output_tokens: usage.output_tokens.saturating_add(output),
             image_output_tokens: usage.image_output_tokens.saturating_add(output),
-            server_tool_calls: [calls, self.tool_items, untold]
+            server_tool_calls: [calls, items, untold]
                 .into_iter()
                 .fold(usage.server_tool_calls, u64::saturating_add),
             ..usage

@@ -2,10 +2,12 @@
 //! Tollgate makes to it. Nothing is held back but one event of a stream.
 
 mod counts;
+mod document;
 mod name;
 mod place;
 mod plain;
 mod reader;
+mod report;
 mod sse;
 mod stream;
 

@@ -64,6 +64,15 @@ words! {
         // Fetches (`web_fetch_requests`) cost their tokens and nothing else.
         PricedRequests = b"web_search_requests" | b"code_execution_requests",
         Iterations = b"iterations",
+        // Uses of tools by other servers: sources that were read (xAI), searches (Perplexity).
+        SearchCount = b"num_sources_used" | b"num_search_queries",
+        ToolUseDetails = b"server_side_tool_usage_details",
+        // Calls of remote tools (`mcp_calls`) cost their tokens and nothing else.
+        PricedCalls = b"web_search_calls"
+            | b"x_search_calls"
+            | b"code_interpreter_calls"
+            | b"file_search_calls"
+            | b"document_search_calls",
         // counts of Gemini; the second spelling is the Live API's
         PromptTokenCount = b"promptTokenCount",
         CandidatesTokenCount = b"candidatesTokenCount" | b"responseTokenCount",
@@ -83,6 +92,7 @@ words! {
         Content = b"content",
         Text = b"text",
         Refusal = b"refusal",
+        Annotations = b"annotations",
         Reasoning = b"reasoning" | b"reasoning_content",
         Arguments = b"arguments",
         Transcript = b"transcript",
@@ -105,6 +115,9 @@ words! {
         BlockReason = b"blockReason",
         GroundingMetadata = b"groundingMetadata",
         WebSearchQueries = b"webSearchQueries",
+        GroundingChunks = b"groundingChunks",
+        Web = b"web",
+        Maps = b"maps",
     }
 }
 
@@ -120,7 +133,13 @@ words! {
         // A summary of tokens that count elsewhere, so not one token each.
         SummaryDelta = b"response.reasoning_summary_text.delta",
         SearchCall = b"web_search_call",
-        ToolCall = b"file_search_call" | b"code_interpreter_call",
+        // A shell's output is in the answer where the provider ran it, and the client's to send
+        // where it ran there.
+        ToolCall = b"file_search_call"
+            | b"code_interpreter_call"
+            | b"shell_call_output"
+            | b"x_search_call",
+        UrlCitation = b"url_citation",
         ImageCall = b"image_generation_call",
     }
 }

@@ -27,6 +27,11 @@ pub(super) enum Place {
     OutputKind,
     /// A web search of Gemini's grounding.
     Search,
+    /// What it found on the web, or on the map.
+    WebFind,
+    MapFind,
+    /// What an annotation of a chat message is.
+    AnnotationKind,
     /// What an event is.
     EventKind,
     /// Its number in its stream.
@@ -91,7 +96,7 @@ pub(super) fn place(format: AnswerFormat, path: &[Name]) -> Place {
 
 /// Whether the text of a string there is needed.
 pub(super) fn is_word(place: Place) -> bool {
-    matches!(place, Place::ItemKind | Place::OutputKind | Place::EventKind)
+    matches!(place, Place::ItemKind | Place::OutputKind | Place::EventKind | Place::AnnotationKind)
 }
 
 fn chat(path: &[Name]) -> Place {
@@ -102,8 +107,12 @@ fn chat(path: &[Name]) -> Place {
         [N::Usage, N::TotalTokens] => Place::Count(Count::Total),
         [N::Usage, N::PromptDetails, detail @ ..] => input_detail(detail),
         [N::Usage, N::CompletionDetails, detail] => output_detail(*detail),
-        [N::Usage, N::ServerToolUse, N::PricedRequests] => Place::Count(Count::ToolCalls),
+        [N::Usage, N::ServerToolUse, N::PricedRequests] | [N::Usage, N::SearchCount] => {
+            Place::Count(Count::ToolCalls)
+        }
+        [N::Usage, N::ToolUseDetails, N::PricedCalls] => Place::Count(Count::ToolCalls),
         [N::Choices, N::Other] => Place::Choice,
+        [N::Choices, _, N::Message | N::Delta, N::Annotations, _, N::Type] => Place::AnnotationKind,
         [
             N::Choices,
             _,
@@ -149,6 +158,7 @@ fn response_report(path: &[Name]) -> Place {
         [N::Usage, N::TotalTokens] => Place::Count(Count::Total),
         [N::Usage, N::InputDetails, detail @ ..] => input_detail(detail),
         [N::Usage, N::OutputDetails, detail] => output_detail(*detail),
+        [N::Usage, N::ToolUseDetails, N::PricedCalls] => Place::Count(Count::ToolCalls),
         [N::ToolUsage, N::WebSearch, N::RequestCount] => Place::Searches,
         [N::ToolUsage, N::ImageGen, N::InputTokens] => Place::Images(Count::Input),
         [N::ToolUsage, N::ImageGen, N::OutputTokens] => Place::Images(Count::Output),
@@ -212,6 +222,8 @@ fn gemini(path: &[Name]) -> Place {
         [N::Candidates, N::Other] => Place::Choice,
         [N::Candidates, _, N::FinishReason] | [N::PromptFeedback, N::BlockReason] => Place::Finish,
         [N::Candidates, _, N::GroundingMetadata, N::WebSearchQueries, _] => Place::Search,
+        [N::Candidates, _, N::GroundingMetadata, N::GroundingChunks, _, N::Web] => Place::WebFind,
+        [N::Candidates, _, N::GroundingMetadata, N::GroundingChunks, _, N::Maps] => Place::MapFind,
         [N::Candidates, _, N::Content, N::Parts, part @ ..] => match part {
             [N::Other] => Place::Part,
             [_, N::Thought] => Place::IsThought,

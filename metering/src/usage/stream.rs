@@ -4,7 +4,8 @@ use wire::NanoUsd;
 use wire::v1::Usage;
 
 use super::plain::cost_member;
-use super::reader::{Member, Reader};
+use super::reader::Reader;
+use super::report::Member;
 use super::sse::{Lines, Piece};
 use super::{AnswerFormat, Seen};
 use crate::json::Scanner;

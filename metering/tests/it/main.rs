@@ -6,3 +6,4 @@ mod cost_table;
 mod every_fixture;
 mod held_bytes;
 mod odd_reports;
+mod tool_uses;

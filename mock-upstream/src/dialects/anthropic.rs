@@ -37,8 +37,15 @@ fn usage(plan: &Plan, output: u64, thoughts: Option<u64>) -> String {
         .raw("cache_creation", &written)
         .number("output_tokens", output)
         .maybe("output_tokens_details", details.as_deref())
+        .maybe("server_tool_use", thoughts.and_then(|_| tool_use_count(plan)).as_deref())
         .text("service_tier", "standard")
         .end()
+}
+
+/// What the provider's own tools did, once that is known.
+fn tool_use_count(plan: &Plan) -> Option<String> {
+    let count = Object::new().number("web_search_requests", plan.searches);
+    (plan.searches > 0).then(|| count.end())
 }
 
 fn message(plan: &Plan, content: &str, stop: &str, usage: Option<&str>) -> String {
@@ -132,7 +139,10 @@ pub fn script(plan: &Plan) -> Script {
         }));
     }
     let change = Object::new().text("stop_reason", finish(plan)).null("stop_sequence").end();
-    let total = reported(plan, input(plan).number("output_tokens", plan.completion_tokens).end());
+    let total = input(plan)
+        .number("output_tokens", plan.completion_tokens)
+        .maybe("server_tool_use", tool_use_count(plan).as_deref());
+    let total = reported(plan, total.end());
     let ended = Object::new()
         .text("type", "message_delta")
         .raw("delta", &change)

@@ -210,6 +210,19 @@ fn caches_are_a_part_of_the_input_or_stand_beside_it() {
 }
 
 #[test]
+fn what_is_billed_beyond_what_is_shown_is_counted_and_reported() {
+    let server = TestServer::start();
+    let message = format!(r#"{{"model":"m","max_tokens":9,{HELLO}}}"#);
+    let answer = server.whole("/v1/messages", &message, "searches=2,unseen=100");
+    let usage = json_body(&answer)["usage"].clone();
+    assert_eq!(usage["server_tool_use"]["web_search_requests"], 2);
+    assert_eq!(usage["output_tokens"], 109);
+    let calls = server.get("/_mock/calls");
+    assert_eq!(calls["calls"][0]["searches"], 2);
+    assert_eq!(calls["calls"][0]["completion_tokens"], 109);
+}
+
+#[test]
 fn counting_and_listing_is_free_and_in_the_form_of_who_asks() {
     let server = TestServer::start();
     let message = format!(r#"{{"model":"m",{HELLO}}}"#);

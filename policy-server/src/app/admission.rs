@@ -64,7 +64,7 @@ impl Work<'_> {
     pub fn admit(&mut self, request: &AdmitRequest) -> Result<AdmitReply, FilterError> {
         let server = self.check_in(&request.holder, request.epoch)?;
         self.void(&request.holder, &request.void)?;
-        let found = self.rows.key_by_digest(&request.digest)?;
+        let found = self.rows.key_by_digest(&request.digest, self.now.unix_ms)?;
         let found = found.filter(|key| key.life != KeyLife::Deleted);
         let mut answer = AdmitReply {
             epoch: server.epoch,
@@ -180,13 +180,15 @@ impl Work<'_> {
             return Ok(());
         }
         for share in self.rows.shares(lease)? {
-            let mut account = self.rows.account(&share.account)?.unwrap_or_default();
+            let before = self.rows.account(&share.account)?.unwrap_or_default();
+            let mut account = before;
             if share.released {
                 account.apply_released(movement);
             } else {
                 account.apply(movement)?;
             }
             self.rows.save_account(&share.account, &account)?;
+            self.publish_if_exhausted(&share.account, &before, &account)?;
         }
         if movement.handed_back > NanoUsd::ZERO {
             self.effects.push(Effect::MoneyReturned);
@@ -232,6 +234,10 @@ impl Work<'_> {
             return Ok(LeaseAnswer::Refused(Refusal::UnknownPrice));
         };
         let bounds = Bounds::new(ask, key.default_max_output_tokens);
+        let bounds = match within_ceiling(bounds, &price, key.max_call) {
+            Ok(bounds) => bounds,
+            Err(refusal) => return Ok(LeaseAnswer::Refused(refusal)),
+        };
         let accounts = self.accounts_above(key)?;
         if accounts.iter().any(|account| account.frozen) {
             let retry_after_ms = FROZEN_RETRY_MS;
@@ -330,6 +336,20 @@ impl Work<'_> {
         }
         let price = self.rows.price_at(&ask.model, ask.catalogue_version)?;
         Ok(price.flatten().map(|price| price.times(ask.price_multiplier)))
+    }
+}
+
+/// The bounds with which the call sets no more aside than one call of the key may: an output limit
+/// that the client did not choose is lowered for it, as for what budgets can pay.
+fn within_ceiling(
+    bounds: Bounds,
+    price: &Price,
+    max_call: Option<NanoUsd>,
+) -> Result<Bounds, Refusal> {
+    let Some(most) = max_call else { return Ok(bounds) };
+    match bounds.within(price, most) {
+        Some(fitting) => Ok(bounds.lowered_to(fitting.output_tokens)),
+        None => Err(Refusal::CallTooExpensive { need: bounds.least(price).amount, most }),
     }
 }
 

@@ -4,6 +4,7 @@ use metering::period::Period;
 use wire::v1::{Change, Level};
 use wire::{NanoUsd, OrgId, TeamId, UserId};
 
+use super::recall::is_exhausted;
 use super::{AccountView, AdminError, Changed, Work};
 use crate::store::{Budget, BudgetId};
 
@@ -68,8 +69,9 @@ impl Work<'_> {
 
     /// Sets or removes a cap. Removing one keeps the period, so that setting it again in the same
     /// period counts what was spent in between. A lower one is recalled, so that what is out comes
-    /// back under it soon, and where it is below what is spent already, running calls end. Another period begins another account, which does not know of leases
-    /// granted from the one before: it grants once they have been recalled everywhere.
+    /// back under it soon, and where it is below what is spent already, running calls end. Another
+    /// period begins another account, which does not know of leases granted from the one before: it
+    /// grants once they have been recalled everywhere.
     pub(super) fn save_cap(
         &mut self,
         id: &BudgetId,
@@ -93,15 +95,9 @@ impl Work<'_> {
             }
         }
         self.rows.save_budget(id, &budget)?;
-        if lowered && self.is_exhausted(id, &budget)? {
-            self.publish(Change::Exhausted { level: id.level, owner: id.owner.clone() })?;
+        if lowered && is_exhausted(&self.open_account(id.clone(), &budget)?.at.account) {
+            self.publish_exhausted(id)?;
         }
         Ok(())
-    }
-
-    /// Whether nothing is left under a cap, however running calls end.
-    fn is_exhausted(&mut self, id: &BudgetId, budget: &Budget) -> Result<bool, AdminError> {
-        let account = self.open_account(id.clone(), budget)?.at.account;
-        Ok(account.left().is_none_or(|left| left == NanoUsd::ZERO))
     }
 }

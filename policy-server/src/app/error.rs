@@ -94,6 +94,14 @@ pub enum AdminError {
         /// The field that contradicts, if one does.
         param: Option<String>,
     },
+    /// It has changed since the sender saw it.
+    #[error("the {what} '{id}' has changed since: read it again")]
+    OtherVersion {
+        /// What was to be changed.
+        what: &'static str,
+        /// By which id.
+        id: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

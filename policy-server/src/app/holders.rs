@@ -27,26 +27,24 @@ impl Work<'_> {
             return Err(FilterError::BadMessage(message));
         }
         let known = self.rows.holder_by_nonce(&request.nonce)?;
-        let (alive, times) = {
-            let live = self.shared.live();
-            (live.alive(self.now), live.times())
-        };
-        if known.is_none() && alive >= LIVE_HOLDERS_MOST {
+        let is_live = known.as_ref().is_some_and(|known| known.state == HolderState::Live);
+        if !is_live && self.rows.live_holder_count()? >= LIVE_HOLDERS_MOST {
             return Err(FilterError::TooManyHolders);
         }
         let is_new = known.is_none();
-        let (id, registered_unix_ms) = match known {
-            Some(known) => (known.id, known.registered_unix_ms),
-            None => (self.new_holder_id()?, self.now.unix_ms),
+        let server = self.rows.server()?;
+        let (id, epoch, registered_unix_ms) = match known {
+            Some(known) => (known.id, known.epoch, known.registered_unix_ms),
+            None => (self.new_holder_id()?, server.epoch, self.now.unix_ms),
         };
         self.rows.save_holder(&HolderRow {
             id: id.clone(),
             nonce: request.nonce,
             plugin: request.plugin.clone(),
             state: HolderState::Live,
+            epoch,
             registered_unix_ms,
         })?;
-        let server = self.rows.server()?;
         self.effects.push(Effect::Registered {
             holder: id.clone(),
             starts_at: is_new.then_some(server.revision),
@@ -56,17 +54,19 @@ impl Work<'_> {
             holder: id,
             epoch: server.epoch,
             revision: server.revision,
-            session_ttl_ms: times.ttl_ms,
+            session_ttl_ms: self.shared.live().times().ttl_ms,
             catalogue_version: server.catalogue_version,
         })
     }
 
-    /// Parks the leases of holders whose sessions have lapsed, and releases parked money whose time
-    /// has come, a bounded number per call. Answers whether there is more to do.
+    /// Parks the leases of holders whose sessions have lapsed, releases parked money whose time has
+    /// come, ends replaced secrets and notes expired keys, a bounded number per call. Answers whether
+    /// there is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
     pub fn sweep(&mut self) -> Result<bool, FilterError> {
+        self.note_running_time()?;
         let lapsed = self.shared.live().lapsed(self.now);
         let mut left = PARKED_PER_SWEEP;
         for holder in lapsed {
@@ -91,7 +91,8 @@ impl Work<'_> {
                 self.end_holder(holder)?;
             }
         }
-        self.release_due()
+        let more_keys = self.sweep_keys()?;
+        Ok(self.release_due()? || more_keys)
     }
 
     fn park_lapsed(&mut self, mut lease: LeaseRow) -> Result<(), FilterError> {

@@ -1,83 +1,19 @@
-//! Keys: minted, changed, rotated and ended. A secret leaves this module once, in the answer to
-//! its making, and is stored as a digest only.
+//! Keys: made, changed and ended.
 
 use std::fmt;
 
 use metering::api_key::{self, NATIVE_ID_LENGTH};
-use wire::v1::{Change, CutCalls, Level};
-use wire::{KeyId, OrgId, Revision, TeamId, UserId};
+use wire::v1::{Change, Level};
+use wire::{KeyDigest, KeyId, Revision};
 
-use super::{AdminError, BudgetForm, Changed, FieldProblem, Given, KeyView, Work};
-use crate::store::{BudgetId, KeyFormat, KeyLife, KeyRow, StoredLimit};
+use super::{AdminError, Changed, FieldProblem, Given, KeyForm, KeyView, SecretText, Work};
+use crate::store::{BudgetId, KeyLife, KeyRow, KeyStatus, KeyUsage, StoreResult};
 
 /// Digests named in one change. Older ones were named by the change that replaced them.
 const DIGESTS_PER_CHANGE: u32 = 16;
 
-/// A secret on its way to whom it was made for. `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(String);
-
-impl SecretText {
-    /// Keeps a secret from being printed by accident.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretText(redacted)")
-    }
-}
-
-/// What an administrator says about a key, new or changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyForm {
-    /// The organisation that owns it; needed when it is made, fixed afterwards.
-    pub org: Option<OrgId>,
-    /// Form of its secret; fixed when it is made.
-    pub format: Option<KeyFormat>,
-    /// Its team.
-    pub team: Given<TeamId>,
-    /// The user who owns it.
-    pub user: Given<UserId>,
-    /// Its name for people.
-    pub name: Given<String>,
-    /// Expiry in milliseconds since 1970 UTC.
-    pub expires_at_unix_ms: Given<u64>,
-    /// Its rate limits.
-    pub limits: Given<Vec<StoredLimit>>,
-    /// Its budget.
-    pub budget: Given<BudgetForm>,
-    /// Its models.
-    pub models: Given<Vec<String>>,
-    /// Output tokens to allow where a request names no limit.
-    pub default_max_output_tokens: Given<u64>,
-    /// What a call without usage is charged.
-    pub cut_calls: Given<CutCalls>,
-}
-
-impl KeyForm {
-    /// Whether it touches anything that filters act on.
-    #[must_use]
-    pub fn changes_permissions(&self) -> bool {
-        self.team.is_given()
-            || self.user.is_given()
-            || self.expires_at_unix_ms.is_given()
-            || self.limits.is_given()
-            || self.budget.is_given()
-            || self.models.is_given()
-            || self.default_max_output_tokens.is_given()
-            || self.cut_calls.is_given()
-    }
-}
+/// How the id of every key begins; in a native key the rest of it stands again.
+pub(super) const ID_PREFIX: &str = "key_";
 
 /// A key and its new secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +30,19 @@ impl Work<'_> {
     /// # Errors
     /// When a field cannot be accepted, no random bytes can be had, or the store fails.
     pub fn create_key(&mut self, form: KeyForm) -> Result<Changed<CreatedKey>, AdminError> {
+        let format = form.format.unwrap_or_default();
+        let mut key = self.new_key(form)?;
+        let minted = self.mint(format, &key)?;
+        key.prefix = minted.prefix;
+        let digest = api_key::digest(minted.secret.expose().as_bytes());
+        let added = self.add_key(key, &digest)?;
+        let value = CreatedKey { view: added.value, secret: minted.secret };
+        Ok(Changed { value, revision: added.revision })
+    }
+
+    /// The row of a new key, which has neither a prefix nor a secret yet. What the form says of its
+    /// budget is saved.
+    pub(super) fn new_key(&mut self, form: KeyForm) -> Result<KeyRow, AdminError> {
         let mut problems = Vec::new();
         let org = match &form.org {
             None => {
@@ -108,41 +57,53 @@ impl Work<'_> {
             Some(org) => Some(org.clone()),
         };
         let models = self.key_models(&form.models, &mut problems)?;
+        let expires_at = form.expiry(self.now.unix_ms, &mut problems);
         let Some(org) = org.filter(|_| problems.is_empty()) else {
             return Err(AdminError::Invalid(problems));
         };
-        let format = form.format.unwrap_or_default();
         let public_id = self.random_id("", NATIVE_ID_LENGTH)?;
-        let minted = self.mint(format, &public_id)?;
-        let id = KeyId::new(format!("key_{public_id}"))
+        let id = KeyId::new(format!("{ID_PREFIX}{public_id}"))
             .map_err(|error| AdminError::Invalid(vec![invalid("id", &error)]))?;
-        let key = KeyRow {
+        self.save_cap(&key_budget(&id), form.budget.value())?;
+        Ok(KeyRow {
             id,
             org,
             team: form.team.value(),
             user: form.user.value(),
             name: form.name.value().unwrap_or_default(),
-            prefix: minted.prefix,
-            format,
+            description: form.description.value().unwrap_or_default(),
+            notes: form.notes.value().unwrap_or_default(),
+            tags: form.tags.value().unwrap_or_default(),
+            kind: form.kind.unwrap_or_default(),
+            prefix: String::new(),
+            format: form.format.unwrap_or_default(),
             life: KeyLife::Active,
-            expires_at_unix_ms: form.expires_at_unix_ms.value(),
+            expires_at_unix_ms: expires_at.value(),
             models: models.value(),
             limits: form.limits.value().unwrap_or_default(),
+            max_call: form.max_call.value(),
+            allowed_ips: form.allowed_ips.value(),
             default_max_output_tokens: form.default_max_output_tokens.value(),
             cut_calls: form.cut_calls.value().unwrap_or_default(),
             moved_revision: Revision(0),
             created_unix_ms: self.now.unix_ms,
             updated_unix_ms: self.now.unix_ms,
-        };
-        self.rows.save_key(&key)?;
-        let digest = api_key::digest(minted.secret.expose().as_bytes());
-        self.rows.replace_digest(&key.id, &digest)?;
-        self.save_cap(&key_budget(&key.id), form.budget.value())?;
-        let revision = self.publish_key(&key)?;
-        Ok(Changed {
-            value: CreatedKey { view: self.key_view(key)?, secret: minted.secret },
-            revision,
+            version: 1,
+            usage: KeyUsage::default(),
         })
+    }
+
+    /// Saves a new key with the digest of its secret, and lets filters hear of it: one of them may
+    /// have asked for this digest and been told that there is no such key.
+    pub(super) fn add_key(
+        &mut self,
+        key: KeyRow,
+        digest: &KeyDigest,
+    ) -> Result<Changed<KeyView>, AdminError> {
+        self.save_row(&key)?;
+        self.rows.replace_digest(&key.id, digest, None)?;
+        let revision = self.publish_key(&key)?;
+        Ok(Changed { value: self.key_view(key)?, revision })
     }
 
     /// One key, deleted ones included, with what it has spent.
@@ -169,6 +130,11 @@ impl Work<'_> {
             let message = "the form of a key is fixed when it is made";
             problems.push(FieldProblem::with_code("format", "unsupported_field", message));
         }
+        if form.kind.is_some_and(|kind| kind != key.kind) {
+            let message = "the kind of a key is fixed when it is made";
+            problems.push(FieldProblem::with_code("kind", "unsupported_field", message));
+        }
+        let expires_at = form.expiry(self.now.unix_ms, &mut problems);
         let models = self.key_models(&form.models, &mut problems)?;
         if !problems.is_empty() {
             return Err(AdminError::Invalid(problems));
@@ -182,7 +148,12 @@ impl Work<'_> {
             key.moved_revision = self.recall(&key_budget(&key.id))?;
         }
         key.name = form.name.or_current(Some(key.name)).unwrap_or_default();
-        key.expires_at_unix_ms = form.expires_at_unix_ms.or_current(key.expires_at_unix_ms);
+        key.description = form.description.or_current(Some(key.description)).unwrap_or_default();
+        key.notes = form.notes.or_current(Some(key.notes)).unwrap_or_default();
+        key.tags = form.tags.or_current(Some(key.tags)).unwrap_or_default();
+        key.expires_at_unix_ms = expires_at.or_current(key.expires_at_unix_ms);
+        key.max_call = form.max_call.or_current(key.max_call);
+        key.allowed_ips = form.allowed_ips.or_current(key.allowed_ips);
         key.models = models.or_current(key.models);
         if form.limits.is_given() {
             let before = std::mem::take(&mut key.limits);
@@ -197,24 +168,6 @@ impl Work<'_> {
             self.save_cap(&key_budget(&key.id), form.budget.value())?;
         }
         self.save_changed(key)
-    }
-
-    /// Gives the key a new secret; the old one is unknown from now on.
-    ///
-    /// # Errors
-    /// When there is no such key, it has ended, no random bytes can be had, or the store fails.
-    pub fn rotate_key(&mut self, id: &KeyId) -> Result<Changed<CreatedKey>, AdminError> {
-        let mut key = self.living_key(id)?;
-        let public_id = key.id.as_str().trim_start_matches("key_").to_owned();
-        let minted = self.mint(key.format, &public_id)?;
-        key.prefix = minted.prefix;
-        let digest = api_key::digest(minted.secret.expose().as_bytes());
-        self.rows.replace_digest(&key.id, &digest)?;
-        let changed = self.save_changed(key)?;
-        Ok(Changed {
-            value: CreatedKey { view: changed.value, secret: minted.secret },
-            revision: changed.revision,
-        })
     }
 
     /// Switches a key off until it is enabled again.
@@ -271,25 +224,30 @@ impl Work<'_> {
         self.save_changed(key)
     }
 
-    fn save_changed(&mut self, mut key: KeyRow) -> Result<Changed<KeyView>, AdminError> {
+    pub(super) fn save_changed(&mut self, mut key: KeyRow) -> Result<Changed<KeyView>, AdminError> {
         key.updated_unix_ms = self.now.unix_ms;
-        self.rows.save_key(&key)?;
+        key.version = key.version.saturating_add(1);
+        self.save_row(&key)?;
         let revision = self.publish_key(&key)?;
         let value = self.key_view(key)?;
         Ok(Changed { value, revision })
     }
 
-    fn publish_key(&mut self, key: &KeyRow) -> Result<Revision, AdminError> {
-        let digests = self.rows.digests(&key.id, DIGESTS_PER_CHANGE)?;
-        Ok(self.publish(Change::Key { key: key.id.clone(), digests, state: key.life.state() })?)
+    fn save_row(&mut self, key: &KeyRow) -> StoreResult<()> {
+        self.rows.save_key(key, KeyStatus::of(key, self.now.unix_ms))
     }
 
-    fn stored_key(&mut self, id: &KeyId) -> Result<KeyRow, AdminError> {
+    pub(super) fn publish_key(&mut self, key: &KeyRow) -> StoreResult<Revision> {
+        let digests = self.rows.digests(&key.id, DIGESTS_PER_CHANGE)?;
+        self.publish(Change::Key { key: key.id.clone(), digests, state: key.life.state() })
+    }
+
+    pub(super) fn stored_key(&mut self, id: &KeyId) -> Result<KeyRow, AdminError> {
         let found = self.rows.key(id)?;
         found.ok_or_else(|| AdminError::not_found("key", id.as_str()))
     }
 
-    fn living_key(&mut self, id: &KeyId) -> Result<KeyRow, AdminError> {
+    pub(super) fn living_key(&mut self, id: &KeyId) -> Result<KeyRow, AdminError> {
         let key = self.stored_key(id)?;
         match key.life {
             KeyLife::Active | KeyLife::Disabled => Ok(key),
@@ -308,31 +266,6 @@ impl Work<'_> {
             Given::Value(names) => Given::Value(self.model_set(names, problems)?),
         })
     }
-
-    fn mint(&mut self, format: KeyFormat, public_id: &str) -> Result<Minted, AdminError> {
-        match format {
-            KeyFormat::Native => {
-                let secret = api_key::native_key(public_id, &self.random()?).ok_or_else(|| {
-                    let message = "does not fit the form of a key";
-                    AdminError::Invalid(vec![FieldProblem::invalid("id", message)])
-                })?;
-                Ok(Minted {
-                    prefix: format!("{}{public_id}", api_key::NATIVE_PREFIX),
-                    secret: SecretText::new(secret),
-                })
-            }
-            KeyFormat::Pair => {
-                let secret = api_key::pair_key(&self.random()?, &self.random()?);
-                let prefix = secret.split_once(':').map_or("", |(id, _)| id).to_owned();
-                Ok(Minted { prefix, secret: SecretText::new(secret) })
-            }
-        }
-    }
-}
-
-struct Minted {
-    prefix: String,
-    secret: SecretText,
 }
 
 pub(super) fn key_budget(id: &KeyId) -> BudgetId {

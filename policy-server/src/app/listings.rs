@@ -1,9 +1,9 @@
-//! Lists, a page at a time, newest first.
+//! Lists, a page at a time.
 
-use wire::OrgId;
+use wire::{OrgId, TeamId, UserId};
 
-use super::{AdminError, KeyView, Work};
-use crate::store::{KeyLife, KeyRow, KeySearch};
+use super::{AdminError, FieldProblem, KeyView, Work};
+use crate::store::{KeyCursor, KeyOrder, KeySearch, KeyStatus, SortValue};
 
 /// One page and where the next begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,93 +25,109 @@ impl<T> Page<T> {
     }
 }
 
-/// A key's state as people see it, expiry included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyStatus {
-    /// May be used.
-    Active,
-    /// Its time is over.
-    Expired,
-    /// Switched off.
-    Disabled,
-    /// Ended for good.
-    Revoked,
-    /// Deleted.
-    Deleted,
-}
-
-impl KeyStatus {
-    /// Every status.
-    pub const ALL: [Self; 5] =
-        [Self::Active, Self::Expired, Self::Disabled, Self::Revoked, Self::Deleted];
-
-    /// The word in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Expired => "expired",
-            Self::Disabled => "disabled",
-            Self::Revoked => "revoked",
-            Self::Deleted => "deleted",
-        }
-    }
-
-    /// The status of a key at a wall time.
-    #[must_use]
-    pub fn of(key: &KeyRow, now_unix_ms: u64) -> Self {
-        match key.life {
-            KeyLife::Active if key.expires_at_unix_ms.is_some_and(|at| at <= now_unix_ms) => {
-                Self::Expired
-            }
-            KeyLife::Active => Self::Active,
-            KeyLife::Disabled => Self::Disabled,
-            KeyLife::Revoked => Self::Revoked,
-            KeyLife::Deleted => Self::Deleted,
-        }
-    }
-}
-
 /// Which keys to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyListing {
-    /// Text within id, name, prefix, organisation, team or user.
+    /// Text within id, name, description, prefix, organisation, team, user or a tag.
     pub search: Option<String>,
     /// Only this status; none: all but deleted.
     pub status: Option<KeyStatus>,
     /// Only keys of this organisation.
     pub org: Option<OrgId>,
-    /// Only keys before this position.
-    pub before: Option<i64>,
+    /// Only keys of the team of this name.
+    pub team: Option<TeamId>,
+    /// Only keys of the user of this name.
+    pub user: Option<UserId>,
+    /// Only keys with this tag.
+    pub tag: Option<String>,
+    /// In which order.
+    pub order: KeyOrder,
+    /// Where the page begins: [`Page::next`] of the one before.
+    pub cursor: Option<String>,
     /// At most so many.
     pub limit: u32,
 }
 
 impl Work<'_> {
-    /// Keys with what they have spent, newest first.
+    /// Keys with what they have spent.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the order does not go with what is asked for, the cursor is of another list, or the
+    /// store fails.
     pub fn keys(&mut self, listing: KeyListing) -> Result<Page<KeyView>, AdminError> {
-        let now = self.now.unix_ms;
-        let (life, expired) = match listing.status {
-            None => (None, None),
-            Some(KeyStatus::Active) => (Some(KeyLife::Active), Some((false, now))),
-            Some(KeyStatus::Expired) => (Some(KeyLife::Active), Some((true, now))),
-            Some(KeyStatus::Disabled) => (Some(KeyLife::Disabled), None),
-            Some(KeyStatus::Revoked) => (Some(KeyLife::Revoked), None),
-            Some(KeyStatus::Deleted) => (Some(KeyLife::Deleted), None),
+        let problem = |param: &str, code, message: &str| {
+            Err(AdminError::Invalid(vec![FieldProblem::with_code(param, code, message)]))
         };
+        let order = listing.order;
+        let is_deleted = listing.status == Some(KeyStatus::Deleted);
+        if !order.is_by_age() && (listing.org.is_none() || listing.search.is_some() || is_deleted) {
+            let message = "this order needs an organisation, and goes with neither a search nor \
+                           deleted keys; newest and oldest always do";
+            return problem("order", "unsupported_order", message);
+        }
+        let after = listing.cursor.as_deref().map(|text| read_cursor(order, text));
+        if after == Some(None) {
+            return problem(
+                "cursor",
+                "invalid_field",
+                "must be the next_cursor of an earlier page",
+            );
+        }
         let found = self.rows.keys(&KeySearch {
             text: listing.search,
             org: listing.org,
-            life,
-            expired,
-            before: listing.before,
+            team: listing.team,
+            user: listing.user,
+            tag: listing.tag,
+            status: listing.status,
+            now_unix_ms: self.now.unix_ms,
+            order,
+            after: after.flatten(),
             limit: listing.limit.saturating_add(1),
         })?;
-        let page = Page::of(found, listing.limit, |(position, _)| position.to_string());
+        let page = Page::of(found, listing.limit, |(cursor, _)| write_cursor(cursor));
         let views = page.items.into_iter().map(|(_, key)| self.key_view(key));
         Ok(Page { items: views.collect::<Result<_, _>>()?, next: page.next })
     }
+
+    /// How many keys there are in each state, in an organisation or in all of them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn key_counts(&mut self, org: Option<&OrgId>) -> Result<Vec<(KeyStatus, u64)>, AdminError> {
+        Ok(self.rows.key_counts(org, self.now.unix_ms)?)
+    }
+}
+
+/// A place, and what the key is ordered by where that is something else.
+fn write_cursor(cursor: &KeyCursor) -> String {
+    match &cursor.value {
+        SortValue::Place => cursor.place.to_string(),
+        SortValue::Number(number) => format!("{}.{number}", cursor.place),
+        // So that it can be given on a command line and in a query as it is.
+        SortValue::Name(name) => {
+            let hex = name.bytes().map(|byte| format!("{byte:02x}"));
+            format!("{}.{}", cursor.place, hex.collect::<String>())
+        }
+    }
+}
+
+fn read_cursor(order: KeyOrder, text: &str) -> Option<KeyCursor> {
+    let (place, value) = match (order, text.split_once('.')) {
+        (KeyOrder::Newest | KeyOrder::Oldest, None) => (text, SortValue::Place),
+        (KeyOrder::Name, Some((place, name))) => (place, SortValue::Name(from_hex(name)?)),
+        (KeyOrder::Expiry | KeyOrder::LastUse | KeyOrder::Spend, Some((place, number))) => {
+            (place, SortValue::Number(number.parse().ok()?))
+        }
+        _ => return None,
+    };
+    Some(KeyCursor { value, place: place.parse().ok()? })
+}
+
+fn from_hex(hex: &str) -> Option<String> {
+    let digits = hex.as_bytes().chunks(2).map(|pair| {
+        let pair = str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    String::from_utf8(digits.collect::<Option<_>>()?).ok()
 }

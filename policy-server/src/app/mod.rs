@@ -7,7 +7,13 @@ mod budgets;
 mod catalogue;
 mod error;
 mod holders;
+mod key_form;
+mod key_request;
+mod key_secrets;
+mod key_sweep;
+mod key_usage;
 mod keys;
+mod lifetime;
 mod listings;
 mod orgs;
 mod parked;
@@ -31,8 +37,12 @@ use admission::FROZEN_RETRY_MS;
 pub use budgets::{BudgetForm, Member};
 pub use catalogue::{MediaTokens, ModelForm};
 pub use error::{AdminError, FieldProblem, FilterError};
-pub use keys::{CreatedKey, KeyForm, SecretText};
-pub use listings::{KeyListing, KeyStatus, Page};
+pub use key_form::KeyForm;
+pub use key_request::{Idempotency, IfMatch, Once};
+pub use key_secrets::{ImportedSecret, SecretText};
+pub use keys::CreatedKey;
+pub use lifetime::Lifetime;
+pub use listings::{KeyListing, Page};
 pub use orgs::OrgForm;
 pub use parked::Released;
 pub use recovery::{NewEpoch, begin_new_epoch};
@@ -42,6 +52,7 @@ pub use wallet::{TopUpForm, ToppedUp};
 
 use crate::clock::{Entropy, NoEntropy, Now};
 use crate::live::{Effect, Shared};
+pub use crate::store::{KeyOrder, KeyStatus};
 use crate::store::{ServerRow, StoreError, Transaction};
 
 /// The field is absent, `null`, or has a value: three different wishes in a change.

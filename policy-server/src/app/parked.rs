@@ -7,11 +7,16 @@ use wire::{KeyId, LeaseId, NanoUsd};
 
 use super::{AdminError, FilterError, Work};
 use crate::live::Effect;
-use crate::store::{AuditRow, Share};
+use crate::store::{AuditRow, Share, StoreResult};
 
 /// How long parked money counts in an account without a period: a report later than a day is
-/// hardly to be expected, and nothing else would ever end it.
+/// hardly to be expected, and nothing else would ever end it. Counted in time that the server has
+/// run: a wall clock that is set forward releases nothing.
 const PARKED_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// How often the time that the server has run is noted while some release waits for it. What a life
+/// ran after its last note does not count; a commit a minute costs nothing.
+const NOTE_EVERY_MS: u64 = 60 * 1_000;
 
 /// Shares released in one job of the sweeper, so that requests never wait for long.
 pub(super) const RELEASED_PER_SWEEP: u32 = 256;
@@ -38,23 +43,35 @@ impl Work<'_> {
         money: &mut LeaseMoney,
     ) -> Result<Movement, FilterError> {
         let movement = money.park();
-        let at = self.now.unix_ms.saturating_add(PARKED_MS);
+        let at = self.ran_ms().saturating_add(PARKED_MS);
         self.rows.schedule_release(lease, Period::None, at)?;
         Ok(movement)
     }
 
-    /// Whether the time of some parked money has come.
+    /// Whether the time of some parked money has come, or the time until then is to be noted.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn has_due_releases(&mut self) -> Result<bool, FilterError> {
-        Ok(!self.rows.due_releases(self.now.unix_ms, 1)?.is_empty())
+    pub(super) fn has_due_releases(&mut self) -> StoreResult<bool> {
+        let ran_ms = self.ran_ms();
+        let is_old = ran_ms >= self.rows.ran_ms()?.saturating_add(NOTE_EVERY_MS);
+        Ok((is_old && self.rows.has_scheduled_releases()?)
+            || !self.rows.due_releases(ran_ms, 1)?.is_empty())
+    }
+
+    /// Notes how long the server has run, for its next lives.
+    pub(super) fn note_running_time(&mut self) -> StoreResult<()> {
+        self.rows.save_ran_ms(self.ran_ms())
+    }
+
+    fn ran_ms(&self) -> u64 {
+        self.shared.live().ran_ms(self.now)
     }
 
     /// Releases parked money whose time has come, a bounded number of shares per call. Answers
     /// whether there may be more.
     pub(super) fn release_due(&mut self) -> Result<bool, FilterError> {
-        let due = self.rows.due_releases(self.now.unix_ms, RELEASED_PER_SWEEP)?;
+        let due = self.rows.due_releases(self.ran_ms(), RELEASED_PER_SWEEP)?;
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= RELEASED_PER_SWEEP);
         for share in due {
             self.release(share, "system")?;

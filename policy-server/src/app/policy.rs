@@ -43,6 +43,9 @@ impl Work<'_> {
             default_max_output_tokens: key.default_max_output_tokens,
             cut_calls: key.cut_calls,
             price_multiplier,
+            kind: key.kind,
+            max_call: key.max_call,
+            allowed_ips: key.allowed_ips.clone(),
         })
     }
 

@@ -1,13 +1,13 @@
-//! Asking money back from those who keep it.
+//! Asking money back from those who keep it, and ending what runs on money that is not there.
 
-use metering::budget::LevelAccount;
+use metering::budget::{Account, LevelAccount};
 use wire::v1::Change;
 use wire::{NanoUsd, Revision};
 
 use super::policy::OpenAccount;
 use super::{Counters, Work};
 use crate::live::Effect;
-use crate::store::{Budget, BudgetId, KeyRow, StoreError, StoreResult};
+use crate::store::{AccountId, Budget, BudgetId, KeyRow, KeyStatus, StoreError, StoreResult};
 
 impl Work<'_> {
     /// Recalls every account in which a call that needs this much finds too little room, as far as
@@ -39,6 +39,40 @@ impl Work<'_> {
         self.publish(Change::Recall { level: account.level, owner: account.owner.clone() })
     }
 
+    /// Tells holders where this movement has left nothing under the cap while money is still out:
+    /// by the law of grants all of that lies beyond the cap then, because calls cost more than was
+    /// reserved for them, or the cap was lowered. What is kept comes back, and what runs on the
+    /// account ends. Said once each time that it comes to be so, and only of the period that is: a
+    /// late report of an earlier one takes nothing from the calls of this.
+    pub(super) fn publish_if_exhausted(
+        &mut self,
+        id: &AccountId,
+        before: &Account,
+        after: &Account,
+    ) -> StoreResult<()> {
+        let is_less = after.settled > before.settled || after.parked > before.parked;
+        if !is_less || after.outstanding == NanoUsd::ZERO {
+            return Ok(());
+        }
+        let Some(budget) = self.rows.budget(&id.budget)? else { return Ok(()) };
+        let start_unix_ms = budget.period.start_ms(self.now.unix_ms);
+        let is_current = (id.period, id.start_unix_ms) == (budget.period, start_unix_ms);
+        let exhausted = |account: &Account| is_exhausted(&Account { cap: budget.cap, ..*account });
+        if is_current && !exhausted(before) && exhausted(after) {
+            self.recall(&id.budget)?;
+            self.publish_exhausted(&id.budget)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn publish_exhausted(&mut self, budget: &BudgetId) -> StoreResult<()> {
+        let (level, owner) = (budget.level, budget.owner.clone());
+        let target = format!("{} {owner}", level.as_str());
+        tracing::warn!(budget = %target, "nothing is left of a budget: calls that run on it end");
+        self.publish(Change::Exhausted { level, owner })?;
+        Ok(())
+    }
+
     /// Whether holders may still spend, for this key or from these budgets, leases that are charged
     /// elsewhere: the key was moved, or a budget began another account, and not every living
     /// holder has applied the recall that went with it. What every one has applied is forgotten, so
@@ -55,7 +89,8 @@ impl Work<'_> {
             return Ok(true);
         }
         if key.moved_revision != Revision::default() {
-            self.rows.save_key(&KeyRow { moved_revision: Revision::default(), ..key.clone() })?;
+            let settled = KeyRow { moved_revision: Revision::default(), ..key.clone() };
+            self.rows.save_key(&settled, KeyStatus::of(key, self.now.unix_ms))?;
         }
         for account in accounts.iter().filter(|at| at.began_revision != Revision::default()) {
             if let Some(budget) = self.rows.budget(&account.id.budget)? {
@@ -80,4 +115,9 @@ impl Work<'_> {
         });
         published.fold(before, Revision::max)
     }
+}
+
+/// Whether nothing is left under a cap, however running calls end.
+pub(super) fn is_exhausted(account: &Account) -> bool {
+    account.left().is_none_or(|left| left == NanoUsd::ZERO)
 }

@@ -81,7 +81,7 @@ impl Work<'_> {
             return Ok(None);
         }
         let known = self.rows.holder(holder)?;
-        if known.is_none_or(|known| known.registered_unix_ms < epoch.0) {
+        if known.is_none_or(|known| known.epoch < epoch) {
             return Ok(None);
         }
         tracing::error!(%holder, %lease, "the database is older than a grant that was answered");

@@ -7,6 +7,7 @@ use metering::price;
 use wire::v1::{Basis, CallRecord, LeaseReport, ReportReply, ReportRequest};
 use wire::{HolderId, NanoUsd, PriceMultiplier};
 
+use super::key_usage::Used;
 use super::{Counters, FilterError, Work};
 use crate::failpoint;
 use crate::store::{KeyRow, RecordRow, StoreResult, UsageDay, UsageSums};
@@ -15,8 +16,17 @@ use crate::store::{KeyRow, RecordRow, StoreResult, UsageDay, UsageSums};
 struct Recorded {
     /// Its cost is not what the server computes.
     differs: bool,
-    /// It was not there before.
-    counted: Option<(UsageDay, UsageSums)>,
+    /// What it adds, where it was not there before.
+    new: Option<New>,
+}
+
+/// A call that had not been recorded before.
+struct New {
+    /// The key that made it, if it is known.
+    key: Option<KeyRow>,
+    /// In which sums it counts, and how much.
+    day: UsageDay,
+    sums: UsageSums,
 }
 
 /// The store's integers have 63 bits; a counter that large is no counter.
@@ -44,20 +54,26 @@ impl Work<'_> {
             failpoint::note("report");
         }
         let mut differing = Vec::new();
-        let mut used: BTreeMap<UsageDay, UsageSums> = BTreeMap::new();
+        let mut used = Used::default();
+        let mut by_day: BTreeMap<UsageDay, UsageSums> = BTreeMap::new();
         for call in &request.records {
             let what = call.request.as_str();
             let recorded = self.part(what, |work| work.record(&request.holder, call))?;
-            let Some(Recorded { differs, counted }) = recorded else { continue };
+            let Some(Recorded { differs, new }) = recorded else { continue };
             if differs {
                 differing.push(call.sequence);
             }
-            if let Some((day, sums)) = counted {
-                let before = used.entry(day).or_default();
-                *before = before.plus(sums);
+            let Some(New { key, day, sums }) = new else { continue };
+            let before = by_day.entry(day).or_default();
+            *before = before.plus(sums);
+            if let Some(key) = key {
+                used.add(key, call, self.now.unix_ms);
             }
         }
-        for (day, sums) in used {
+        for (key, usage) in used.into_keys() {
+            self.rows.save_usage(&key, &usage)?;
+        }
+        for (day, sums) in by_day {
             let what = format!("use of {} on day {}", day.key, day.day);
             self.part(&what, |work| Ok(work.count_usage(&day, sums)?))?;
         }
@@ -107,7 +123,7 @@ impl Work<'_> {
         let recomputed = self.recompute(call, key.as_ref())?;
         // After a restore a call may come again by another holder: filters make its id, clients never.
         if self.rows.has_record(holder, call)? {
-            return Ok(Recorded { differs: recomputed.is_some(), counted: None });
+            return Ok(Recorded { differs: recomputed.is_some(), new: None });
         }
         if let Some(recomputed) = recomputed {
             Counters::add(&self.counters.differing_records, 1);
@@ -125,20 +141,19 @@ impl Work<'_> {
         {
             self.settle_without_lease(key, call.cost)?;
         }
-        let (org, team, user) =
-            key.map_or((None, None, None), |key| (Some(key.org), key.team, key.user));
         let record = RecordRow {
             holder: holder.clone(),
             call: call.clone(),
-            org,
-            team,
-            user,
+            org: key.as_ref().map(|key| key.org.clone()),
+            team: key.as_ref().and_then(|key| key.team.clone()),
+            user: key.as_ref().and_then(|key| key.user.clone()),
             recomputed,
             recorded_unix_ms: self.now.unix_ms,
         };
         self.rows.add_record(&record)?;
-        let counted = (UsageDay::of(&record), UsageSums::of(&call.usage, call.cost));
-        Ok(Recorded { differs: recomputed.is_some(), counted: Some(counted) })
+        let (day, sums) = (UsageDay::of(&record), UsageSums::of(&call.usage, call.cost));
+        let new = Some(New { key, day, sums });
+        Ok(Recorded { differs: recomputed.is_some(), new })
     }
 
     /// Whether the cost of a call reaches the ledger by its lease. A lease that carries permits
@@ -202,8 +217,10 @@ impl Work<'_> {
             return Ok(());
         }
         for mut account in self.accounts_above(key)? {
+            let before = account.at.account;
             account.at.account.settle_without_lease(cost);
             self.rows.save_account(&account.id, &account.at.account)?;
+            self.publish_if_exhausted(&account.id, &before, &account.at.account)?;
         }
         Ok(())
     }

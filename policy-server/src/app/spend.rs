@@ -33,6 +33,8 @@ pub struct KeyView {
     pub key: KeyRow,
     /// Its state, expiry included.
     pub status: KeyStatus,
+    /// Until when the secret before its own is good as well, in milliseconds since 1970 UTC.
+    pub previous_valid_until_unix_ms: Option<u64>,
     /// Its account.
     pub spend: AccountView,
 }
@@ -74,6 +76,10 @@ impl Work<'_> {
     pub(super) fn key_view(&mut self, key: KeyRow) -> Result<KeyView, AdminError> {
         Ok(KeyView {
             status: KeyStatus::of(&key, self.now.unix_ms),
+            previous_valid_until_unix_ms: self
+                .rows
+                .previous_valid_until(&key.id)?
+                .filter(|until| *until > self.now.unix_ms),
             spend: self.account_view(key_budget(&key.id))?,
             key,
         })

@@ -92,7 +92,19 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
-        let request = self.request(method, path, query, body)?;
+        self.send_with(method, path, query, &[], body)
+    }
+
+    /// As [`Client::send`], with more headers.
+    pub fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, String)],
+        headers: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Value, ClientError> {
+        let request = self.request(method, path, query, headers, body)?;
         let mut response = self.agent.run(request).map_err(|error| self.unreachable(error))?;
         let answer = self.json(&mut response)?;
         if response.status().is_success() { Ok(answer) } else { Err(self.refused(&answer)) }
@@ -105,7 +117,7 @@ impl Client {
         query: &[(&str, String)],
         file: Option<&Path>,
     ) -> Result<(), ClientError> {
-        let request = self.request("GET", path, query, None)?;
+        let request = self.request("GET", path, query, &[], None)?;
         // It takes as long as it takes; only its beginning must not be waited for in vain.
         let request = self
             .agent
@@ -137,14 +149,19 @@ impl Client {
         method: &str,
         path: &str,
         query: &[(&str, String)],
+        headers: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Request<String>, ClientError> {
         let url = format!("{}/admin/v1/{path}{}", self.url, query_string(query));
-        Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(&url)
             .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", "application/json")
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request
             .body(body.map(Value::to_string).unwrap_or_default())
             .map_err(|error| ClientError::Input(format!("cannot ask {url}: {error}")))
     }

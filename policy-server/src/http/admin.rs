@@ -1,6 +1,7 @@
 //! The admin API: `/admin/v1/…`, for holders of the admin token.
 
 mod catalogue;
+mod key_secrets;
 mod keys;
 mod money;
 mod orgs;
@@ -36,6 +37,7 @@ type Id = Result<Path<String>, PathRejection>;
 pub fn router(edge: Edge) -> Router {
     Router::new()
         .merge(keys::routes())
+        .merge(key_secrets::routes())
         .merge(orgs::routes())
         .merge(tenancy::routes())
         .merge(catalogue::routes())

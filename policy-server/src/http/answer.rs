@@ -130,6 +130,12 @@ impl From<AdminError> for AdminProblem {
             AdminError::Conflict { code, message, param } => {
                 Self::new(StatusCode::CONFLICT, code, message, param.as_deref())
             }
+            AdminError::OtherVersion { .. } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                error.to_string(),
+                None,
+            ),
             AdminError::Store(cause) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_unavailable",
@@ -155,7 +161,7 @@ impl IntoResponse for AdminProblem {
 
 /// The cause goes to the log; the caller hears only that the store is not there.
 fn unavailable(cause: &StoreError) -> String {
-    tracing::error!(error = %cause, source = ?std::error::Error::source(cause), "store");
+    tracing::error!(error = %cause, "store");
     match cause {
         StoreError::QueueFull | StoreError::Stopped => cause.to_string(),
         _ => "the store cannot answer now".to_owned(),

@@ -53,7 +53,8 @@ fn fields(form: &mut Form) -> Option<BudgetForm> {
     Some(BudgetForm { cap: cap?, period: period.value() })
 }
 
-fn usd(value: Value) -> Read<NanoUsd> {
+/// An amount of money.
+pub fn usd(value: Value) -> Read<NanoUsd> {
     let amount = checked(|text| NanoUsd::from_usd(&text))(value)
         .map_err(|error| format!("must be USD as a text such as \"25.00\": {error}"))?;
     if amount > LARGEST_CAP {

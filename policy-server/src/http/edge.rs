@@ -70,8 +70,8 @@ impl Edge {
         }
     }
 
-    /// Parks the leases of holders whose sessions have lapsed, releases parked money whose time has
-    /// come, and forgets old records. Answers whether there is more to do.
+    /// Does what time brings about: see [`Work::sweep`]; and forgets old records. Answers whether there
+    /// is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
@@ -90,7 +90,7 @@ impl Edge {
 
     async fn sweep_money(&self) -> Result<bool, FilterError> {
         let none_lapsed = self.shared.live().lapsed(self.now()).is_empty();
-        if none_lapsed && !self.read(|work| work.has_due_releases()).await? {
+        if none_lapsed && !self.read(|work| work.has_due_work()).await? {
             return Ok(false);
         }
         self.write(|work| work.sweep()).await

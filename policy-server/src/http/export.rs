@@ -37,6 +37,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("price_multiplier", "/price_multiplier"),
     ("differs", "/differs"),
     ("duration_ms", "/duration_ms"),
+    ("address", "/address"),
     ("metadata", "/metadata"),
 ];
 

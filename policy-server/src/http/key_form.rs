@@ -3,13 +3,13 @@
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use wire::v1::{CutCalls, Scope, Unit, Window};
-use wire::{OrgId, TeamId, UserId};
+use wire::v1::{CutCalls, KeyKind, Scope, Unit, Window};
+use wire::{AllowedNetworks, KeyDigest, Network, OrgId, TeamId, UserId};
 
-use super::budget_form::budget;
+use super::budget_form::{budget, usd};
 use super::form::{Form, Read, checked, number, text, texts, word};
 use super::org_form::MODELS_IN_LIST;
-use crate::app::{AdminError, Given, KeyForm};
+use crate::app::{AdminError, Given, ImportedSecret, KeyForm, Lifetime};
 use crate::store::{KeyFormat, StoredLimit};
 
 /// Limits of one key: every unit and window once, with room for more to come. A filter reads each
@@ -21,40 +21,138 @@ const UNITS_MOST: u64 = 1_000_000_000_000_000;
 
 const TOKENS_MOST: u64 = 1_000_000_000;
 
+/// Tags of one key.
+const TAGS_MOST: usize = 32;
+
+/// Bytes of one tag: a word or two.
+const LONGEST_TAG: usize = 64;
+
+/// Bytes of the notes on a key: a page.
+const LONGEST_NOTES: usize = 4_096;
+
+/// Characters of a key's prefix: the id of a pair has as many.
+const LONGEST_PREFIX: usize = 32;
+
+/// The longest time in which a replaced secret stays good, in seconds: 30 days.
+const GRACE_MOST_S: u64 = 30 * 24 * 60 * 60;
+
 /// Reads a key.
 ///
 /// # Errors
 /// When any field cannot be accepted.
 pub fn key_form(body: &[u8]) -> Result<KeyForm, AdminError> {
     let mut form = Form::parse(body)?;
-    refuse_what_is_not_enforced(&mut form);
-    let key = KeyForm {
+    let key = fields(&mut form);
+    form.finish()?;
+    Ok(key)
+}
+
+/// Reads a key whose secret was made elsewhere: its fields, `sha256` and `prefix`.
+///
+/// # Errors
+/// When any field cannot be accepted.
+pub fn imported_key_form(body: &[u8]) -> Result<(KeyForm, ImportedSecret), AdminError> {
+    let mut form = Form::parse(body)?;
+    let key = fields(&mut form);
+    let digest = form.required("sha256", |value| {
+        let hex = text(value)?.to_ascii_lowercase();
+        let wrong = |_| "must be a SHA-256 as 64 hexadecimal digits".to_owned();
+        KeyDigest::from_hex(&hex).map_err(wrong)
+    });
+    let prefix = form.given("prefix", |value| match text(value)? {
+        prefix if prefix.len() > LONGEST_PREFIX => {
+            Err(format!("must be a text of at most {LONGEST_PREFIX} bytes"))
+        }
+        prefix => Ok(prefix),
+    });
+    form.finish()?;
+    let digest = digest.ok_or_else(|| AdminError::Invalid(Vec::new()))?;
+    Ok((key, ImportedSecret { digest, prefix: prefix.value().unwrap_or_default() }))
+}
+
+/// Reads how long the old secret of a rotated key stays good, in milliseconds; an empty body says: not
+/// at all.
+///
+/// # Errors
+/// When any field cannot be accepted.
+pub fn rotation_form(body: &[u8]) -> Result<u64, AdminError> {
+    if body.is_empty() {
+        return Ok(0);
+    }
+    let mut form = Form::parse(body)?;
+    let grace_s = form.given("grace_s", number(0, GRACE_MOST_S)).value().unwrap_or_default();
+    form.finish()?;
+    Ok(grace_s.saturating_mul(1_000))
+}
+
+fn fields(form: &mut Form) -> KeyForm {
+    KeyForm {
         org: form.given("org", checked(OrgId::new)).value(),
         format: form.given("format", word(&KeyFormat::ALL, KeyFormat::as_str)).value(),
         team: form.given("team", checked(TeamId::new)),
         user: form.given("user", checked(UserId::new)),
         name: form.given("name", text),
+        description: form.given("description", text),
+        notes: form.given("notes", notes),
+        tags: form.given("tags", tags),
+        kind: form.given("kind", word(&KINDS, kind)).value(),
+        expires_in: form.given("expires_in", lifetime).value(),
         expires_at_unix_ms: form.given("expires_at", instant),
-        limits: limits(&mut form),
-        budget: budget(&mut form),
+        limits: limits(form),
+        budget: budget(form),
+        max_call: form.given("max_call_usd", usd),
+        allowed_ips: match form.given("allowed_ips", networks) {
+            Given::Value(Some(networks)) => Given::Value(networks),
+            Given::Value(None) | Given::Null => Given::Null,
+            Given::Absent => Given::Absent,
+        },
         models: form.given("models", texts(MODELS_IN_LIST)),
         default_max_output_tokens: form.given("default_max_output_tokens", number(1, TOKENS_MOST)),
         cut_calls: form.given("cut_calls", word(&CUT_CALLS, cut_calls)),
-    };
-    form.finish()?;
-    Ok(key)
+    }
 }
 
-/// A restriction that nobody enforces must not look as if somebody did.
-fn refuse_what_is_not_enforced(form: &mut Form) {
-    let allowed_ips = form.given("allowed_ips", texts(MODELS_IN_LIST)).value();
-    if allowed_ips.is_some_and(|addresses| !addresses.is_empty()) {
-        form.refuse(
-            "allowed_ips",
-            "unsupported_field",
-            "restricting addresses is not available yet; leave the list empty",
-        );
+/// A text of several lines.
+fn notes(value: Value) -> Read<String> {
+    let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    match value {
+        Value::String(text) if text.len() <= LONGEST_NOTES && text.chars().all(is_text) => Ok(text),
+        _ => Err(format!("must be a text of at most {LONGEST_NOTES} bytes")),
     }
+}
+
+/// Tags in the order given, each once.
+fn tags(value: Value) -> Read<Vec<String>> {
+    let mut tags: Vec<String> = Vec::new();
+    for tag in texts(TAGS_MOST)(value)? {
+        if tag.trim() != tag || !(1..=LONGEST_TAG).contains(&tag.len()) {
+            return Err(format!(
+                "must be a list of texts of 1 to {LONGEST_TAG} bytes that do not begin or end \
+                 with a space"
+            ));
+        }
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    Ok(tags)
+}
+
+/// Networks, none of them for an empty list: nobody is kept out then.
+fn networks(value: Value) -> Read<Option<AllowedNetworks>> {
+    let most = AllowedNetworks::MOST;
+    let mut networks: Vec<Network> = Vec::new();
+    for text in texts(most)(value)? {
+        let network = text.parse().map_err(|error| format!("\"{text}\": {error}"))?;
+        if !networks.contains(&network) {
+            networks.push(network);
+        }
+    }
+    Ok(AllowedNetworks::new(networks))
+}
+
+fn lifetime(value: Value) -> Read<Lifetime> {
+    Lifetime::parse(&text(value)?).ok_or_else(|| Lifetime::EXPECTED.to_owned())
 }
 
 fn limits(form: &mut Form) -> Given<Vec<StoredLimit>> {
@@ -95,6 +193,7 @@ fn limit(form: &mut Form) -> Option<StoredLimit> {
 const UNITS: [Unit; 3] = [Unit::Requests, Unit::Tokens, Unit::Concurrent];
 const WINDOWS: [Window; 3] = [Window::Minute, Window::Hour, Window::Day];
 const SCOPES: [Scope; 2] = [Scope::Proxy, Scope::Cluster];
+const KINDS: [KeyKind; 2] = [KeyKind::Application, KeyKind::User];
 const CUT_CALLS: [CutCalls; 2] = [CutCalls::Estimate, CutCalls::Reservation];
 
 /// The word for a unit.
@@ -120,6 +219,14 @@ pub fn scope(scope: Scope) -> &'static str {
     match scope {
         Scope::Proxy => "proxy",
         Scope::Cluster => "cluster",
+    }
+}
+
+/// The word for who uses a key.
+pub fn kind(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Application => "application",
+        KeyKind::User => "user",
     }
 }
 

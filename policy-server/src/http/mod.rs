@@ -4,6 +4,7 @@
 mod admin;
 mod answer;
 mod budget_form;
+mod conditions;
 mod edge;
 mod export;
 mod filter;

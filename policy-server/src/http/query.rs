@@ -13,8 +13,8 @@ const LIMIT_DEFAULT: u32 = 50;
 /// Items on a page at most: keeps answers small and reads short.
 const LIMIT_MOST: u32 = 200;
 
-/// The longest value of a parameter: a cursor behind the longest name of a model fits.
-const LONGEST_VALUE: usize = 512;
+/// The longest value of a parameter: a cursor with the hexadecimal digits of the longest name.
+const LONGEST_VALUE: usize = 576;
 
 /// Parameters that nobody has read yet, and what was wrong so far.
 #[derive(Debug)]

@@ -3,14 +3,14 @@
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use wire::NanoUsd;
 use wire::v1::ModelSet;
+use wire::{AllowedNetworks, NanoUsd};
 
-use super::key_form::{cut_calls, scope, unit, window};
+use super::key_form::{cut_calls, kind, scope, unit, window};
 use super::price_form::show_price;
-use crate::app::{AccountView, GroupSums, KeyView, OrgView, Page};
+use crate::app::{AccountView, GroupSums, KeyStatus, KeyView, OrgView, Page};
 use crate::store::{
-    Budget, CatalogueModel, RecordRow, StoredLimit, UsageGroup, UsageOwner, WalletEntry,
+    Budget, CatalogueModel, KeyUsage, RecordRow, StoredLimit, UsageGroup, UsageOwner, WalletEntry,
 };
 use crate::time_range;
 
@@ -33,18 +33,44 @@ pub fn key(view: &KeyView) -> Map<String, Value> {
         "team": key.team,
         "user": key.user,
         "name": key.name,
+        "description": key.description,
+        "notes": key.notes,
+        "tags": key.tags,
+        "kind": kind(key.kind),
         "status": view.status.as_str(),
+        "version": key.version,
         "created_at": instant(key.created_unix_ms),
         "updated_at": instant(key.updated_unix_ms),
         "expires_at": key.expires_at_unix_ms.map(instant),
         "limits": key.limits.iter().map(limit).collect::<Vec<_>>(),
         "budget": budget(&view.spend.budget),
         "models": key.models.as_ref().map(model_set),
-        "allowed_ips": [],
+        "allowed_ips": key.allowed_ips.as_ref().map_or(&[][..], AllowedNetworks::networks),
+        "max_call_usd": key.max_call.map(NanoUsd::to_usd),
         "default_max_output_tokens": key.default_max_output_tokens,
         "cut_calls": cut_calls(key.cut_calls),
+        "previous_secret_until": view.previous_valid_until_unix_ms.map(instant),
+        "usage": usage(&key.usage),
         "spend": spend(&view.spend),
     }))
+}
+
+/// What a key was used for in all its time.
+fn usage(usage: &KeyUsage) -> Value {
+    json!({
+        "requests": usage.requests,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "spent_usd": usage.spent.to_usd(),
+        "last_used_at": (usage.last_used_unix_ms > 0).then(|| instant(usage.last_used_unix_ms)),
+        "last_address": usage.last_address,
+    })
+}
+
+/// How many keys there are in each state.
+pub fn key_counts(counts: &[(KeyStatus, u64)]) -> Value {
+    let shown = counts.iter().map(|(status, count)| (status.as_str().to_owned(), json!(count)));
+    Value::Object(shown.collect())
 }
 
 /// An organisation.
@@ -111,13 +137,14 @@ pub fn record(record: &RecordRow) -> Map<String, Value> {
         "ending": call.ending,
         "started_at": instant(call.started_unix_ms),
         "duration_ms": call.duration_ms,
+        "address": call.address,
         "metadata": call.metadata,
         "recorded_at": instant(record.recorded_unix_ms),
     }))
 }
 
 /// The sums of one group: of which, and what was used. What is not known, or none, is null.
-pub fn usage((owner, sums): &GroupSums, group: UsageGroup) -> Map<String, Value> {
+pub fn group_sums((owner, sums): &GroupSums, group: UsageGroup) -> Map<String, Value> {
     let id = |id: &str| if id.is_empty() { Value::Null } else { json!(id) };
     let mut shown = Map::new();
     match owner {

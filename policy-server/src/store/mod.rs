@@ -1,6 +1,7 @@
 //! What must be remembered, as plain rows, and the narrow traits by which the application loads
 //! and saves them. Nothing here adds or compares money: every number is decided in `metering`.
 
+mod key_rows;
 mod record_rows;
 mod rows;
 pub mod sqlite;
@@ -11,6 +12,10 @@ use wire::{
     CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId, PriceMultiplier,
 };
 
+pub use key_rows::{
+    KeyCreation, KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage,
+    SortValue, StoredLimit,
+};
 use metering::budget::Account;
 use metering::period::Period;
 use metering::permits::Permits;
@@ -18,9 +23,8 @@ pub use record_rows::{
     RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
 };
 pub use rows::{
-    AccountId, AuditRow, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, KeyFormat,
-    KeyLife, KeyRow, KeySearch, LeaseRow, OrgRow, ServerRow, Share, StoredLimit, WalletAccount,
-    WalletEntry, WindowId,
+    AccountId, AuditRow, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow,
+    OrgRow, ServerRow, Share, WalletAccount, WalletEntry, WindowId,
 };
 use wire::v1::{CallRecord, Price};
 
@@ -28,10 +32,10 @@ use wire::v1::{CallRecord, Price};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused or failed; trying again may help.
-    #[error("the database failed")]
+    #[error("the database failed: {0}")]
     Database(#[from] rusqlite::Error),
     /// The journal could not be written, so the batch was not committed; trying again may help.
-    #[error("the journal failed")]
+    #[error(transparent)]
     Journal(#[from] sqlite::JournalError),
     /// A row holds what this version cannot have written.
     #[error("the database holds a value that cannot be read: {0}")]
@@ -56,6 +60,7 @@ pub trait Transaction:
     + ServerRows
     + OrgRows
     + KeyRows
+    + DigestRows
     + ModelRows
     + BudgetRows
     + WalletRows
@@ -113,20 +118,64 @@ pub trait OrgRows {
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()>;
 }
 
-/// Keys and their digests.
+/// Keys.
 pub trait KeyRows {
     /// One key, deleted ones included.
     fn key(&mut self, id: &KeyId) -> StoreResult<Option<KeyRow>>;
+    /// Inserts or replaces all but the usage, and everything by which the key is found and counted.
+    /// `status` is the one that it has now.
+    fn save_key(&mut self, key: &KeyRow, status: KeyStatus) -> StoreResult<()>;
+    /// Saves what a key was used for. A key that does not exist has none.
+    fn save_usage(&mut self, id: &KeyId, usage: &KeyUsage) -> StoreResult<()>;
+    /// Keys that match, in order, with where each of them stands in it.
+    fn keys(&mut self, search: &KeySearch) -> StoreResult<Vec<(KeyCursor, KeyRow)>>;
+    /// How many keys there are in each state, in an organisation or in all of them. Those that
+    /// expired by now count as expired.
+    fn key_counts(
+        &mut self,
+        org: Option<&OrgId>,
+        now_unix_ms: u64,
+    ) -> StoreResult<Vec<(KeyStatus, u64)>>;
+    /// Keys that expired by now and are not found as such yet, at most `limit`.
+    fn newly_expired(&mut self, now_unix_ms: u64, limit: u32) -> StoreResult<Vec<KeyRow>>;
+    /// The key that was made under an Idempotency-Key.
+    fn key_creation(&mut self, idempotency: &KeyDigest) -> StoreResult<Option<KeyCreation>>;
+    /// Remembers it, in place of an older one.
+    fn save_key_creation(&mut self, creation: &KeyCreation) -> StoreResult<()>;
+    /// Forgets those before a wall time, at most `limit`. Answers how many there were.
+    fn forget_key_creations(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64>;
+}
+
+/// Digests of keys.
+pub trait DigestRows {
     /// The key whose secret has this digest now.
-    fn key_by_digest(&mut self, digest: &KeyDigest) -> StoreResult<Option<KeyRow>>;
+    fn key_by_digest(
+        &mut self,
+        digest: &KeyDigest,
+        now_unix_ms: u64,
+    ) -> StoreResult<Option<KeyRow>>;
+    /// Whether a key has or had this digest.
+    fn is_digest_taken(&mut self, digest: &KeyDigest) -> StoreResult<bool>;
     /// Every digest that the key has or had, newest first, at most `limit`.
     fn digests(&mut self, id: &KeyId, limit: u32) -> StoreResult<Vec<KeyDigest>>;
-    /// Makes the digest the key's only valid one.
-    fn replace_digest(&mut self, id: &KeyId, digest: &KeyDigest) -> StoreResult<()>;
-    /// Inserts or replaces.
-    fn save_key(&mut self, key: &KeyRow) -> StoreResult<()>;
-    /// Keys that match, newest first, with the position of each for the next page.
-    fn keys(&mut self, search: &KeySearch) -> StoreResult<Vec<(i64, KeyRow)>>;
+    /// Makes the digest the key's own. The one before it stays valid until a wall time, or ends at
+    /// once; any older one ends.
+    fn replace_digest(
+        &mut self,
+        id: &KeyId,
+        digest: &KeyDigest,
+        before_valid_until_unix_ms: Option<u64>,
+    ) -> StoreResult<()>;
+    /// Until when the digest before the key's own is valid, if it is.
+    fn previous_valid_until(&mut self, id: &KeyId) -> StoreResult<Option<u64>>;
+    /// Digests whose own end has come, and their keys, at most `limit`.
+    fn ended_digests(
+        &mut self,
+        now_unix_ms: u64,
+        limit: u32,
+    ) -> StoreResult<Vec<(KeyDigest, KeyId)>>;
+    /// Ends a digest.
+    fn end_digest(&mut self, digest: &KeyDigest) -> StoreResult<()>;
 }
 
 /// Models and the history of their prices.
@@ -176,12 +225,16 @@ pub trait WalletRows {
     ) -> StoreResult<Vec<(i64, WalletEntry)>>;
 }
 
-/// Windows over all proxies.
+/// Windows over all proxies, and the server's monotonic clock.
 pub trait WindowRows {
     /// The life that the server's monotonic clock is in.
     fn life(&mut self) -> StoreResult<u64>;
     /// The server starts: a new life begins.
     fn begin_life(&mut self) -> StoreResult<u64>;
+    /// How long the server had run in all its lives when that was noted last, in milliseconds.
+    fn ran_ms(&mut self) -> StoreResult<u64>;
+    /// Notes it.
+    fn save_ran_ms(&mut self, ran_ms: u64) -> StoreResult<()>;
     /// The permits of a window, in times of the life that is named with them.
     fn permits(&mut self, id: &WindowId) -> StoreResult<Option<(u64, Permits)>>;
     /// Inserts or replaces.
@@ -200,15 +253,14 @@ pub trait LeaseRows {
     fn save_lease(&mut self, lease: &LeaseRow) -> StoreResult<()>;
     /// The accounts that a lease was granted from.
     fn shares(&mut self, id: &LeaseId) -> StoreResult<Vec<Share>>;
-    /// Notes when the shares of a lease in accounts of this period are to be released.
-    fn schedule_release(
-        &mut self,
-        id: &LeaseId,
-        period: Period,
-        at_unix_ms: u64,
-    ) -> StoreResult<()>;
+    /// Notes when the shares of a lease in accounts of this period are to be released, in time that
+    /// the server has run.
+    fn schedule_release(&mut self, id: &LeaseId, period: Period, at_ran_ms: u64)
+    -> StoreResult<()>;
     /// Shares whose time of release has come, the oldest first, at most `limit`.
-    fn due_releases(&mut self, unix_ms: u64, limit: u32) -> StoreResult<Vec<Share>>;
+    fn due_releases(&mut self, ran_ms: u64, limit: u32) -> StoreResult<Vec<Share>>;
+    /// Whether any share has a time of release.
+    fn has_scheduled_releases(&mut self) -> StoreResult<bool>;
     /// Shares of a key's parked leases that are not released, at most `limit`.
     fn parked_shares(&mut self, key: &KeyId, limit: u32) -> StoreResult<Vec<Share>>;
     /// Marks a share as released.
@@ -234,7 +286,9 @@ pub trait HolderRows {
     /// Inserts or replaces.
     fn save_holder(&mut self, holder: &HolderRow) -> StoreResult<()>;
     /// Holders whose sessions had not lapsed.
-    fn live_holders(&mut self, limit: u32) -> StoreResult<Vec<HolderRow>>;
+    fn live_holders(&mut self) -> StoreResult<Vec<HolderId>>;
+    /// How many these are.
+    fn live_holder_count(&mut self) -> StoreResult<u64>;
 }
 
 /// The request log.

@@ -4,11 +4,10 @@ use metering::budget::LeaseMoney;
 use metering::period::Period;
 use metering::permits::LeasePermits;
 use serde::{Deserialize, Serialize};
-use wire::v1::{CutCalls, Level, ModelSet, Scope, Unit, Window};
-use wire::v1::{KeyState, Model};
+use wire::v1::{Level, Model, ModelSet, Window};
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, NanoUsd, Nonce, OrgId, PriceMultiplier,
-    Revision, TeamId, UserId,
+    Revision,
 };
 
 /// The server's own counters.
@@ -37,151 +36,6 @@ pub struct OrgRow {
     pub created_unix_ms: u64,
     /// Last change in milliseconds since 1970 UTC.
     pub updated_unix_ms: u64,
-}
-
-/// What an operator has made of a key. Expiry is separate: it depends on the time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyLife {
-    /// May be used.
-    Active,
-    /// Switched off, can be switched on again.
-    Disabled,
-    /// Ended for good.
-    Revoked,
-    /// Ended and gone from lists unless asked for; its history stays.
-    Deleted,
-}
-
-impl KeyLife {
-    /// Every state.
-    pub const ALL: [Self; 4] = [Self::Active, Self::Disabled, Self::Revoked, Self::Deleted];
-
-    /// The word in the store and in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Disabled => "disabled",
-            Self::Revoked => "revoked",
-            Self::Deleted => "deleted",
-        }
-    }
-
-    /// What a filter is told.
-    #[must_use]
-    pub fn state(self) -> KeyState {
-        match self {
-            Self::Active => KeyState::Active,
-            Self::Disabled => KeyState::Disabled,
-            Self::Revoked | Self::Deleted => KeyState::Revoked,
-        }
-    }
-}
-
-/// The textual form of a key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum KeyFormat {
-    /// `sk-tg-…`.
-    #[default]
-    Native,
-    /// `<access_key_id>:<secret>`.
-    Pair,
-}
-
-impl KeyFormat {
-    /// Every form.
-    pub const ALL: [Self; 2] = [Self::Native, Self::Pair];
-
-    /// The word in the store and in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Native => "tollgate",
-            Self::Pair => "pair",
-        }
-    }
-}
-
-/// One rate limit of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredLimit {
-    /// What is counted.
-    pub unit: Unit,
-    /// Over how long; calls in flight have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Window>,
-    /// The most units.
-    pub max: u64,
-    /// Where it is counted.
-    pub scope: Scope,
-}
-
-/// A key. It holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRow {
-    /// Its id.
-    pub id: KeyId,
-    /// The organisation that owns it.
-    pub org: OrgId,
-    /// Its team, if it has one.
-    pub team: Option<TeamId>,
-    /// The user who owns it, if one does.
-    pub user: Option<UserId>,
-    /// Its name for people.
-    pub name: String,
-    /// How its secret begins, for people to recognise it.
-    pub prefix: String,
-    /// Form of its secret.
-    pub format: KeyFormat,
-    /// What an operator has made of it.
-    pub life: KeyLife,
-    /// Expiry in milliseconds since 1970 UTC.
-    pub expires_at_unix_ms: Option<u64>,
-    /// Models that it may call of those of its organisation; none: all of them.
-    pub models: Option<ModelSet>,
-    /// Its rate limits.
-    pub limits: Vec<StoredLimit>,
-    /// Output tokens to allow where a request names no limit.
-    pub default_max_output_tokens: Option<u64>,
-    /// What a call without usage is charged.
-    pub cut_calls: CutCalls,
-    /// It came under another team or user, and what it held before was recalled, by this revision;
-    /// zero: never.
-    pub moved_revision: Revision,
-    /// Creation in milliseconds since 1970 UTC.
-    pub created_unix_ms: u64,
-    /// Last change in milliseconds since 1970 UTC.
-    pub updated_unix_ms: u64,
-}
-
-impl KeyRow {
-    /// Whose budget stands above the key at a level, as [`wire::v1::KeyPolicy::owner`] names it.
-    #[must_use]
-    pub fn owner(&self, level: Level) -> Option<String> {
-        match level {
-            Level::Key => Some(self.id.as_str().to_owned()),
-            Level::User => self.user.as_ref().map(|user| format!("{}/{user}", self.org)),
-            Level::Team => self.team.as_ref().map(|team| format!("{}/{team}", self.org)),
-            Level::Org | Level::Wallet => Some(self.org.as_str().to_owned()),
-        }
-    }
-}
-
-/// Which keys to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeySearch {
-    /// Text within id, name, prefix, organisation, team or user, whatever its case.
-    pub text: Option<String>,
-    /// Only keys of this organisation.
-    pub org: Option<OrgId>,
-    /// Only keys in this state; none: all but deleted ones.
-    pub life: Option<KeyLife>,
-    /// Only keys that have (or have not) expired at this wall time, in milliseconds.
-    pub expired: Option<(bool, u64)>,
-    /// Only keys before this position.
-    pub before: Option<i64>,
-    /// At most so many.
-    pub limit: u32,
 }
 
 /// A model as it stands in the catalogue.
@@ -372,6 +226,8 @@ pub struct HolderRow {
     pub plugin: String,
     /// Where it stands.
     pub state: HolderState,
-    /// Registration in milliseconds since 1970 UTC.
+    /// The epoch in which it registered first.
+    pub epoch: Epoch,
+    /// First registration in milliseconds since 1970 UTC, for people.
     pub registered_unix_ms: u64,
 }

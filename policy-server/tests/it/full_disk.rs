@@ -39,7 +39,8 @@ fn server(folder: &std::path::Path, journal: bool, launcher: &str) -> Process {
     server
 }
 
-fn granted(server: &Process, holder: &Holder, key: &Key, n: u64) -> bool {
+/// Whether a call that needs money is granted some; otherwise it was refused because of the store.
+pub fn granted(server: &Process, holder: &Holder, key: &Key, n: u64) -> bool {
     let (status, answer) =
         server.filter("admit", &admit_request(holder, key, n, Some(ask(10)))).unwrap();
     if status == 503 {
@@ -53,7 +54,7 @@ fn granted(server: &Process, holder: &Holder, key: &Key, n: u64) -> bool {
 }
 
 /// The report that ends a lease of which 20 micro-USD were spent.
-fn report(holder: &Holder, key: &Key, n: u64) -> ReportRequest {
+pub fn report(holder: &Holder, key: &Key, n: u64) -> ReportRequest {
     let lease = holder.lease(n);
     let reports = vec![final_report(&lease, micro(20))];
     report_request(holder, reports, vec![record(key, Some(lease), n, 10)])

@@ -13,10 +13,15 @@ use crate::world::{
     report_request,
 };
 
-/// Every row of every table, SQLite's own counters included.
+/// Every row of every table, SQLite's own counters included. Of the text index it is every word and
+/// the rows that it leads to: in what pieces that lies depends on when it was written, not on what.
 fn rows(database: &Path) -> Vec<(String, Vec<Vec<Cell>>)> {
     let connection = Connection::open(database).unwrap();
-    let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+    let words = "CREATE VIRTUAL TABLE temp.words USING fts5vocab(main, key_texts, instance)";
+    connection.execute_batch(words).unwrap();
+    let names = "SELECT name FROM sqlite_master
+                 WHERE type = 'table' AND name NOT LIKE 'key_texts%'
+                 UNION SELECT 'words' ORDER BY name";
     let mut statement = connection.prepare(names).unwrap();
     let names: Vec<String> =
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();

@@ -51,7 +51,8 @@ async fn the_smallest_key_and_the_pair() {
     for name in ["team", "expires_at", "budget", "models", "default_max_output_tokens"] {
         assert_eq!(small[name], Value::Null, "{name}");
     }
-    let pair = world.admin_ok("POST", "keys", json!({"org": "acme", "format": "pair"})).await;
+    let pair =
+        world.admin_ok("POST", "keys", json!({"org": "acme", "format": "privatemind"})).await;
     let secret = pair["key"].as_str().unwrap();
     let (id, hidden) = secret.split_once(':').unwrap();
     assert!(ApiKey::parse(secret.as_bytes()).is_ok());
@@ -80,10 +81,11 @@ async fn a_patch_changes_what_it_names_and_leaves_the_rest() {
     world.clock.advance_ms(1_000);
     let same = world.admin_ok("PATCH", &path, json!({"name": "other"})).await;
     for (name, value) in before.as_object().unwrap() {
-        if name != "name" && name != "updated_at" {
+        if !["name", "updated_at", "version"].contains(&name.as_str()) {
             assert_eq!(&same[name], value, "{name}");
         }
     }
+    assert_eq!((&before["version"], &same["version"]), (&json!(1), &json!(2)));
     assert_eq!(
         (&same["name"], &same["updated_at"]),
         (&json!("other"), &json!("2026-11-20T12:00:01Z"))
@@ -100,7 +102,7 @@ async fn a_patch_changes_what_it_names_and_leaves_the_rest() {
     assert_eq!(cleared["cut_calls"], "estimate");
     let error = world.admin_refused("PATCH", &path, json!({"org": "beta"}), 400).await;
     assert_eq!(error["code"], "unsupported_field");
-    world.admin_refused("PATCH", &path, json!({"format": "pair"}), 400).await;
+    world.admin_refused("PATCH", &path, json!({"format": "privatemind"}), 400).await;
     world.admin_ok("PATCH", &path, json!({"org": "acme", "format": "tollgate"})).await;
     let twice = json!([{"unit": "tokens", "window": "1d", "max": 5},
                        {"unit": "tokens", "window": "1d", "max": 6}]);

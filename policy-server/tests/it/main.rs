@@ -5,8 +5,10 @@
 
 mod admin;
 mod backup;
+mod broken_disk;
 mod changes;
 mod command_line;
+mod exhausted;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod filter;
@@ -14,10 +16,15 @@ mod full_disk;
 mod group_commit;
 mod interleavings;
 mod journal;
+mod key_commands;
+mod key_fields;
+mod key_lists;
+mod key_secrets;
 mod keys;
 mod ledger;
 mod levels;
 mod lost_sessions;
+mod many_holders;
 mod model_bounds;
 mod parked;
 mod permit_runs;

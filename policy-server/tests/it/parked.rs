@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use wire::v1::{LeaseReport, Refusal};
 
 use crate::tables::AccountRow;
-use crate::world::{GRACE_MS, Holder, Key, TTL_MS, World, accounts, ask, final_report, micro};
+use crate::world::{
+    GRACE_MS, Holder, Key, NOON, TTL_MS, World, accounts, ask, final_report, micro,
+};
 
 const GONE_MS: u64 = TTL_MS + GRACE_MS + 1;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -91,7 +93,47 @@ async fn a_report_within_the_day_leaves_nothing_to_release() {
 }
 
 #[tokio::test]
-async fn the_day_goes_on_while_the_server_is_away_and_many_shares_take_several_sweeps() {
+async fn a_wall_clock_that_is_set_forward_releases_nothing_and_one_set_back_delays_nothing() {
+    let (world, _, _) = lost().await;
+    world.clock.set_unix_ms(NOON + 30 * DAY_MS);
+    world.pass(0).await;
+    assert_eq!(sums(&world)[0], (1_000, 7_000, 0));
+    // A restart knows no better what time it is.
+    let world = world.restart();
+    world.pass(1_000).await;
+    assert_eq!(sums(&world)[0], (1_000, 7_000, 0));
+    world.clock.set_unix_ms(NOON - DAY_MS);
+    world.pass(DAY_MS - 1_001).await;
+    assert_eq!(sums(&world)[0], (1_000, 7_000, 0));
+    world.pass(1_001).await;
+    assert_eq!(sums(&world)[0], (1_000, 0, 0));
+    assert_eq!(audit(&world).len(), 1);
+    world.check_ledger();
+}
+
+#[tokio::test]
+async fn the_day_is_of_time_that_the_server_runs_less_at_most_a_minute_of_each_life() {
+    const MINUTE_MS: u64 = 60_000;
+    let (mut world, _, _) = lost().await;
+    for _ in 0..3 {
+        for _ in 0..6 * 60 {
+            world.pass(MINUTE_MS).await;
+        }
+        // What comes after the last note is lost, and so is all that the server is away.
+        world.pass(MINUTE_MS - 1).await;
+        let mut stopped = world.stop();
+        stopped.unix_ms += DAY_MS;
+        world = stopped.start();
+    }
+    world.pass(6 * 60 * MINUTE_MS - 1).await;
+    assert_eq!(sums(&world)[0], (1_000, 7_000, 0));
+    world.pass(1).await;
+    assert_eq!(sums(&world)[0], (1_000, 0, 0));
+    world.check_ledger();
+}
+
+#[tokio::test]
+async fn many_shares_take_several_sweeps() {
     let world = World::with_org(Some("1.00")).await;
     let key = world.key_with_cap("1.00", "none").await;
     let lost = world.holder(1).await;
@@ -100,7 +142,6 @@ async fn the_day_goes_on_while_the_server_is_away_and_many_shares_take_several_s
     }
     world.pass(GONE_MS).await;
     world.clock.advance_ms(DAY_MS);
-    let world = world.restart();
     assert!(world.app.sweep().await.unwrap(), "a sweep is bounded");
     let [(_, first, _), _] = sums(&world);
     assert_eq!(first, 600 - 2 * 256);

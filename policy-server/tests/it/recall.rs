@@ -257,35 +257,6 @@ async fn sixty_four_holders_make_exactly_the_calls_that_a_budget_pays() {
 }
 
 #[tokio::test]
-async fn a_cap_that_is_lowered_to_what_is_spent_ends_the_calls_that_run() {
-    let world = World::with_org(Some("1.00")).await;
-    let key = world.key_with_cap("0.10", "none").await;
-    let one = world.holder(1).await;
-    let lease = world.granted(&one, &key, 1, ask(1_000)).await.lease;
-    world.report(&one, vec![final_report(&lease, micro(2_000))], vec![]).await;
-    let lower = |usd: &'static str| {
-        let path = format!("keys/{}?wait=0", key.id);
-        let world = &world;
-        async move {
-            let body = json!({"budget": {"usd": usd}});
-            world.admin_ok("PATCH", &path, body).await;
-        }
-    };
-    let ended = |changes: &[Change]| {
-        let ended = Change::Exhausted { level: Level::Key, owner: key.id.as_str().to_owned() };
-        changes.iter().filter(|change| **change == ended).count()
-    };
-    lower("0.05").await;
-    assert_eq!(ended(&world.changes(&one).await), 0, "something is left");
-    lower("0.002").await;
-    assert_eq!(ended(&world.changes(&one).await), 1, "exactly what is spent");
-    lower("0.001").await;
-    assert_eq!(ended(&world.changes(&one).await), 2);
-    lower("0.10").await;
-    assert_eq!(ended(&world.changes(&one).await), 2, "raised");
-}
-
-#[tokio::test]
 async fn what_every_holder_has_applied_is_waited_for_no_more_after_a_restart() {
     let world = World::with_org(Some("1.00")).await;
     let key = world.key_with_cap("0.50", "month").await;

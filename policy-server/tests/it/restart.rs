@@ -92,7 +92,7 @@ async fn the_database_is_for_its_owner_alone_and_holds_no_secret() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::fresh(1, true).and_org(None).await;
     let key = world.key(json!({})).await;
-    let pair = world.key(json!({"format": "pair"})).await;
+    let pair = world.key(json!({"format": "privatemind"})).await;
     let mut files = 0;
     for file in std::fs::read_dir(world.folder.path()).unwrap() {
         let path = file.unwrap().path();

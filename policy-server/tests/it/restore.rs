@@ -8,7 +8,8 @@ use wire::v1::{CallRecord, LeaseAnswer, LeaseReport, Problem, Refusal};
 use wire::{LeaseId, RequestId};
 
 use crate::world::{
-    Holder, Key, World, accounts, admit_request, ask, final_report, micro, record, report_request,
+    Holder, Key, NOON, World, accounts, admit_request, ask, final_report, micro, record,
+    report_request,
 };
 
 /// A server whose database was replaced by a copy without its journal: everything of the lease 2
@@ -250,6 +251,27 @@ async fn a_holder_that_reports_a_grant_which_is_not_there_proves_that_the_databa
     // known by now: saying it again begins no further epoch
     world.report(&anew, vec![lost], vec![]).await;
     assert_eq!(world.holder(1).await.epoch, anew.epoch);
+}
+
+#[tokio::test]
+async fn that_proof_does_not_depend_on_wall_clocks() {
+    const HOUR_MS: u64 = 60 * 60 * 1_000;
+    let world = World::with_org(Some("0.10")).await;
+    // Set right, back and forward since the epoch began.
+    world.clock.set_unix_ms(NOON - HOUR_MS);
+    let back = world.holder(1).await;
+    world.clock.set_unix_ms(NOON + HOUR_MS);
+    let forward = world.holder(2).await;
+    world.clock.set_unix_ms(NOON);
+    let lost = |holder: &Holder| vec![final_report(&holder.lease(7), micro(5))];
+    world.report(&back, lost(&back), vec![]).await;
+    let anew = world.holder(3).await;
+    assert!(anew.epoch > back.epoch, "not noticed");
+    assert!(anew.epoch.0 < NOON + HOUR_MS);
+    // It registered before this epoch, whatever the clock showed then.
+    let forward = Holder { epoch: anew.epoch, ..forward };
+    world.report(&forward, lost(&forward), vec![]).await;
+    assert_eq!(world.holder(4).await.epoch, anew.epoch, "known to be lost");
 }
 
 #[tokio::test]

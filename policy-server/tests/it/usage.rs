@@ -292,6 +292,8 @@ async fn a_key_sees_its_own_calls_and_no_others() {
     let rotated = Key::of(&world.admin_ok("POST", &path, Value::Null).await);
     assert_eq!(page(&world, &asks(&holder, rotated.digest())).await.calls.len(), 3);
     assert_eq!(answer(&world, &all).await, UsageAnswer::UnknownKey);
+    world.admin_ok("DELETE", &format!("keys/{}?wait=0", mine.id), Value::Null).await;
+    assert_eq!(answer(&world, &asks(&holder, rotated.digest())).await, UsageAnswer::UnknownKey);
 }
 
 #[tokio::test]

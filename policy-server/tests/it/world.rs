@@ -473,5 +473,6 @@ pub fn record(key: &Key, lease: Option<LeaseId>, sequence: u64, output_tokens: u
         started_unix_ms: NOON,
         duration_ms: 12,
         metadata: Metadata::default(),
+        address: None,
     }
 }

@@ -44,8 +44,8 @@ pub enum Change {
         /// Its owner, as [`super::KeyPolicy::owner`] names it.
         owner: String,
     },
-    /// A cap was lowered to what is spent already, or below: calls that run on money of this
-    /// account end.
+    /// Nothing is left under a cap, because it was lowered or calls cost more than was reserved for
+    /// them: calls that run on money of this account end.
     Exhausted {
         /// Its level.
         level: Level,

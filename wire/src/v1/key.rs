@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyId, ModelName, OrgId, PriceMultiplier, TeamId, UserId};
+use crate::{AllowedNetworks, KeyId, ModelName, NanoUsd, OrgId, PriceMultiplier, TeamId, UserId};
 
 /// Everything the filter knows about one key. It holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,15 @@ pub struct KeyPolicy {
         skip_serializing_if = "PriceMultiplier::is_one"
     )]
     pub price_multiplier: PriceMultiplier,
+    /// Who uses it, which decides what paths are open to it.
+    #[serde(default, skip_serializing_if = "KeyKind::is_application")]
+    pub kind: KeyKind,
+    /// The most that one call may set aside; none: what its budgets leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_call: Option<NanoUsd>,
+    /// From where it may be used; none: from everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_ips: Option<AllowedNetworks>,
 }
 
 impl KeyPolicy {
@@ -58,6 +67,25 @@ impl KeyPolicy {
             Level::Team => self.team.as_ref().map(|team| format!("{}/{team}", self.org)),
             Level::Org | Level::Wallet => Some(self.org.as_str().to_owned()),
         }
+    }
+}
+
+/// Who uses a key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// A program, on nobody's behalf in particular.
+    #[default]
+    Application,
+    /// One user: paths that belong to a user are open to it.
+    User,
+}
+
+impl KeyKind {
+    /// Whether it is the usual kind, which is not written.
+    #[must_use]
+    pub fn is_application(&self) -> bool {
+        *self == Self::Application
     }
 }
 

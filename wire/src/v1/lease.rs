@@ -121,6 +121,13 @@ pub enum Refusal {
         /// When its next permit returns, in milliseconds.
         retry_after_ms: u64,
     },
+    /// The call could cost more than one call of the key may: 402. Waiting does not help.
+    CallTooExpensive {
+        /// What the call could cost at least.
+        need: NanoUsd,
+        /// The most that one call may set aside.
+        most: NanoUsd,
+    },
     /// The key may not be used (any more); look it up again.
     KeyNotUsable,
     /// The catalogue version or the model in the ask is not known (any more).

@@ -16,7 +16,7 @@ pub use catalogue::{Catalogue, InvalidTiers, MOST_TIERS, Model, Price, Rates, Ti
 pub use changes::{Change, ChangesReply};
 pub use holder::{RegisterReply, RegisterRequest};
 pub use key::{
-    CutCalls, KeyPolicy, KeyState, Level, Limit, ModelSet, Scope, Subject, Unit, Window,
+    CutCalls, KeyKind, KeyPolicy, KeyState, Level, Limit, ModelSet, Scope, Subject, Unit, Window,
 };
 pub use lease::{Ask, Grant, LeaseReply, LeaseRequest, Refusal};
 pub use problem::{Problem, ProblemBody};

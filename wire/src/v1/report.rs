@@ -1,5 +1,7 @@
 //! `POST /proxy/v1/reports`: what was spent, and one record for each ended call.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::lease::is_zero;
@@ -97,6 +99,9 @@ pub struct CallRecord {
     /// What the caller said of it.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+    /// From where the call came, where the filter knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
 }
 
 /// Tokens of one call in the semantics of OpenAI's chat completions, whatever the dialect: every

@@ -4,6 +4,7 @@
 mod filter;
 mod filter_report;
 mod fuel;
+mod keys;
 mod load;
 mod process_cpu;
 
@@ -24,6 +25,12 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Create, resolve, list, search and revoke among a million keys, set against a thousand.
+    Keys {
+        /// Passed on to the measuring program: `--many`, `--few`, `--rounds`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Real Envoy, one worker: no filter, native filters, a filter that does nothing, Tollgate.
     Filter(filter::FilterArguments),
 }
@@ -35,6 +42,7 @@ enum What {
 pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     match &arguments.what {
         Some(What::Fuel { arguments }) => fuel::run(arguments),
+        Some(What::Keys { arguments }) => keys::run(arguments),
         Some(What::Filter(arguments)) => filter::run(arguments),
         None => {
             fuel::run(&[])?;

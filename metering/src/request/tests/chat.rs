@@ -31,9 +31,17 @@ fn nulls_count_as_absent() {
 }
 
 #[test]
-fn of_two_limits_the_larger_bounds() {
-    let request = read(r#"{"model":"m","max_tokens":5,"max_completion_tokens":9}"#).unwrap();
-    assert_eq!(request.output_limit, OutputLimit::Tokens(9));
+fn of_several_limits_the_smallest_counts() {
+    for (limits, tokens) in [
+        (r#""max_tokens":5,"max_completion_tokens":9"#, 5),
+        (r#""max_tokens":9,"max_completion_tokens":5"#, 5),
+        (r#""max_tokens":null,"max_completion_tokens":7"#, 7),
+        (r#""max_new_tokens":3,"max_tokens":9"#, 3),
+        (r#""n_predict":8"#, 8),
+    ] {
+        let request = read(&format!(r#"{{"model":"m",{limits}}}"#)).unwrap();
+        assert_eq!(request.output_limit, OutputLimit::Tokens(tokens), "{limits}");
+    }
 }
 
 #[test]
@@ -97,7 +105,7 @@ fn each_bad_body_has_its_own_error() {
 }
 
 fn plain(tokens: u64) -> Option<WrittenLimit> {
-    Some(WrittenLimit { tokens, reasoning: false })
+    Some(WrittenLimit { tokens, reads_max_completion_tokens: false })
 }
 
 fn rewritten(body: &str, edits: Edits<'_>) -> String {

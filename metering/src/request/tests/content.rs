@@ -249,9 +249,14 @@ fn items_of_responses() {
         (r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"AAAA"}"#, Is::Text),
         (r#"{"type":"reasoning","id":"rs_1","summary":[]}"#, Is::Reference),
         (r#"{"type":"reasoning","id":"rs_1","encrypted_content":""}"#, Is::Reference),
-        (r#"{"type":"item_reference","id":"msg_1"}"#, Is::Reference),
-        (r#"{"id":"msg_1"}"#, Is::Reference),
-        (r#"{"type":"image_generation_call","id":"ig_1"}"#, Is::Reference),
+        (r#"{"type":"item_reference","id":"msg_1"}"#, Is::State),
+        (r#"{"id":"msg_1"}"#, Is::State),
+        (r#"{"id":"msg_1","type":null,"role":null,"content":null}"#, Is::State),
+        (r#"{"type":"message","id":"msg_1","status":"completed"}"#, Is::State),
+        (r#"{"type":"reasoning","id":"rs_1"}"#, Is::State),
+        (r#"{"type":"image_generation_call","id":"ig_1"}"#, Is::State),
+        (r#"{"type":"image_generation_call","id":"ig_1","result":"AAAA"}"#, Is::Reference),
+        (r#"{"role":"user","id":"msg_1","content":"hi"}"#, Is::Text),
         (
             r#"{"type":"computer_call_output","call_id":"c","output":{"type":"computer_screenshot","image_url":"data:image/png;base64,AAAA"}}"#,
             Is::Image(26),
@@ -281,6 +286,20 @@ fn tools_that_the_provider_runs() {
             Responses,
             r#""tools":[{"type":"file_search","vector_store_ids":["v"]}]"#,
             &[FileSearch],
+            None,
+        ),
+        (Responses, r#""tools":[{"type":"shell"}]"#, &[CodeExecution], None),
+        (
+            Responses,
+            r#""tools":[{"environment":{"type":"container_auto"},"type":"shell"}]"#,
+            &[CodeExecution],
+            None,
+        ),
+        (Responses, r#""tools":[{"environment":{"type":"local"},"type":"shell"}]"#, &[], Some(0)),
+        (
+            Responses,
+            r#""input":[{"type":"additional_tools","tools":[{"type":"web_search"}]}]"#,
+            &[WebSearch],
             None,
         ),
         (
@@ -319,7 +338,7 @@ fn tools_that_the_provider_runs() {
         let request = read_as(*operation, &body).unwrap();
         let tools = &request.server_tools;
         assert_eq!((&*tools.kinds, tools.most_calls), (*kinds, *most), "{members}");
-        assert!(request.features.is_empty(), "{members}");
+        assert_eq!(request.features.is_empty(), *kinds != [FileSearch], "{members}");
         assert_eq!(tools.param.is_empty(), kinds.is_empty());
     }
 }
@@ -356,4 +375,21 @@ fn bounds_by_hand() {
     assert_eq!(bound(CountMessageTokens, r#"{"model":"m"}"#, 0), 0);
     let no_maximum = InputLimits { image_tokens: None, ..LIMITS };
     assert_eq!(input_bound(&read_as(Chat, &image).unwrap(), &no_maximum, 0), 100_000);
+}
+
+#[test]
+fn input_that_no_text_accounts_for() {
+    for (operation, part, is_beyond) in [
+        (Chat, r#"{"type":"text","text":"x"}"#, false),
+        (Chat, r#"{"type":"image_url","image_url":{"url":"https://a/b.png"}}"#, true),
+        (Chat, r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}}"#, true),
+        (Chat, r#"{"type":"file","file":{"file_id":"f"}}"#, true),
+        (GenerateContent, r#"{"inlineData":{"mimeType":"application/pdf","data":"AA"}}"#, true),
+        (GenerateContent, r#"{"inlineData":{"mimeType":"audio/wav","data":"AA"}}"#, true),
+    ] {
+        let request = read_as(operation, &with_part(operation, part)).unwrap();
+        assert_eq!(request.has_input_beyond_text(), is_beyond, "{part}");
+    }
+    let search = r#"{"model":"m","web_search_options":{}}"#;
+    assert!(read_as(Chat, search).unwrap().has_input_beyond_text());
 }

@@ -235,3 +235,21 @@ fn streams_report_usage_when_asked_or_always() {
     assert!(wants(Responses, r#"{"model":"m","stream":true}"#));
     assert!(wants(StreamGenerateContent, "{}"));
 }
+
+#[test]
+fn lists_of_tokens_are_input_for_certain() {
+    for (operation, body, tokens) in [
+        (Completions, r#"{"model":"m","prompt":"text of some tokens"}"#, 0),
+        (Completions, r#"{"model":"m","prompt":["a","b"]}"#, 0),
+        (Completions, r#"{"model":"m","prompt":[1,2,3]}"#, 3),
+        (Completions, r#"{"model":"m","prompt":[]}"#, 0),
+        (Embeddings, r#"{"model":"m","input":[[1,2],[3,4,5,6],[],[7]]}"#, 4),
+        (Embeddings, r#"{"model":"m","input":["a",[1,2,["x"],{"y":[1]}]]}"#, 2),
+        (Embeddings, r#"{"model":"m","input":[1,2,3],"truncate_prompt_tokens":2}"#, 0),
+        (Embeddings, r#"{"truncate":"END","model":"m","input":[1,2,3]}"#, 0),
+        (Embeddings, r#"{"model":"m","input":[1,2,3],"truncate_prompt_tokens":null}"#, 3),
+        (Chat, r#"{"model":"m","messages":[1,2,3]}"#, 0),
+    ] {
+        assert_eq!(read_as(operation, body).unwrap().least_input_tokens, tokens, "{body}");
+    }
+}

@@ -44,12 +44,16 @@ fn each_spelling_means_a_name_of_the_catalogue() {
         (Chat, r#""parallel_tool_calls":false"#, "parallel_tool_calls", "parallel_tool_calls"),
         (Chat, r#""tools":[{"type":"function"}]"#, "tools", "tools"),
         (Chat, r#""functions":[{"name":"f"}]"#, "functions", "tools"),
-        (Chat, r#""function_call":"auto""#, "function_call", "tool_choice"),
+        (Chat, r#""function_call":{"name":"f"}"#, "function_call", "tool_choice"),
+        (Chat, r#""tool_choice":"required""#, "tool_choice", "tool_choice"),
         (Chat, r#""response_format":{"type":"json_object"}"#, "response_format", "response_format"),
         (Chat, r#""reasoning":{"effort":"low"}"#, "reasoning", "reasoning"),
         (Chat, r#""reasoning_effort":"low""#, "reasoning_effort", "reasoning_effort"),
-        (Chat, r#""include_reasoning":false"#, "include_reasoning", "include_reasoning"),
-        (Chat, r#""enable_thinking":false"#, "enable_thinking", "reasoning"),
+        (Chat, r#""include_reasoning":true"#, "include_reasoning", "include_reasoning"),
+        (Chat, r#""enable_thinking":true"#, "enable_thinking", "reasoning"),
+        (Chat, r#""thinking":{"type":"enabled"}"#, "thinking", "reasoning"),
+        (Chat, r#""reasoning":{"effort":"low","enabled":true}"#, "reasoning", "reasoning"),
+        (Chat, r#""google":{"thinking_config":{"x":1}}"#, "thinking_config", "reasoning"),
         (Chat, r#""random_seed":7"#, "random_seed", "seed"),
         (Chat, r#""guided_regex":"a*""#, "guided_regex", "structured_outputs"),
         // libraries that ignore case read it all the same
@@ -60,7 +64,12 @@ fn each_spelling_means_a_name_of_the_catalogue() {
         (Completions, r#""logprobs":0"#, "logprobs", "logprobs"),
         (Embeddings, r#""dimensions":64"#, "dimensions", "dimensions"),
         (Responses, r#""reasoning":{"summary":"auto"}"#, "reasoning", "reasoning"),
-        (Responses, r#""text":{"format":{"type":"text"}}"#, "text.format", "response_format"),
+        (
+            Responses,
+            r#""text":{"format":{"type":"json_object"}}"#,
+            "text.format",
+            "response_format",
+        ),
         (Responses, r#""text":{"verbosity":"low"}"#, "text.verbosity", "verbosity"),
         (Messages, r#""stop_sequences":["x"]"#, "stop_sequences", "stop"),
         (Messages, r#""top_k":5"#, "top_k", "top_k"),
@@ -77,6 +86,12 @@ fn each_spelling_means_a_name_of_the_catalogue() {
             "output_config.format",
             "response_format",
         ),
+        (
+            Messages,
+            r#""tool_choice":{"type":"auto","disable_parallel_tool_use":true}"#,
+            "tool_choice",
+            "tool_choice",
+        ),
         (GenerateContent, r#""toolConfig":{"a":{}}"#, "toolConfig", "tool_choice"),
         (GenerateContent, r#""tool_config":{"a":{}}"#, "tool_config", "tool_choice"),
         (GenerateContent, r#""generationConfig":{"topK":7}"#, "topK", "top_k"),
@@ -92,7 +107,7 @@ fn each_spelling_means_a_name_of_the_catalogue() {
         ),
         (
             GenerateContent,
-            r#""generationConfig":{"thinkingConfig":{"thinkingBudget":0}}"#,
+            r#""generationConfig":{"thinkingConfig":{"thinkingBudget":-1}}"#,
             "thinkingConfig",
             "reasoning",
         ),
@@ -126,6 +141,21 @@ fn defaults_and_plain_requests_use_nothing() {
         (Chat, r#""temperature":null,"top_p":null,"tools":null,"stop":null,"n":null"#),
         (Chat, r#""tools":[],"stop":[],"logit_bias":{},"response_format":{}"#),
         (Chat, r#""n":1,"logprobs":false,"best_of":1"#),
+        (Chat, r#""reasoning_effort":"none","response_format":{"type":"text"}"#),
+        (
+            Chat,
+            r#""thinking":{"type":"disabled"},"enable_thinking":false,"include_reasoning":false"#,
+        ),
+        (Chat, r#""reasoning":{"effort":"none"},"thinking_budget":0"#),
+        (Chat, r#""reasoning":{"enabled":false},"thinking":{"budget_tokens":9,"type":"disabled"}"#),
+        (Chat, r#""tools":[],"tool_choice":"none","function_call":"none""#),
+        (Chat, r#""tools":null,"tool_choice":"auto""#),
+        (Responses, r#""reasoning":{"effort":"none"},"text":{"format":{"type":"text"}}"#),
+        (Responses, r#""reasoning":null,"tool_choice":"none","tools":[]"#),
+        (Messages, r#""thinking":{"type":"disabled"},"tool_choice":{"type":"auto"}"#),
+        (GenerateContent, r#""generationConfig":{"thinkingConfig":{"thinkingBudget":0}}"#),
+        (GenerateContent, r#""generationConfig":{"responseMimeType":"text/plain"}"#),
+        (GenerateContent, r#""toolConfig":{"functionCallingConfig":{"mode":"AUTO"}}"#),
         (Completions, r#""echo":false,"prompt":["top_k"]"#),
         (Embeddings, r#""input":"text","encoding_format":"base64","user":"u""#),
         (Responses, r#""instructions":"top_k","max_output_tokens":5,"text":{},"include":[]"#),
@@ -150,7 +180,8 @@ fn the_first_member_that_the_model_does_not_take_is_named() {
                    "response_format":{"type":"text"},"reasoning_effort":"low","max_tokens":5,
                    "stream":true"#;
     assert_eq!(request(Chat, every).unsupported(&list), None);
-    assert_eq!(used(&request(Chat, every)).len(), 13);
+    // the choice of tools and the form of the answer are those of a request without them
+    assert_eq!(used(&request(Chat, every)).len(), 11);
     let more = format!(r#"{every},"logit_bias":{{"1":2}}"#);
     assert_eq!(request(Chat, &more).unsupported(&list), Some("logit_bias"));
     let more = format!(r#"{every},"n":2"#);
@@ -158,6 +189,37 @@ fn the_first_member_that_the_model_does_not_take_is_named() {
     let config = r#""generationConfig":{"topK":4,"responseLogprobs":true}"#;
     assert_eq!(request(GenerateContent, config).unsupported(&list), Some("responseLogprobs"));
     assert_eq!(request(GenerateContent, config).unsupported(&[]), Some("topK"));
+}
+
+#[test]
+fn that_no_tool_be_used_says_something_where_there_are_tools() {
+    let tools = r#""tools":[{"type":"function"}],"#;
+    assert_eq!(used(&request(Chat, &format!(r#"{tools}"tool_choice":"none""#))).len(), 2);
+    assert_eq!(used(&request(Chat, &format!(r#""tool_choice":"none",{tools}"#))).len(), 2);
+    assert_eq!(used(&request(Chat, &format!(r#"{tools}"tool_choice":"auto""#))), ["tools"]);
+}
+
+#[test]
+fn reasoning_is_asked_for_in_many_ways() {
+    for (operation, members, asks) in [
+        (Chat, r#""temperature":1"#, false),
+        (Chat, r#""reasoning_effort":"minimal""#, true),
+        (Chat, r#""reasoning_effort":"none""#, false),
+        (Chat, r#""reasoning":{"max_tokens":900}"#, true),
+        (Chat, r#""reasoning":{"enabled":false}"#, false),
+        (Chat, r#""chat_template_kwargs":{"enable_thinking":true}"#, true),
+        (Chat, r#""chat_template_kwargs":{"enable_thinking":false}"#, false),
+        (Chat, r#""chat_template_kwargs":{"custom":1}"#, false),
+        (Responses, r#""reasoning":{"effort":"high"}"#, true),
+        (Responses, r#""text":{"verbosity":"low"}"#, false),
+        (Messages, r#""thinking":{"type":"enabled","budget_tokens":5}"#, true),
+        (Messages, r#""thinking":{"type":"adaptive"}"#, true),
+        (Messages, r#""thinking":{"budget_tokens":5,"type":"disabled"}"#, false),
+        (GenerateContent, r#""generationConfig":{"thinkingConfig":{"thinkingLevel":"low"}}"#, true),
+        (GenerateContent, r#""generationConfig":{"thinkingConfig":{"thinkingBudget":0}}"#, false),
+    ] {
+        assert_eq!(request(operation, members).asks_for_reasoning(), asks, "{members}");
+    }
 }
 
 /// Every table's optional member has a place in the set, and every place a table's member.
@@ -171,12 +233,16 @@ fn tables_and_places_belong_together() {
             continue;
         }
         seen.push(shape);
-        for member in shape.members {
+        for member in shape.all_members() {
             for parameter in member.parameter.iter().flatten() {
                 assert!(parameter.is_listed(), "{}", member.name);
                 reached.insert(*parameter);
             }
-            if let Rule::Inside(inner) | Rule::Config(inner) = member.rule {
+            if let Rule::Inside(inner)
+            | Rule::Config(inner)
+            | Rule::Switch(inner)
+            | Rule::Options(inner, _) = member.rule
+            {
                 waiting.push(inner);
             }
         }

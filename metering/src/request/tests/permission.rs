@@ -25,9 +25,7 @@ fn each_feature_is_listed() {
         (Chat, r#""prediction":{"type":"content"}"#, "unbounded_output:prediction"),
         (Chat, r#""tools":[{"type":"openrouter:web_search"}]"#, "unknown_tool:tools"),
         (Chat, r#""tools":[{"function":{}}]"#, "unknown_tool:tools"),
-        (Chat, r#""plugins":[{"id":"web"}]"#, "unknown_parameter:plugins"),
-        (Chat, r#""extra_body":{"google":{}}"#, "unknown_parameter:extra_body"),
-        (Chat, r#""max_output_tokens":5"#, "unknown_parameter:max_output_tokens"),
+        (Chat, r#""novelty":{"google":{}}"#, "unknown_parameter:novelty"),
         (Chat, r#""messages":[{"audio":{"id":"audio_1"}}]"#, "provider_state:audio"),
         (Completions, r#""use_beam_search":true"#, "unknown_parameter:use_beam_search"),
         (Embeddings, r#""sur\u0070rise":1"#, "unknown_parameter:surprise"),
@@ -47,6 +45,38 @@ fn each_feature_is_listed() {
         (Responses, r#""tools":[{"type":"mcp","server_url":"https://x"}]"#, "remote_tools:tools"),
         (Responses, r#""tools":[{"type":"image_generation"}]"#, "output_modality:tools"),
         (Responses, r#""tools":[{"type":["function"]}]"#, "unknown_tool:tools"),
+        (Responses, r#""tools":[{"type":"file_search"}]"#, "provider_state:tools"),
+        (
+            Responses,
+            r#""tools":[{"type":"custom","vector_store_ids":["vs_1"]}]"#,
+            "provider_state:vector_store_ids",
+        ),
+        (
+            Responses,
+            r#""tools":[{"type":"code_interpreter","container":"cntr_1"}]"#,
+            "provider_state:container",
+        ),
+        (
+            Responses,
+            r#""tools":[{"type":"code_interpreter","container":{"type":"auto","file_ids":["f"]}}]"#,
+            "provider_state:file_ids",
+        ),
+        (
+            Responses,
+            r#""tools":[{"type":"shell","environment":{"type":"container_reference","container_id":"c"}}]"#,
+            "provider_state:container_id",
+        ),
+        (
+            Responses,
+            r#""tools":[{"type":"shell","environment":{"type":"local","skills":[{"skill_id":"s"}]}}]"#,
+            "provider_state:skill_id",
+        ),
+        (
+            Responses,
+            r#""input":[{"type":"additional_tools","role":"developer","tools":[{"type":"mcp"}]}]"#,
+            "remote_tools:tools",
+        ),
+        (Responses, r#""input":[{"type":"compaction_trigger"}]"#, "unbounded_output:input"),
         (Responses, r#""n":2"#, "extra_candidates:n"),
         (Responses, r#""max_tokens":2"#, "unknown_parameter:max_tokens"),
         (Messages, r#""service_tier":"priority""#, "price_tier:service_tier"),
@@ -60,7 +90,18 @@ fn each_feature_is_listed() {
             r#""tools":[{"type":"mcp_toolset","mcp_server_name":"x"}]"#,
             "remote_tools:tools",
         ),
+        (Messages, r#""toolsets":[{"type":"mcp"}]"#, "remote_tools:toolsets"),
+        (Messages, r#""tools":[{"type":"browser_toolset_20260801"}]"#, "unknown_tool:tools"),
+        (Messages, r#""tools":[{"type":"computer_toolset_20260801"}]"#, "unknown_tool:tools"),
         (Messages, r#""tools":[{"type":"advisor_20260301"}]"#, "unknown_tool:tools"),
+        (
+            Messages,
+            r#""messages":[{"content":[{"type":"tool_addition","tool":{"type":"tool_definition","definition":{"type":"mcp_toolset"}}}]}]"#,
+            "remote_tools:tools",
+        ),
+        (Messages, r#""thread":{"type":"create"}"#, "provider_state:thread"),
+        (Messages, r#""compaction":{}"#, "unbounded_output:compaction"),
+        (Messages, r#""billing_policy":{"bill_to":"user_profile"}"#, "price_tier:billing_policy"),
         (
             Messages,
             r#""context_management":{"edits":[{"type":"compact_20260112"}]}"#,
@@ -71,6 +112,12 @@ fn each_feature_is_listed() {
         (GenerateContent, r#""cachedContent":"cachedContents/x""#, "provider_state:cachedContent"),
         (GenerateContent, r#""cached_content":"cachedContents/x""#, "provider_state:cachedContent"),
         (GenerateContent, r#""serviceTier":"priority""#, "price_tier:serviceTier"),
+        (GenerateContent, r#""service_tier":"flex""#, "price_tier:serviceTier"),
+        (
+            GenerateContent,
+            r#""tools":[{"fileSearch":{"fileSearchStoreNames":["fileSearchStores/a"]}}]"#,
+            "provider_state:fileSearch",
+        ),
         (GenerateContent, r#""tools":[{"mcpServers":[{}]}]"#, "remote_tools:mcpServers"),
         (GenerateContent, r#""tools":[{"oracle":{}}]"#, "unknown_tool:oracle"),
         (
@@ -92,6 +139,76 @@ fn each_feature_is_listed() {
     }
 }
 
+/// Chat, completions and embeddings let through what they do not know, so what costs money or
+/// reaches beyond the request must be known.
+#[test]
+fn what_servers_add_to_older_operations_is_known() {
+    for (members, expected) in [
+        (r#""service_tier":"priority""#, "price_tier:service_tier"),
+        (r#""models":["x"]"#, "fallback_models:models"),
+        (r#""fallbacks":["x"]"#, "fallback_models:fallbacks"),
+        (r#""route":"fallback""#, "fallback_models:route"),
+        (r#""provider":{"order":["dear"],"data_collection":"deny"}"#, "price_tier:order"),
+        (r#""provider":{"sort":"throughput"}"#, "price_tier:sort"),
+        (r#""provider":"dear""#, "price_tier:provider"),
+        (r#""provider":["dear"]"#, "price_tier:provider"),
+        (r#""speed":"fast""#, "price_tier:speed"),
+        (r#""plugins":[{"id":"web"}]"#, "unknown_tool:plugins"),
+        (r#""compound_custom":{"tools":{}}"#, "unknown_tool:compound_custom"),
+        (r#""mcp_servers":[{"url":"https://x"}]"#, "remote_tools:mcp_servers"),
+        (r#""deferred":true"#, "background:deferred"),
+        (r#""data_sources":[{"type":"azure_search"}]"#, "provider_state:dataSources"),
+        (r#""dataSources":[{"type":"azure_search"}]"#, "provider_state:dataSources"),
+        (r#""cached_content":"cachedContents/a""#, "provider_state:cachedContent"),
+        (r#""preset":"ours""#, "provider_state:preset"),
+        (r#""kv_transfer_params":{"remote_host":"x"}"#, "provider_state:kv_transfer_params"),
+        (
+            r#""extra_body":{"google":{"cached_content":"cachedContents/a"}}"#,
+            "provider_state:cachedContent",
+        ),
+        (r#""extra_body":{"cached_content":"cachedContents/a"}"#, "provider_state:cachedContent"),
+        (r#""google":{"cachedContent":"cachedContents/a"}"#, "provider_state:cachedContent"),
+        (r#""google":{"novelty":1}"#, "provider_options:novelty"),
+        (r#""extra_body":{"google":{"novelty":1}}"#, "provider_options:novelty"),
+        (r#""extra_body":{"google":"x"}"#, "provider_options:google"),
+        (r#""extra_body":7"#, "provider_options:extra_body"),
+        (r#""extra_body":{"novelty":1}"#, "unknown_parameter:novelty"),
+        (r#""enhancements":{"ocr":{}}"#, "provider_options:enhancements"),
+        (r#""safety_model":"x""#, "provider_options:safety_model"),
+        (r#""image_config":{"size":"4K"}"#, "output_modality:image_config"),
+    ] {
+        for operation in [Chat, Completions, Embeddings] {
+            let request = read_as(operation, &body_with(operation, members))
+                .unwrap_or_else(|problem| panic!("{members}: {problem}"));
+            assert_eq!(features(&request), [expected], "{operation:?} {members}");
+        }
+    }
+    for members in [
+        r#""provider":{"data_collection":"deny","zdr":true,"max_price":{"prompt":1}}"#,
+        r#""provider":null,"plugins":[],"extra_body":{},"google":{},"fallbacks":null,"deferred":false"#,
+        r#""transforms":["middle-out"],"usage":{"include":true},"session_id":"s","trace":{}"#,
+        r#""service_tier":"on_demand","min_tokens":5,"guided_json":{"type":"object"}"#,
+        r#""google":{"thinking_config":{"thinking_budget":5},"safety_settings":[]}"#,
+    ] {
+        let request = read_as(Chat, &body_with(Chat, members)).unwrap();
+        assert_eq!((features(&request), request.by_reference), (vec![], false), "{members}");
+    }
+    let chat = |members| read_as(Chat, &body_with(Chat, members)).unwrap();
+    for members in [r#""search_parameters":{"mode":"auto"}"#, r#""enable_search":true"#] {
+        let tools = chat(members).server_tools;
+        assert_eq!((tools.kinds, tools.most_calls), (vec![ServerTool::WebSearch], None));
+    }
+    assert!(chat(r#""enable_search":false"#).server_tools.kinds.is_empty());
+    for members in [
+        r#""chat_template":"{% for i in range(9) %}""#,
+        r#""mm_processor_kwargs":{"max_pixels":9}"#,
+        r#""prompt_embeds":"AAAA""#,
+    ] {
+        let request = chat(members);
+        assert!(request.by_reference && request.features.is_empty(), "{members}");
+    }
+}
+
 #[test]
 fn what_is_off_or_ordinary_is_not_listed() {
     for (operation, members) in [
@@ -103,7 +220,31 @@ fn what_is_off_or_ordinary_is_not_listed() {
         (Chat, r#""unheard_of":null,"top_k":5,"chat_template_kwargs":{"thinking":true}"#),
         (Responses, r#""background":false,"previous_response_id":null,"conversation":null,"n":1"#),
         (Responses, r#""include":["reasoning.encrypted_content"],"reasoning":{"effort":"low"}"#),
+        (Chat, r#""service_tier":"default","moderation":{"model":"omni-moderation-latest"}"#),
+        (
+            Responses,
+            r#""service_tier":"auto","moderation":{"model":"x","policy":{"input":{"mode":"block"}}},
+               "prompt_cache_retention":"24h","prompt_cache_options":{"mode":"explicit","ttl":"12h"}"#,
+        ),
+        (
+            Responses,
+            r#""tools":[{"type":"shell","environment":{"type":"local"}},{"type":"function"}]"#,
+        ),
+        (
+            Responses,
+            r#""input":[{"role":"user","content":[{"type":"input_text","text":"x",
+                "prompt_cache_breakpoint":{"mode":"explicit"}}]}]"#,
+        ),
+        (
+            Chat,
+            r#""messages":[{"role":"user","cache_control":{"type":"ephemeral"},"content":[{"type":"text",
+                "text":"x","prompt_cache_breakpoint":{"mode":"explicit"}}]}]"#,
+        ),
         (Messages, r#""service_tier":"standard_only","mcp_servers":[],"container":null"#),
+        (Messages, r#""service_tier":"auto","diagnostics":{"previous_message_id":"msg_1"}"#),
+        (GenerateContent, r#""serviceTier":"SERVICE_TIER_UNSPECIFIED""#),
+        (GenerateContent, r#""serviceTier":"standard""#),
+        (GenerateContent, r#""service_tier":"unspecified""#),
         (
             Messages,
             r#""context_management":{"edits":[{"type":"clear_tool_uses_20250919","keep":{"type":"x"}}]}"#,
@@ -168,6 +309,6 @@ fn every_table_fits_its_marks() {
         BatchEmbedContents,
         CountTokens,
     ] {
-        assert!(table(operation).members.len() <= 128, "{operation:?}");
+        assert!(table(operation).all_members().count() <= 128, "{operation:?}");
     }
 }

@@ -13,8 +13,8 @@ fn rewritten(operation: Operation, body: &str, edits: Edits<'_>) -> String {
     out
 }
 
-fn limit(tokens: u64, reasoning: bool) -> Edits<'static> {
-    Edits { model: None, output_limit: Some(WrittenLimit { tokens, reasoning }) }
+fn limit(tokens: u64, reads_max_completion_tokens: bool) -> Edits<'static> {
+    Edits { model: None, output_limit: Some(WrittenLimit { tokens, reads_max_completion_tokens }) }
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn limits_go_where_the_operation_reads_them() {
             r#"{"generationConfig":{"maxOutputTokens":0,"topK":1}}"#,
             r#"{"generationConfig":{"maxOutputTokens":7,"topK":1}}"#,
         ),
-        // a limit of the client's own is never written over, and what has no output gets none
+        // a limit of the client's own is never raised, and what has no output gets none
         (
             Responses,
             r#"{"model":"m","max_output_tokens":5}"#,
@@ -78,6 +78,79 @@ fn limits_go_where_the_operation_reads_them() {
     ] {
         assert_eq!(rewritten(operation, before, limit(7, true)), after, "{operation:?}");
     }
+}
+
+/// Which of chat's limits an upstream reads depends on the model; the other one may be ignored.
+#[test]
+fn limits_of_the_client_hold_where_the_upstream_reads_them() {
+    for (reasoning, before, after) in [
+        // where it is read already, nothing changes
+        (false, r#"{"model":"m","max_tokens":7}"#, r#"{"model":"m","max_tokens":7}"#),
+        (
+            true,
+            r#"{"model":"m","max_completion_tokens":7}"#,
+            r#"{"model":"m","max_completion_tokens":7}"#,
+        ),
+        // OpenAI refuses both at once, so one takes the name of the other
+        (
+            false,
+            r#"{"max_completion_tokens" : 7,"model":"m"}"#,
+            r#"{"max_tokens" : 7,"model":"m"}"#,
+        ),
+        (true, r#"{"max_tokens":7,"model":"m"}"#, r#"{"max_completion_tokens":7,"model":"m"}"#),
+        (
+            true,
+            r#"{"max\u005ftokens":7,"model":"m"}"#,
+            r#"{"max_completion_tokens":7,"model":"m"}"#,
+        ),
+        (
+            true,
+            r#"{"model":"m","max_tokens":7,"max_completion_tokens":null}"#,
+            r#"{"model":"m","max_tokens":null,"max_completion_tokens":7}"#,
+        ),
+        (
+            true,
+            r#"{"model":"m","max_tokens":null,"max_completion_tokens":7}"#,
+            r#"{"model":"m","max_tokens":null,"max_completion_tokens":7}"#,
+        ),
+        // of several the smallest counts, in all of them
+        (
+            false,
+            r#"{"model":"m","max_tokens":900,"max_completion_tokens":7}"#,
+            r#"{"model":"m","max_tokens":7,"max_completion_tokens":7}"#,
+        ),
+        (
+            false,
+            r#"{"model":"m","max_tokens":7,"max_completion_tokens":900}"#,
+            r#"{"model":"m","max_tokens":7,"max_completion_tokens":7}"#,
+        ),
+        (
+            false,
+            r#"{"model":"m","n_predict":900,"max_completion_tokens":7}"#,
+            r#"{"model":"m","n_predict":7,"max_tokens":7}"#,
+        ),
+        // names of other servers stay, beside the one that everybody reads
+        (
+            false,
+            r#"{"model":"m","max_new_tokens":7}"#,
+            r#"{"max_tokens":7,"model":"m","max_new_tokens":7}"#,
+        ),
+    ] {
+        let request = read_as(Chat, before).unwrap();
+        assert_eq!(request.output_limit, OutputLimit::Tokens(7), "{before}");
+        assert_eq!(rewritten(Chat, before, limit(7, reasoning)), after);
+    }
+    // the name may stand where something else is inserted
+    assert_eq!(
+        rewritten(Chat, r#"{"max_tokens":7,"stream":true,"model":"m"}"#, limit(7, true)),
+        r#"{"stream_options":{"include_usage":true},"max_completion_tokens":7,"stream":true,"model":"m"}"#
+    );
+    let both = r#"{"model":"m","max_completion_tokens":7}"#;
+    assert_eq!(rewritten(Completions, both, limit(7, true)), r#"{"model":"m","max_tokens":7}"#);
+    // a budget of thoughts above the limit counts, but never raises it
+    let thinking =
+        r#"{"generationConfig":{"maxOutputTokens":5,"thinkingConfig":{"thinkingBudget":64}}}"#;
+    assert_eq!(rewritten(GenerateContent, thinking, limit(64, true)), thinking);
 }
 
 #[test]

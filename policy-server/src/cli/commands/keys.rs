@@ -1,7 +1,7 @@
 //! `tollgate keys …`
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
@@ -13,6 +13,15 @@ pub struct KeyFields {
     /// Its name; "" removes it.
     #[arg(long)]
     name: Option<String>,
+    /// What it is for; "" removes it.
+    #[arg(long)]
+    description: Option<String>,
+    /// Whatever else is to be remembered; "" removes it.
+    #[arg(long)]
+    notes: Option<String>,
+    /// Words to find it by, separated by commas; "" for none.
+    #[arg(long)]
+    tags: Option<String>,
     /// Its team; "none" removes it.
     #[arg(long)]
     team: Option<String>,
@@ -22,6 +31,9 @@ pub struct KeyFields {
     /// When it expires, as 2027-06-01T00:00:00Z; "none" removes the date.
     #[arg(long, value_name = "INSTANT")]
     expires_at: Option<String>,
+    /// How long it lives from now on: 30d, 90d, 6mo, 1y, 2y, … up to 10y.
+    #[arg(long, value_name = "TIME", conflicts_with = "expires_at")]
+    expires_in: Option<String>,
     /// A rate limit such as requests/1m=60, tokens/1d=100000, concurrent=4, or over all proxies
     /// together requests/1m/cluster=600; repeatable. On a change, the given limits replace all;
     /// "none" removes them.
@@ -29,6 +41,13 @@ pub struct KeyFields {
     limits: Vec<String>,
     #[command(flatten)]
     budget: BudgetArgs,
+    /// The most that one call may cost, in USD; "none" removes the ceiling.
+    #[arg(long, value_name = "USD")]
+    max_call: Option<String>,
+    /// Addresses and networks from which it may be used, such as 192.0.2.0/24,2001:db8::7,
+    /// separated by commas; "" for everywhere.
+    #[arg(long)]
+    allowed_ips: Option<String>,
     /// Its models, separated by commas; "*" for all, "" for none; "none" removes the list, so
     /// that it may call everything of its organisation.
     #[arg(long)]
@@ -45,9 +64,15 @@ impl KeyFields {
     fn body(&self) -> Result<Map<String, Value>, ClientError> {
         let mut body = Map::new();
         insert(&mut body, "name", self.name.clone());
+        insert(&mut body, "description", self.description.clone());
+        insert(&mut body, "notes", self.notes.clone());
+        insert(&mut body, "tags", self.tags.as_deref().map(names));
         insert(&mut body, "team", self.team.clone().map(or_null));
         insert(&mut body, "user", self.user.clone().map(or_null));
         insert(&mut body, "expires_at", self.expires_at.clone().map(or_null));
+        insert(&mut body, "expires_in", self.expires_in.clone());
+        insert(&mut body, "max_call_usd", self.max_call.clone().map(or_null));
+        insert(&mut body, "allowed_ips", self.allowed_ips.as_deref().map(names));
         if !self.limits.is_empty() {
             let limits = if self.limits == ["none"] {
                 Vec::new()
@@ -69,25 +94,61 @@ impl KeyFields {
     }
 }
 
+/// A key to be made.
+#[derive(Debug, Args)]
+pub struct NewKey {
+    /// The organisation that owns it.
+    #[arg(long)]
+    org: String,
+    /// Form of its secret: tollgate, privatemind or openai.
+    #[arg(long)]
+    format: Option<String>,
+    /// Who uses it: application or user.
+    #[arg(long)]
+    kind: Option<String>,
+    #[command(flatten)]
+    fields: KeyFields,
+}
+
+impl NewKey {
+    fn body(self) -> Result<Map<String, Value>, ClientError> {
+        let mut body = self.fields.body()?;
+        insert(&mut body, "org", Some(self.org));
+        insert(&mut body, "format", self.format);
+        insert(&mut body, "kind", self.kind);
+        Ok(body)
+    }
+}
+
 /// `tollgate keys …`
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
     /// Make a key; its secret is shown this once.
     Create {
-        /// The organisation that owns it.
-        #[arg(long)]
-        org: String,
-        /// Form of the secret: tollgate or pair.
-        #[arg(long)]
-        format: Option<String>,
         #[command(flatten)]
-        fields: Box<KeyFields>,
+        new: Box<NewKey>,
+        /// Repeating the command with the same word within a day makes no second key.
+        #[arg(long, value_name = "WORD")]
+        idempotency_key: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Add a key whose secret was made elsewhere, by its digest.
+    Import {
+        /// SHA-256 of the whole key as clients send it, in hexadecimal digits.
+        #[arg(long, value_name = "HEX")]
+        sha256: String,
+        /// How it begins, to recognise it by.
+        #[arg(long)]
+        prefix: Option<String>,
+        #[command(flatten)]
+        new: Box<NewKey>,
         #[command(flatten)]
         output: Output,
     },
     /// List keys, newest first.
     List {
-        /// Text within id, name, prefix, organisation, team or user.
+        /// Text within id, name, description, prefix, organisation, team, user or a tag.
         #[arg(long)]
         search: Option<String>,
         /// active, expired, disabled, revoked or deleted; default: all but deleted.
@@ -96,8 +157,28 @@ pub enum KeyCommand {
         /// Only keys of this organisation.
         #[arg(long)]
         org: Option<String>,
+        /// Only keys of this team.
+        #[arg(long)]
+        team: Option<String>,
+        /// Only keys of this user.
+        #[arg(long)]
+        user: Option<String>,
+        /// Only keys with this tag.
+        #[arg(long)]
+        tag: Option<String>,
+        /// newest, oldest, name, expires, last_used or spend; the last four within an organisation.
+        #[arg(long)]
+        order: Option<String>,
         #[command(flatten)]
         page: PageArgs,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Count keys by status.
+    Counts {
+        /// Only keys of this organisation.
+        #[arg(long)]
+        org: Option<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -110,8 +191,14 @@ pub enum KeyCommand {
         #[command(flatten)]
         target: WaitTarget,
     },
-    /// Give it a new secret; the old one ends at once.
-    Rotate(WaitTarget),
+    /// Give it a new secret; the old one ends at once, or when its grace is over.
+    Rotate {
+        /// Seconds in which the old secret stays good as well.
+        #[arg(long, value_name = "SECONDS")]
+        grace: Option<u64>,
+        #[command(flatten)]
+        target: WaitTarget,
+    },
     /// Switch it off.
     Disable(WaitTarget),
     /// Switch it on again.
@@ -141,6 +228,9 @@ pub struct WaitTarget {
     /// Milliseconds to wait until every proxy has applied the change.
     #[arg(long, value_name = "MS")]
     wait: Option<u64>,
+    /// Change it only if this is its version still, as shown.
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
 }
 
 const KEY_COLUMNS: &[Column] = &[
@@ -152,6 +242,7 @@ const KEY_COLUMNS: &[Column] = &[
     ("status", "/status"),
     ("prefix", "/prefix"),
     ("expires", "/expires_at"),
+    ("last used", "/usage/last_used_at"),
     ("cap", "/spend/cap_usd"),
     ("spent", "/spend/settled_usd"),
     ("left", "/spend/left_usd"),
@@ -161,21 +252,41 @@ impl KeyCommand {
     /// Carries it out and answers what to print.
     pub fn run(self, client: &Client) -> Result<String, ClientError> {
         match self {
-            Self::Create { org, format, fields, output } => {
-                let mut body = fields.body()?;
-                insert(&mut body, "org", Some(org));
-                insert(&mut body, "format", format);
-                let answer = client.send("POST", "keys", &[], Some(&body.into()))?;
+            Self::Create { new, idempotency_key, output } => {
+                let headers = idempotency_key.map(|word| ("idempotency-key", word));
+                let headers = Vec::from_iter(headers);
+                let body = new.body()?.into();
+                let answer = client.send_with("POST", "keys", &[], &headers, Some(&body))?;
                 Ok(output.object(&answer))
             }
-            Self::List { search, status, org, page, output } => {
+            Self::Import { sha256, prefix, new, output } => {
+                let mut body = new.body()?;
+                insert(&mut body, "sha256", Some(sha256));
+                insert(&mut body, "prefix", prefix);
+                let answer = client.send("POST", "keys/import", &[], Some(&body.into()))?;
+                Ok(output.object(&answer))
+            }
+            Self::List { search, status, org, team, user, tag, order, page, output } => {
                 let mut query = Vec::new();
-                query.extend(search.map(|search| ("search", search)));
-                query.extend(status.map(|status| ("status", status)));
-                query.extend(org.map(|org| ("org", org)));
+                for (name, value) in [
+                    ("search", search),
+                    ("status", status),
+                    ("org", org),
+                    ("team", team),
+                    ("user", user),
+                    ("tag", tag),
+                    ("order", order),
+                ] {
+                    query.extend(value.map(|value| (name, value)));
+                }
                 page.query(&mut query);
                 let answer = client.send("GET", "keys", &query, None)?;
                 Ok(output.list(&answer, KEY_COLUMNS))
+            }
+            Self::Counts { org, output } => {
+                let query = Vec::from_iter(org.map(|org| ("org", org)));
+                let answer = client.send("GET", "keys/counts", &query, None)?;
+                Ok(output.object(&answer))
             }
             Self::Show(key) => {
                 let answer = client.send("GET", &path(&key.id, ""), &[], None)?;
@@ -185,7 +296,10 @@ impl KeyCommand {
                 let body = fields.body()?;
                 target.change(client, "PATCH", "", Some(&body.into()))
             }
-            Self::Rotate(target) => target.change(client, "POST", "/rotate", None),
+            Self::Rotate { grace, target } => {
+                let body = grace.map(|grace| json!({"grace_s": grace}));
+                target.change(client, "POST", "/rotate", body.as_ref())
+            }
             Self::Disable(target) => target.change(client, "POST", "/disable", None),
             Self::Enable(target) => target.change(client, "POST", "/enable", None),
             Self::Revoke(target) => target.change(client, "POST", "/revoke", None),
@@ -209,7 +323,10 @@ impl WaitTarget {
     ) -> Result<String, ClientError> {
         let wait = self.wait.map(|wait| ("wait", wait.to_string()));
         let query: Vec<_> = wait.into_iter().collect();
-        let answer = client.send(method, &path(&self.key.id, action), &query, body)?;
+        let seen = self.if_version.map(|version| ("if-match", format!("\"{version}\"")));
+        let seen = Vec::from_iter(seen);
+        let path = path(&self.key.id, action);
+        let answer = client.send_with(method, &path, &query, &seen, body)?;
         Ok(self.key.output.object(&answer))
     }
 }
@@ -247,7 +364,6 @@ fn limit(text: &str) -> Result<Value, ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn limits_are_written_as_unit_window_scope_and_number() {

@@ -3,28 +3,32 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::json;
-use wire::{KeyId, OrgId};
+use serde_json::{Value, json};
+use wire::{KeyId, OrgId, TeamId, UserId};
 
 use super::{Answer, Body, Id, Pairs, applied, bytes, id, parameters};
 use crate::app::{
-    AdminError, Changed, CreatedKey, FieldProblem, KeyListing, KeyStatus, KeyView, Work,
+    AdminError, Changed, FieldProblem, KeyListing, KeyOrder, KeyStatus, KeyView, Work,
 };
 use crate::http::answer::AdminProblem;
+use crate::http::conditions::{etag, if_match};
 use crate::http::edge::Edge;
 use crate::http::key_form::key_form;
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
 
+/// An answer with a tag.
+pub type Tagged = Result<Response, AdminProblem>;
+
 pub fn routes() -> Router<Edge> {
     Router::new()
-        .route("/admin/v1/keys", get(list).post(create))
+        .route("/admin/v1/keys", get(list))
+        .route("/admin/v1/keys/counts", get(counts))
         .route("/admin/v1/keys/{id}", get(one).patch(patch).delete(delete))
-        .route("/admin/v1/keys/{id}/rotate", post(rotate))
         .route("/admin/v1/keys/{id}/disable", post(disable))
         .route("/admin/v1/keys/{id}/enable", post(enable))
         .route("/admin/v1/keys/{id}/revoke", post(revoke))
@@ -32,16 +36,21 @@ pub fn routes() -> Router<Edge> {
 }
 
 async fn list(State(edge): State<Edge>, pairs: Pairs) -> Answer {
+    const AN_ID: &str = "must be an id";
     let mut query = parameters(pairs)?;
     let words = KeyStatus::ALL.map(KeyStatus::as_str).join(", ");
+    let orders = KeyOrder::ALL.map(KeyOrder::as_str).join(", ");
     let listing = KeyListing {
         search: query.text("search"),
-        status: query.parsed("status", &format!("must be one of {words}"), |text| {
-            let mut all = KeyStatus::ALL.into_iter();
-            all.find(|status| status.as_str() == text)
-        }),
-        org: query.parsed("org", "must be an id", |text| OrgId::new(text).ok()),
-        before: query.position(),
+        status: query.parsed("status", &format!("must be one of {words}"), KeyStatus::parse),
+        org: query.parsed("org", AN_ID, |text| OrgId::new(text).ok()),
+        team: query.parsed("team", AN_ID, |text| TeamId::new(text).ok()),
+        user: query.parsed("user", AN_ID, |text| UserId::new(text).ok()),
+        tag: query.text("tag"),
+        order: query
+            .parsed("order", &format!("must be one of {orders}"), KeyOrder::parse)
+            .unwrap_or_default(),
+        cursor: query.text("cursor"),
         limit: query.limit(),
     };
     query.finish()?;
@@ -49,63 +58,77 @@ async fn list(State(edge): State<Edge>, pairs: Pairs) -> Answer {
     Ok(Json(show::page(&page, show::key)))
 }
 
-async fn create(
-    State(edge): State<Edge>,
-    pairs: Pairs,
-    body: Body,
-) -> Result<Response, AdminProblem> {
+async fn counts(State(edge): State<Edge>, pairs: Pairs) -> Answer {
     let mut query = parameters(pairs)?;
-    let wait = query.wait(Duration::ZERO);
+    let org = query.parsed("org", "must be an id", |text| OrgId::new(text).ok());
     query.finish()?;
-    let form = key_form(&bytes(body)?)?;
-    let changed = edge.write(move |work| work.create_key(form)).await?;
-    let shown = with_secret(&edge, changed, wait).await;
-    Ok((StatusCode::CREATED, shown).into_response())
+    let counts = edge.read(move |work| work.key_counts(org.as_ref())).await?;
+    Ok(Json(show::key_counts(&counts)))
 }
 
-async fn one(State(edge): State<Edge>, path: Id) -> Answer {
+async fn one(State(edge): State<Edge>, path: Id) -> Tagged {
     let id = id("key", path, KeyId::new)?;
     let view = edge.read(move |work| work.key(&id)).await?;
-    Ok(Json(show::key(&view).into()))
+    Ok(tagged(&view, Json(show::key(&view).into())))
 }
 
-async fn patch(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+async fn patch(
+    State(edge): State<Edge>,
+    path: Id,
+    pairs: Pairs,
+    headers: HeaderMap,
+    body: Body,
+) -> Tagged {
     let id = id("key", path, KeyId::new)?;
     let form = key_form(&bytes(body)?)?;
+    let seen = if_match(&headers)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(if form.changes_permissions() { WAIT_DEFAULT } else { Duration::ZERO });
     query.finish()?;
-    let changed = edge.write(move |work| work.patch_key(&id, form)).await?;
-    Ok(applied(&edge, show::key(&changed.value), changed.revision, wait).await)
+    let changed = edge
+        .write(move |work| {
+            work.expect_key(&id, seen.as_ref())?;
+            work.patch_key(&id, form)
+        })
+        .await?;
+    shown(&edge, &changed, wait).await
 }
 
-async fn rotate(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
-    let id = id("key", path, KeyId::new)?;
-    let mut query = parameters(pairs)?;
-    let wait = query.wait(WAIT_DEFAULT);
-    query.finish()?;
+async fn disable(
+    State(edge): State<Edge>,
+    path: Id,
+    pairs: Pairs,
+    headers: HeaderMap,
+    body: Body,
+) -> Tagged {
     no_fields(body)?;
-    let changed = edge.write(move |work| work.rotate_key(&id)).await?;
-    Ok(with_secret(&edge, changed, wait).await)
+    end(edge, path, pairs, &headers, WAIT_DEFAULT, |work, id| work.disable_key(id)).await
 }
 
-async fn disable(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+async fn enable(
+    State(edge): State<Edge>,
+    path: Id,
+    pairs: Pairs,
+    headers: HeaderMap,
+    body: Body,
+) -> Tagged {
     no_fields(body)?;
-    end(edge, path, pairs, WAIT_DEFAULT, |work, id| work.disable_key(id)).await
+    end(edge, path, pairs, &headers, Duration::ZERO, |work, id| work.enable_key(id)).await
 }
 
-async fn enable(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+async fn revoke(
+    State(edge): State<Edge>,
+    path: Id,
+    pairs: Pairs,
+    headers: HeaderMap,
+    body: Body,
+) -> Tagged {
     no_fields(body)?;
-    end(edge, path, pairs, Duration::ZERO, |work, id| work.enable_key(id)).await
+    end(edge, path, pairs, &headers, WAIT_DEFAULT, |work, id| work.revoke_key(id)).await
 }
 
-async fn revoke(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
-    no_fields(body)?;
-    end(edge, path, pairs, WAIT_DEFAULT, |work, id| work.revoke_key(id)).await
-}
-
-async fn delete(State(edge): State<Edge>, path: Id, pairs: Pairs) -> Answer {
-    end(edge, path, pairs, WAIT_DEFAULT, |work, id| work.delete_key(id)).await
+async fn delete(State(edge): State<Edge>, path: Id, pairs: Pairs, headers: HeaderMap) -> Tagged {
+    end(edge, path, pairs, &headers, WAIT_DEFAULT, |work, id| work.delete_key(id)).await
 }
 
 /// Released money is room at once; no filter holds anything that it would have to forget.
@@ -121,27 +144,40 @@ async fn release_parked(State(edge): State<Edge>, path: Id, pairs: Pairs, body: 
     })))
 }
 
-async fn end<F>(edge: Edge, path: Id, pairs: Pairs, default_wait: Duration, change: F) -> Answer
+async fn end<F>(
+    edge: Edge,
+    path: Id,
+    pairs: Pairs,
+    headers: &HeaderMap,
+    default_wait: Duration,
+    change: F,
+) -> Tagged
 where
     F: FnOnce(&mut Work<'_>, &KeyId) -> Result<Changed<KeyView>, AdminError> + Send + 'static,
 {
     let id = id("key", path, KeyId::new)?;
+    let seen = if_match(headers)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(default_wait);
     query.finish()?;
-    let changed = edge.write(move |work| change(work, &id)).await?;
-    Ok(applied(&edge, show::key(&changed.value), changed.revision, wait).await)
+    let changed = edge
+        .write(move |work| {
+            work.expect_key(&id, seen.as_ref())?;
+            change(work, &id)
+        })
+        .await?;
+    shown(&edge, &changed, wait).await
 }
 
-/// The object with its secret: the only answers that ever hold one.
-async fn with_secret(
-    edge: &Edge,
-    changed: Changed<CreatedKey>,
-    wait: Duration,
-) -> Json<serde_json::Value> {
-    let mut object = show::key(&changed.value.view);
-    object.insert("key".to_owned(), json!(changed.value.secret.expose()));
-    applied(edge, object, changed.revision, wait).await
+/// A changed key, with whether the change is in force everywhere.
+pub async fn shown(edge: &Edge, changed: &Changed<KeyView>, wait: Duration) -> Tagged {
+    let view = &changed.value;
+    Ok(tagged(view, applied(edge, show::key(view), changed.revision, wait).await))
+}
+
+/// The answer with the tag of the key's version.
+pub fn tagged(view: &KeyView, shown: Json<Value>) -> Response {
+    ([(header::ETAG, etag(view.key.version))], shown).into_response()
 }
 
 /// These routes take nothing; a body that says more would be ignored silently.

@@ -113,5 +113,5 @@ async fn usage(State(edge): State<Edge>, pairs: Pairs) -> Answer {
         return Err(AdminError::Invalid(vec![FieldProblem::invalid("from", message)]).into());
     }
     let page = edge.read(move |work| work.usage(&search)).await?;
-    Ok(Json(show::page(&page, |sums| show::usage(sums, group))))
+    Ok(Json(show::page(&page, |sums| show::group_sums(sums, group))))
 }

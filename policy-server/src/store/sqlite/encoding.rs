@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use wire::NanoUsd;
 use wire::PriceMultiplier;
 
-use crate::store::{HolderState, KeyFormat, KeyLife, StoreError, StoreResult};
+use crate::store::{HolderState, KeyFormat, KeyLife, KeyStatus, StoreError, StoreResult};
 
 /// SQLite's integers have 63 bits. A number that does not fit is stored as the largest that does:
 /// for money this errs against the spender, and no accepted cap comes near it.
@@ -120,6 +120,10 @@ impl Columns<'_, '_> {
             let found = KeyLife::ALL.into_iter().find(|life| life.as_str() == text);
             found.ok_or("no such state of a key")
         })
+    }
+
+    pub fn status(&self, name: &'static str) -> Result<KeyStatus, SqlError> {
+        self.checked(name, |text| KeyStatus::parse(&text).ok_or("no such status of a key"))
     }
 
     pub fn format(&self, name: &'static str) -> Result<KeyFormat, SqlError> {

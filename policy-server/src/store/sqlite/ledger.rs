@@ -188,23 +188,28 @@ impl LeaseRows for Rows<'_> {
         &mut self,
         id: &LeaseId,
         period: Period,
-        at_unix_ms: u64,
+        at_ran_ms: u64,
     ) -> StoreResult<()> {
         let (holder, n) = parts(id)?;
         self.execute(
-            "UPDATE lease_accounts SET release_at_ms = ?
+            "UPDATE lease_accounts SET release_at_ran_ms = ?
              WHERE holder = ? AND n = ? AND period = ? AND released = 0",
-            params![integer(at_unix_ms), holder, integer(n), period.as_str()],
+            params![integer(at_ran_ms), holder, integer(n), period.as_str()],
         )
     }
 
-    fn due_releases(&mut self, unix_ms: u64, limit: u32) -> StoreResult<Vec<Share>> {
+    fn due_releases(&mut self, ran_ms: u64, limit: u32) -> StoreResult<Vec<Share>> {
         self.all(
-            "SELECT * FROM lease_accounts WHERE release_at_ms <= ?
-             ORDER BY release_at_ms LIMIT ?",
-            params![integer(unix_ms), limit],
+            "SELECT * FROM lease_accounts WHERE release_at_ran_ms <= ?
+             ORDER BY release_at_ran_ms LIMIT ?",
+            params![integer(ran_ms), limit],
             share,
         )
+    }
+
+    fn has_scheduled_releases(&mut self) -> StoreResult<bool> {
+        let sql = "SELECT 1 FROM lease_accounts WHERE release_at_ran_ms IS NOT NULL LIMIT 1";
+        Ok(self.one(sql, [], |_| Ok(()))?.is_some())
     }
 
     fn parked_shares(&mut self, key: &KeyId, limit: u32) -> StoreResult<Vec<Share>> {
@@ -222,7 +227,7 @@ impl LeaseRows for Rows<'_> {
     fn save_released(&mut self, share: &Share) -> StoreResult<()> {
         let (holder, n) = parts(&share.lease)?;
         self.execute(
-            "UPDATE lease_accounts SET released = ?, release_at_ms = NULL
+            "UPDATE lease_accounts SET released = ?, release_at_ran_ms = NULL
              WHERE holder = ? AND n = ? AND level = ? AND owner = ?",
             params![
                 share.released,

@@ -2,10 +2,14 @@
 //! by one connection only. Other connections read.
 
 mod catalogue;
+mod digests;
 mod encoding;
 mod files;
 mod history;
 mod journal;
+mod key_grams;
+mod key_search;
+mod keys;
 mod ledger;
 mod log;
 mod records;
@@ -46,7 +50,7 @@ use crate::live::lock;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Statements kept prepared per connection: somewhat more than there are.
-const STATEMENTS_KEPT: usize = 64;
+const STATEMENTS_KEPT: usize = 128;
 
 /// Idle read connections kept for the next list; more are opened when needed and closed after.
 const READERS_KEPT: usize = 4;

@@ -1,7 +1,7 @@
 //! Registered VMs.
 
 use rusqlite::{Row, params};
-use wire::{HolderId, Nonce};
+use wire::{Epoch, HolderId, Nonce};
 
 use super::Rows;
 use super::encoding::{Columns, holder_state, integer};
@@ -18,20 +18,29 @@ impl HolderRows for Rows<'_> {
 
     fn save_holder(&mut self, holder: &HolderRow) -> StoreResult<()> {
         self.execute(
-            "INSERT INTO holders (id, nonce, plugin, state, registered_ms) VALUES (?, ?, ?, ?, ?)
+            "INSERT INTO holders (id, nonce, plugin, state, epoch, registered_ms)
+             VALUES (?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET plugin = excluded.plugin, state = excluded.state",
             params![
                 holder.id.as_str(),
                 holder.nonce.0,
                 holder.plugin,
                 holder_state(holder.state),
+                integer(holder.epoch.0),
                 integer(holder.registered_unix_ms)
             ],
         )
     }
 
-    fn live_holders(&mut self, limit: u32) -> StoreResult<Vec<HolderRow>> {
-        self.all("SELECT * FROM holders WHERE state = 'live' ORDER BY id LIMIT ?", [limit], holder)
+    fn live_holders(&mut self) -> StoreResult<Vec<HolderId>> {
+        self.all("SELECT id FROM holders WHERE state = 'live' ORDER BY id", [], |row| {
+            Columns(row).checked("id", HolderId::new)
+        })
+    }
+
+    fn live_holder_count(&mut self) -> StoreResult<u64> {
+        let sql = "SELECT count(*) AS count FROM holders WHERE state = 'live'";
+        Ok(self.one(sql, [], |row| Columns(row).number("count"))?.unwrap_or(0))
     }
 }
 
@@ -42,6 +51,7 @@ fn holder(row: &Row<'_>) -> rusqlite::Result<HolderRow> {
         nonce: Nonce(columns.bytes("nonce")?),
         plugin: columns.text("plugin")?,
         state: columns.holder_state("state")?,
+        epoch: Epoch(columns.number("epoch")?),
         registered_unix_ms: columns.number("registered_ms")?,
     })
 }

@@ -1,11 +1,11 @@
-//! Organisations and keys.
+//! Organisations.
 
 use rusqlite::{Row, params};
-use wire::{KeyDigest, KeyId, OrgId, PriceMultiplier, Revision, TeamId, UserId};
+use wire::{OrgId, PriceMultiplier};
 
 use super::Rows;
-use super::encoding::{Columns, integer, json, word};
-use crate::store::{KeyRow, KeyRows, KeySearch, OrgRow, OrgRows, StoreResult};
+use super::encoding::{Columns, integer, json};
+use crate::store::{OrgRow, OrgRows, StoreResult};
 
 impl OrgRows for Rows<'_> {
     fn org(&mut self, id: &OrgId) -> StoreResult<Option<OrgRow>> {
@@ -53,111 +53,6 @@ impl OrgRows for Rows<'_> {
     }
 }
 
-impl KeyRows for Rows<'_> {
-    fn key(&mut self, id: &KeyId) -> StoreResult<Option<KeyRow>> {
-        self.one("SELECT * FROM keys WHERE id = ?", [id.as_str()], key)
-    }
-
-    fn key_by_digest(&mut self, digest: &KeyDigest) -> StoreResult<Option<KeyRow>> {
-        self.one(
-            "SELECT keys.* FROM key_digests JOIN keys ON keys.id = key_digests.key
-             WHERE digest = ? AND valid = 1",
-            [digest.0],
-            key,
-        )
-    }
-
-    fn digests(&mut self, id: &KeyId, limit: u32) -> StoreResult<Vec<KeyDigest>> {
-        self.all(
-            "SELECT digest FROM key_digests WHERE key = ? ORDER BY position DESC LIMIT ?",
-            params![id.as_str(), limit],
-            |row| Columns(row).bytes("digest").map(KeyDigest),
-        )
-    }
-
-    fn replace_digest(&mut self, id: &KeyId, digest: &KeyDigest) -> StoreResult<()> {
-        self.execute("UPDATE key_digests SET valid = 0 WHERE key = ?", params![id.as_str()])?;
-        self.execute(
-            "INSERT INTO key_digests (digest, key, valid) VALUES (?, ?, 1)",
-            params![digest.0, id.as_str()],
-        )
-    }
-
-    fn save_key(&mut self, key: &KeyRow) -> StoreResult<()> {
-        self.execute(
-            "INSERT INTO keys (id, org, team, user, name, prefix, format, life, expires_ms, models,
-                 limits, default_max_output_tokens, cut_calls, moved_revision,
-                 created_ms, updated_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT (id) DO UPDATE SET org = excluded.org, team = excluded.team,
-                 user = excluded.user, name = excluded.name, prefix = excluded.prefix, format = excluded.format,
-                 life = excluded.life, expires_ms = excluded.expires_ms,
-                 models = excluded.models, limits = excluded.limits,
-                 default_max_output_tokens = excluded.default_max_output_tokens,
-                 cut_calls = excluded.cut_calls, moved_revision = excluded.moved_revision,
-                 updated_ms = excluded.updated_ms",
-            params![
-                key.id.as_str(),
-                key.org.as_str(),
-                key.team.as_ref().map(TeamId::as_str),
-                key.user.as_ref().map(UserId::as_str),
-                key.name,
-                key.prefix,
-                key.format.as_str(),
-                key.life.as_str(),
-                key.expires_at_unix_ms.map(integer),
-                key.models.as_ref().map(json).transpose()?,
-                json(&key.limits)?,
-                key.default_max_output_tokens.map(integer),
-                word(&key.cut_calls)?,
-                integer(key.moved_revision.0),
-                integer(key.created_unix_ms),
-                integer(key.updated_unix_ms)
-            ],
-        )
-    }
-
-    fn keys(&mut self, search: &KeySearch) -> StoreResult<Vec<(i64, KeyRow)>> {
-        let pattern = search.text.as_deref().map(like_pattern);
-        let (expired, now) =
-            search.expired.map_or((None, None), |(expired, now)| (Some(expired), Some(now)));
-        self.all(
-            "SELECT * FROM keys
-             WHERE (?1 IS NULL OR id LIKE ?1 ESCAPE '!' OR name LIKE ?1 ESCAPE '!'
-                    OR prefix LIKE ?1 ESCAPE '!' OR org LIKE ?1 ESCAPE '!'
-                    OR team LIKE ?1 ESCAPE '!' OR user LIKE ?1 ESCAPE '!')
-               AND (?2 IS NULL OR org = ?2)
-               AND CASE WHEN ?3 IS NULL THEN life <> 'deleted' ELSE life = ?3 END
-               AND (?4 IS NULL OR (expires_ms IS NOT NULL AND expires_ms <= ?5) = ?4)
-               AND (?6 IS NULL OR position < ?6)
-             ORDER BY position DESC LIMIT ?7",
-            params![
-                pattern,
-                search.org.as_ref().map(OrgId::as_str),
-                search.life.map(|life| life.as_str()),
-                expired,
-                now.map(integer),
-                search.before,
-                search.limit
-            ],
-            |row| Ok((row.get("position")?, key(row)?)),
-        )
-    }
-}
-
-/// The text anywhere, with the characters that LIKE reads specially taken literally.
-fn like_pattern(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in text.chars() {
-        if matches!(character, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
-}
-
 fn org(row: &Row<'_>) -> rusqlite::Result<OrgRow> {
     let columns = Columns(row);
     Ok(OrgRow {
@@ -165,28 +60,6 @@ fn org(row: &Row<'_>) -> rusqlite::Result<OrgRow> {
         name: columns.text("name")?,
         models: columns.json("models")?,
         price_multiplier: columns.multiplier("price_multiplier")?,
-        created_unix_ms: columns.number("created_ms")?,
-        updated_unix_ms: columns.number("updated_ms")?,
-    })
-}
-
-fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
-    let columns = Columns(row);
-    Ok(KeyRow {
-        id: columns.checked("id", KeyId::new)?,
-        org: columns.checked("org", OrgId::new)?,
-        team: columns.optional("team", TeamId::new)?,
-        user: columns.optional("user", UserId::new)?,
-        name: columns.text("name")?,
-        prefix: columns.text("prefix")?,
-        format: columns.format("format")?,
-        life: columns.life("life")?,
-        expires_at_unix_ms: columns.optional_number("expires_ms")?,
-        models: columns.optional_json("models")?,
-        limits: columns.json("limits")?,
-        default_max_output_tokens: columns.optional_number("default_max_output_tokens")?,
-        cut_calls: columns.word("cut_calls")?,
-        moved_revision: Revision(columns.number("moved_revision")?),
         created_unix_ms: columns.number("created_ms")?,
         updated_unix_ms: columns.number("updated_ms")?,
     })

@@ -17,10 +17,21 @@ impl WindowRows for Rows<'_> {
     fn begin_life(&mut self) -> StoreResult<u64> {
         let life = self.life()?.saturating_add(1);
         self.execute(
-            "INSERT OR REPLACE INTO server_life (one, life) VALUES (1, ?)",
+            "INSERT INTO server_life (one, life) VALUES (1, ?)
+             ON CONFLICT (one) DO UPDATE SET life = excluded.life",
             params![integer(life)],
         )?;
         Ok(life)
+    }
+
+    fn ran_ms(&mut self) -> StoreResult<u64> {
+        let ran =
+            self.one("SELECT ran_ms FROM server_life", [], |row| Columns(row).number("ran_ms"))?;
+        Ok(ran.unwrap_or(0))
+    }
+
+    fn save_ran_ms(&mut self, ran_ms: u64) -> StoreResult<()> {
+        self.execute("UPDATE server_life SET ran_ms = ?", params![integer(ran_ms)])
     }
 
     fn permits(&mut self, id: &WindowId) -> StoreResult<Option<(u64, Permits)>> {

@@ -1,0 +1,115 @@
+//! What the headers of a request say of how it may be carried out: `If-Match` (RFC 9110, section
+//! 13.1.1) and `Idempotency-Key`.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use metering::api_key::digest;
+
+use super::answer::AdminProblem;
+use crate::app::{Idempotency, IfMatch};
+
+/// Versions that one request may name.
+const VERSIONS_MOST: usize = 16;
+
+/// The longest Idempotency-Key in bytes: clients send UUIDs.
+const LONGEST_IDEMPOTENCY_KEY: usize = 255;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The tag of a version. What a key was used for stands in its answers but is no part of its
+/// version: a change is refused because of another change, never because of use.
+pub fn etag(version: u64) -> HeaderValue {
+    // Digits between quotes are always a header value.
+    HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// The versions that a change is meant for; none: whatever there is.
+///
+/// # Errors
+/// When the header is not a list of tags.
+pub fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, AdminProblem> {
+    let wrong = || {
+        let message = "If-Match must be the ETag of an earlier answer, or *";
+        AdminProblem::new(StatusCode::BAD_REQUEST, "invalid_header", message, Some("If-Match"))
+    };
+    let mut versions = Vec::new();
+    let mut values = headers.get_all(header::IF_MATCH).into_iter().peekable();
+    if values.peek().is_none() {
+        return Ok(None);
+    }
+    for value in values {
+        let text = value.to_str().map_err(|_| wrong())?;
+        if text.trim() == "*" {
+            return Ok(Some(IfMatch::Any));
+        }
+        for tag in text.split(',').map(str::trim) {
+            let is_weak = tag.starts_with("W/");
+            let quoted = tag.trim_start_matches("W/").strip_prefix('"');
+            let opaque = quoted.and_then(|tag| tag.strip_suffix('"')).ok_or_else(wrong)?;
+            // A tag that is not one of ours, or weak, matches nothing, which is no mistake.
+            versions.extend(opaque.parse().ok().filter(|_: &u64| !is_weak));
+        }
+    }
+    if versions.len() > VERSIONS_MOST { Err(wrong()) } else { Ok(Some(IfMatch::OneOf(versions))) }
+}
+
+/// By what the request is known again where it is repeated. `route` and `body` are what it asks for.
+///
+/// # Errors
+/// When the header is no word of its sender.
+pub fn idempotency(
+    headers: &HeaderMap,
+    route: &str,
+    body: &[u8],
+) -> Result<Option<Idempotency>, AdminProblem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).into_iter();
+    let Some(word) = values.next().map(HeaderValue::as_bytes) else { return Ok(None) };
+    let is_word = (1..=LONGEST_IDEMPOTENCY_KEY).contains(&word.len())
+        && word.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    if !is_word || values.next().is_some() {
+        let message = format!(
+            "Idempotency-Key must be given once, with 1 to {LONGEST_IDEMPOTENCY_KEY} visible \
+             characters"
+        );
+        let (status, name) = (StatusCode::BAD_REQUEST, Some("Idempotency-Key"));
+        return Err(AdminProblem::new(status, "invalid_header", message, name));
+    }
+    let request = [route.as_bytes(), b"\n", body].concat();
+    Ok(Some(Idempotency { key: digest(word), request: digest(&request) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &HeaderName, values: &[&'static str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn tags_are_versions_and_weak_or_foreign_ones_match_nothing() {
+        let read = |values: &[&'static str]| if_match(&headers(&header::IF_MATCH, values));
+        let some = |versions: &[u64]| Some(IfMatch::OneOf(versions.to_vec()));
+        assert_eq!(read(&[]).unwrap(), None);
+        assert_eq!(read(&["*"]).unwrap(), Some(IfMatch::Any));
+        assert_eq!(read(&["\"7\""]).unwrap(), some(&[7]));
+        assert_eq!(read(&["\"7\" , \"9\"", "\"11\""]).unwrap(), some(&[7, 9, 11]));
+        assert_eq!(read(&["W/\"7\", \"abc\""]).unwrap(), some(&[]));
+        for wrong in ["7", "\"7", "", "\"7\",", "7\""] {
+            assert!(read(&[wrong]).is_err(), "{wrong}");
+        }
+        assert_eq!(etag(7), "\"7\"");
+    }
+
+    #[test]
+    fn a_request_is_known_by_its_word_and_what_it_asks() {
+        let read = |values: &[&'static str], body: &[u8]| {
+            idempotency(&headers(&IDEMPOTENCY_KEY, values), "/keys", body)
+        };
+        assert_eq!(read(&[], b"").unwrap(), None);
+        let one = read(&["a"], b"{}").unwrap().unwrap();
+        assert_eq!(read(&["a"], b"{}").unwrap(), Some(one));
+        let other = read(&["a"], b"{ }").unwrap().unwrap();
+        assert!(other.key == one.key && other.request != one.request);
+        assert!(read(&[""], b"").is_err() && read(&["a", "b"], b"").is_err());
+    }
+}
