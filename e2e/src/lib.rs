@@ -8,6 +8,7 @@ mod fixture;
 pub mod load;
 pub mod models;
 pub mod operations;
+pub mod process_memory;
 mod raw;
 pub mod sdk_suites;
 pub mod streaming;

@@ -12,6 +12,7 @@ pub mod credential;
 mod dialect;
 mod dry_run;
 mod exchange;
+pub mod header_filter;
 mod instant;
 mod io;
 mod key_cache;
@@ -19,6 +20,7 @@ mod link;
 mod machine;
 mod model_list;
 mod outbox;
+mod percent_encoding;
 mod policy_calls;
 mod pool;
 mod profile;
@@ -27,6 +29,7 @@ mod refusal;
 mod route;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod url_query;
 mod usage_page;
 mod windows;
 

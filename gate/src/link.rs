@@ -121,6 +121,12 @@ impl Link {
             .map_or(0, |session| POLL_WAIT_MS.min(session.ttl_ms.saturating_mul(5) / 12))
     }
 
+    /// For how long the server may be kept from hearing what has been applied, so that the session is
+    /// still renewed in time: as a rule the last poll was sent a poll's wait ago.
+    pub(crate) fn longest_hold_ms(&self) -> u64 {
+        self.session.as_ref().map_or(0, |session| session.ttl_ms / 2)
+    }
+
     /// Whether the VM's own poll is to be sent now.
     pub(crate) fn poll_is_due(&self, now_ms: u64) -> bool {
         self.session.is_some()

@@ -2,8 +2,10 @@
 
 mod ahead;
 mod calls;
+mod changes;
 mod forward;
 mod housekeeping;
+mod recheck;
 mod stop;
 mod usage;
 
@@ -16,8 +18,8 @@ use wire::{KeyId, Nonce, RequestId};
 
 use crate::catalogue::Models;
 use crate::config::Config;
-use crate::credential::{path_without_credentials, private_headers};
 use crate::exchange::{Answer, Body, Exchange, Open, Stage};
+use crate::header_filter::{Betas, not_for_client, not_for_upstream};
 use crate::io::{CallId, Headers, Input, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::KeyCache;
 use crate::link::{Link, Sent};
@@ -26,6 +28,7 @@ use crate::policy_calls::Purpose;
 use crate::pool::{Pool, Said};
 use crate::rate_headers;
 use crate::refusal::Refusal;
+use crate::url_query;
 use crate::windows::{self, Group};
 
 /// Most ended calls that wait to leave their windows. It takes a shared memory that fails for minutes
@@ -84,7 +87,7 @@ pub struct Gate {
     /// Some running call has just been asked to end.
     stops_asked: bool,
     /// Keys of running calls of which nothing is known any more.
-    rechecks: stop::Rechecks,
+    rechecks: recheck::Rechecks,
     /// When it was last said that the server refuses the token.
     token_complaint_ms: Option<u64>,
     outputs: VecDeque<Output>,
@@ -151,7 +154,7 @@ impl Gate {
             unfinished: VecDeque::new(),
             touch_at_ms: 0,
             stops_asked: false,
-            rechecks: stop::Rechecks::default(),
+            rechecks: recheck::Rechecks::default(),
             token_complaint_ms: None,
             outputs: VecDeque::new(),
         }
@@ -247,13 +250,17 @@ impl Gate {
                 {
                     open.body_complete(&[], most);
                 }
-                self.strip(stream, headers);
+                let betas = match self.stage(stream) {
+                    Some(Stage::Open(open)) => open.betas_on_their_way(),
+                    _ => Betas::Removed,
+                };
+                self.strip(stream, headers, betas);
                 self.advance(stream, now, memory);
             }
             Err(refused) => {
                 let (exchange, refusal) = *refused;
                 self.streams.insert(stream, exchange);
-                self.strip(stream, headers);
+                self.strip(stream, headers, Betas::Removed);
                 self.reply(stream, &refusal);
             }
         }
@@ -261,14 +268,14 @@ impl Gate {
 
     /// Removes what neither the upstream nor the proxy's access log must see, before the request
     /// waits for anything: on a host that lets a paused request slip, it slips without a credential.
-    fn strip(&mut self, stream: StreamId, headers: &Headers) {
+    fn strip(&mut self, stream: StreamId, headers: &Headers, betas: Betas) {
         let path = headers.iter().find(|(name, _)| name == b":path");
-        if let Some(path) = path.and_then(|(_, path)| path_without_credentials(path)) {
+        if let Some(path) = path.and_then(|(_, path)| url_query::without_credentials(path)) {
             let value = String::from_utf8_lossy(&path).into_owned();
             let name = ":path".to_owned();
             self.outputs.push_back(Output::SetRequestHeader { stream, name, value });
         }
-        for name in private_headers(headers) {
+        for name in not_for_upstream(headers, betas) {
             self.outputs.push_back(Output::RemoveRequestHeader { stream, name });
         }
     }
@@ -343,7 +350,7 @@ impl Gate {
         }
         let since_ms = now.monotonic_ms.saturating_sub(running.admitted_ms);
         let limits = rate_headers::fields(exchange.voice, &running.standings, since_ms, now);
-        for name in rate_headers::of_the_account(headers, &limits) {
+        for name in not_for_client(headers, &limits) {
             self.outputs.push_back(Output::RemoveResponseHeader { stream, name });
         }
         for (name, value) in limits {

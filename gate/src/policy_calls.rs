@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wire::KeyDigest;
 use wire::v1::Problem;
+use wire::{KeyDigest, Revision};
 
 use crate::config::Server;
 use crate::io::{Call, CallId, StreamId};
@@ -86,16 +86,17 @@ impl Caller<'_> {
         self.call(id, stream, "GET", path, self.server.timeout_ms)
     }
 
+    /// Asks for changes, and tells the server that everything up to `applied` is in force here.
     pub(crate) fn changes(
         &self,
         id: CallId,
         stream: Option<StreamId>,
         session: &Session,
-        wait_ms: u64,
+        (applied, wait_ms): (Revision, u64),
     ) -> Call {
         let path = format!(
             "/proxy/v1/changes?holder={}&epoch={}&revision={}&wait_ms={wait_ms}",
-            session.holder, session.epoch.0, session.revision.0
+            session.holder, session.epoch.0, applied.0
         );
         let timeout_ms =
             if wait_ms == 0 { self.server.timeout_ms } else { wait_ms + POLL_MARGIN_MS };

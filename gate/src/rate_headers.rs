@@ -7,14 +7,9 @@ use wire::v1::{Limit, Unit};
 
 use crate::dialect::Dialect;
 use crate::instant::rfc3339;
-use crate::io::{Headers, Now};
+use crate::io::Now;
 use crate::profile::{Profile, Voice};
 use crate::windows::{Standing, Standings};
-
-/// Families that describe the account that all keys share at the provider. Clients would take them
-/// for their own limits.
-const OF_THE_ACCOUNT: [&[u8]; 3] =
-    [b"x-ratelimit-", b"anthropic-ratelimit-", b"anthropic-priority-"];
 
 /// The fields for a call that was admitted `since_ms` ago with these standings, in units of the
 /// tightest limit. Where the wall clock cannot be read, no time of day is told.
@@ -80,21 +75,6 @@ pub(crate) fn of_full(
 /// comes back then finds it empty.
 fn at_s(now: Now, reset_ms: u64) -> u64 {
     now.wall_ms.saturating_add(reset_ms).div_ceil(1000)
-}
-
-/// Names of the upstream's own fields that must not reach the client, each once; those that are
-/// set anyway left out.
-pub(crate) fn of_the_account(headers: &Headers, set: &[(String, String)]) -> Vec<Vec<u8>> {
-    let mut names: Vec<Vec<u8>> = headers
-        .iter()
-        .map(|(name, _)| name)
-        .filter(|name| OF_THE_ACCOUNT.iter().any(|family| name.starts_with(family)))
-        .filter(|name| set.iter().all(|(other, _)| other.as_bytes() != name.as_slice()))
-        .cloned()
-        .collect();
-    names.sort();
-    names.dedup();
-    names
 }
 
 /// A duration as Go writes it (`time.Duration.String`), which OpenAI's reset headers use: `850ms`,
@@ -248,34 +228,5 @@ mod tests {
         let shown = lines(Dialect::Anthropic, 0, Now { is_exact: false, ..NOW });
         assert_eq!(shown.len(), 4);
         assert!(shown.iter().all(|line| !line.contains("reset")));
-    }
-
-    #[test]
-    fn what_the_provider_says_of_the_account_does_not_pass() {
-        let headers: Headers = [
-            "content-type",
-            "x-ratelimit-limit-requests",
-            "x-ratelimit-limit-project-tokens",
-            "x-ratelimit-limit-project-tokens",
-            "anthropic-ratelimit-unified-status",
-            "anthropic-priority-input-tokens-limit",
-            "x-ratelimit",
-            "retry-after",
-        ]
-        .into_iter()
-        .map(|name| (name.as_bytes().to_vec(), b"1".to_vec()))
-        .collect();
-        let set = fields(Dialect::OpenAi.into(), &standings(), 0, NOW);
-        let names = of_the_account(&headers, &set);
-        let names: Vec<_> = names.iter().map(|name| String::from_utf8_lossy(name)).collect();
-        assert_eq!(
-            names,
-            [
-                "anthropic-priority-input-tokens-limit",
-                "anthropic-ratelimit-unified-status",
-                "x-ratelimit-limit-project-tokens",
-            ]
-        );
-        assert_eq!(of_the_account(&headers, &[]).len(), 4);
     }
 }

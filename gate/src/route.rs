@@ -5,7 +5,7 @@ mod listed;
 mod path_model;
 
 pub use listed::{ListedPath, PathPattern};
-pub(crate) use path_model::{PathModel, percent_decoded};
+pub(crate) use path_model::PathModel;
 
 use metering::request::Operation;
 use wire::ModelName;
@@ -64,21 +64,15 @@ impl Route {
         listed: &[ListedPath],
     ) -> Result<Self, Dialect> {
         let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-        let finder = Finder { method, path, hints };
+        let finder = Finder { method, path, hints, any_case: false };
         if hints.wants_websocket {
             return Err(finder.likely_dialect());
         }
         if let Some(route) = finder.known() {
             return Ok(route);
         }
-        // A spelling that some server might read as a path that we know is not opened by a pattern.
-        let lower = path.trim_ascii_end().to_ascii_lowercase();
-        let bare = lower.strip_suffix(b"/").unwrap_or(&lower);
-        let is_variant = [&b"POST"[..], b"GET"]
-            .iter()
-            .any(|method| (Finder { method, path: bare, hints }).known().is_some() && bare != path);
-        let found = listed.iter().find(|entry| entry.takes(method, path));
-        match found.filter(|_| !is_variant) {
+        let opened = listed.iter().find(|entry| entry.takes(method, path));
+        match opened.filter(|entry| !finder.has_its_own_price(entry.path.is_open_ended())) {
             Some(entry) => Ok(Self {
                 dialect: finder.likely_dialect(),
                 target: Target::Listed(entry.model.clone()),
@@ -90,14 +84,29 @@ impl Route {
 
 /// Prefixes under which OpenAI's operations are served: its own, Azure's, OpenRouter's, Gemini's.
 const OPENAI_PREFIXES: [&[u8]; 4] = [b"/v1/", b"/openai/v1/", b"/api/v1/", b"/v1beta/openai/"];
+/// The last of them, without and with its mount.
+const GOOGLES_OPENAI_PREFIXES: [&[u8]; 2] = [b"/v1beta/openai/", b"/gemini/v1beta/openai/"];
 /// Prefixes under which Anthropic's operations are served: its own, OpenRouter's.
 const ANTHROPIC_PREFIXES: [&[u8]; 2] = [b"/v1/", b"/api/v1/"];
 const GEMINI_PREFIXES: [&[u8]; 2] = [b"/v1/", b"/v1beta/"];
+/// Gemini's operations, by what stands behind the model.
+const GEMINI_METHODS: [(&[u8], Operation); 5] = [
+    (b":generateContent", Operation::GenerateContent),
+    (b":streamGenerateContent", Operation::StreamGenerateContent),
+    (b":embedContent", Operation::EmbedContent),
+    (b":batchEmbedContents", Operation::BatchEmbedContents),
+    (b":countTokens", Operation::CountTokens),
+];
+/// Ends of the paths, in lower case, of operations of the other APIs that are charged by tokens.
+const TOKEN_PATHS: [&[u8]; 5] =
+    [b"/chat/completions", b"/completions", b"/embeddings", b"/responses", b"/messages"];
 
 struct Finder<'a> {
     method: &'a [u8],
     path: &'a [u8],
     hints: Hints,
+    /// The path was made lower case: names in any case are found.
+    any_case: bool,
 }
 
 impl<'a> Finder<'a> {
@@ -165,7 +174,9 @@ impl<'a> Finder<'a> {
         };
         let begin = self.path.len() - rest.len();
         let model = PathModel::read(deployment, begin)?;
-        Some(call(Dialect::OpenAi, operation, Some(model)))
+        // Decoded by a server, `x%2Fchat/completions` is the chat of another deployment.
+        let is_ambiguous = operation == Operation::Completions && model.name.ends_with("/chat");
+        (!is_ambiguous).then(|| call(Dialect::OpenAi, operation, Some(model)))
     }
 
     fn anthropic(&self, path: &'a [u8]) -> Option<Route> {
@@ -187,16 +198,13 @@ impl<'a> Finder<'a> {
         let rest = rest.strip_prefix(b"models/")?;
         let at = rest.iter().rposition(|byte| *byte == b':')?;
         let (model, name) = rest.split_at_checked(at)?;
-        let operation = match (self.method, name) {
-            (b"POST", b":generateContent") => Operation::GenerateContent,
-            (b"POST", b":streamGenerateContent") => Operation::StreamGenerateContent,
-            (b"POST", b":embedContent") => Operation::EmbedContent,
-            (b"POST", b":batchEmbedContents") => Operation::BatchEmbedContents,
-            (b"POST", b":countTokens") => Operation::CountTokens,
-            _ => return None,
+        let is_it = |known: &[u8]| {
+            if self.any_case { known.eq_ignore_ascii_case(name) } else { known == name }
         };
+        let is_post = self.method == b"POST";
+        let (_, operation) = GEMINI_METHODS.iter().find(|(known, _)| is_post && is_it(known))?;
         let model = PathModel::read(model, self.path.len() - rest.len())?;
-        Some(call(Dialect::Gemini, operation, Some(model)))
+        Some(call(Dialect::Gemini, *operation, Some(model)))
     }
 
     fn list(&self, dialect: Dialect, rest: &[u8]) -> Option<Route> {
@@ -206,6 +214,22 @@ impl<'a> Finder<'a> {
             rest => Target::Model(PathModel::read(rest.strip_prefix(b"models/")?, 0)?.name),
         };
         Some(Route { dialect, target })
+    }
+
+    /// Whether some server might take this path, which is not served, for that of an operation that
+    /// is charged by what it uses. Opened at a price per call, any call of it would cost no more. No
+    /// entry of the configuration opens another spelling of a path that is served. An open-ended one
+    /// does not open what ends like an operation either: under a mount that the proxy takes away, it
+    /// is one.
+    fn has_its_own_price(&self, open_ended: bool) -> bool {
+        let lower = self.path.trim_ascii_end().to_ascii_lowercase();
+        let bare = lower.strip_suffix(b"/").unwrap_or(&lower);
+        let is_known = |method: &[u8]| {
+            let finder = Finder { method, path: bare, hints: self.hints, any_case: true };
+            finder.known().is_some()
+        };
+        let is_variant = bare != self.path && (is_known(b"POST") || is_known(b"GET"));
+        is_variant || (open_ended && self.method != b"GET" && ends_like_operation(bare))
     }
 
     /// In whose API a path that is not served was probably meant.
@@ -229,6 +253,20 @@ impl<'a> Finder<'a> {
 
 fn call(dialect: Dialect, operation: Operation, path_model: Option<PathModel>) -> Route {
     Route { dialect, target: Target::Call { operation, path_model } }
+}
+
+/// Whether a path that is served is one of OpenAI's operations on Google's servers.
+pub(crate) fn is_googles_openai_path(path: &[u8]) -> bool {
+    GOOGLES_OPENAI_PREFIXES.iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Whether a path in lower case ends like that of an operation that is charged by tokens.
+fn ends_like_operation(path: &[u8]) -> bool {
+    let method = path.iter().rposition(|byte| *byte == b':').and_then(|at| path.get(at..));
+    let is_geminis = method.is_some_and(|method| {
+        GEMINI_METHODS.iter().any(|(known, _)| known.eq_ignore_ascii_case(method))
+    });
+    is_geminis || TOKEN_PATHS.iter().any(|end| path.ends_with(end))
 }
 
 /// The rest of a path below a mount, with its slash.

@@ -36,10 +36,23 @@ pub(crate) fn groups(limits: &[Limit], model: &ModelName) -> Vec<Group> {
 
 /// Whether a call of the model needs a permit: some window counts requests of all proxies together.
 pub(crate) fn takes_permit(limits: &[Limit], model: &ModelName) -> bool {
-    limits.iter().any(|limit| {
-        let applies = limit.subject.model.as_ref().is_none_or(|only| only == model);
-        applies && limit.scope == Scope::Cluster && limit.unit == Unit::Requests
-    })
+    over_all_proxies(limits, model).is_some()
+}
+
+/// The tightest of the windows that count a call's permit.
+pub(crate) fn over_all_proxies<'a>(limits: &'a [Limit], model: &ModelName) -> Option<&'a Limit> {
+    let applies = |limit: &&Limit| {
+        let is_of_model = limit.subject.model.as_ref().is_none_or(|only| only == model);
+        is_of_model && limit.scope == Scope::Cluster && limit.unit == Unit::Requests
+    };
+    limits.iter().filter(applies).min_by_key(|limit| limit.max)
+}
+
+/// Others hold, or may hold, what this window has.
+pub(crate) fn held_by_others(limit: &Limit, retry_after_ms: u64) -> Refusal {
+    let Limit { unit, window, .. } = *limit;
+    let full = Full { unit, window, needs: 1, room: 0, wait_ms: Some(retry_after_ms) };
+    Refusal::Window { limit: Box::new(limit.clone()), full }
 }
 
 /// Whether any of them counts tokens, so that a call must be bounded.

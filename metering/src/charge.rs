@@ -25,6 +25,8 @@ pub struct Admitted {
     pub reserved: NanoUsd,
     /// The model reasons before it shows anything, always or because it was asked to.
     pub reasoning: bool,
+    /// The answer comes as it is made, not all at once at its end.
+    pub streamed: bool,
     /// What calls without usage are charged.
     pub cut_calls: CutCalls,
 }
@@ -56,11 +58,16 @@ pub struct Charge {
 
 /// Finds the charge.
 ///
-/// Reported usage is charged as it is. Without it the input is what the answer said of it at its
-/// beginning, or else estimated from the body, and the output is estimated from what was seen; the whole reservation is charged where seeing nothing says nothing
-/// (a reasoning model, an unreadable answer) or where `cut_calls` says so. What nobody could see is
-/// charged at its bound ([`unseen::raised`]). No call that may have
-/// produced something is free, and none is charged for fewer tokens than its answer had deltas.
+/// A report that came with the end of the output is charged as it is. Without one, what is charged
+/// is what had been set aside, where `cut_calls` says so or where seeing nothing says nothing (see
+/// [`takes_whole`]), and an estimate otherwise: of the input what the answer said of it at its
+/// beginning or else a part of the body, of the output what was seen. A count that was still running
+/// is the least that such a call is charged. What nobody could see is charged at its bound
+/// ([`unseen::raised`]).
+///
+/// No call that may have produced something is free, and none is charged for fewer tokens than its
+/// answer had deltas. While an answer keeps to the bounds of its call, its charge is no more than
+/// what was set aside.
 #[must_use]
 pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
     let seen = match outcome {
@@ -68,9 +75,7 @@ pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
             let usage = Usage::default();
             return Charge { usage, cost: NanoUsd::ZERO, basis: Basis::Refunded };
         }
-        Outcome::Answered(Seen { usage: Some(usage), complete, usage_is_final, .. })
-            if complete || usage_is_final =>
-        {
+        Outcome::Answered(Seen { usage: Some(usage), usage_is_final: true, .. }) => {
             let cost = price::cost(&usage, &admitted.price);
             return Charge { usage, cost, basis: Basis::Measured };
         }
@@ -78,110 +83,63 @@ pub fn charge(admitted: &Admitted, outcome: Outcome) -> Charge {
         Outcome::NoAnswer => Some(Seen::default()),
         Outcome::Unreadable => None,
     };
-    // A count so far is a lower bound of what the upstream goes on to count.
-    let counted = seen.and_then(|seen| seen.usage);
-    let counted_output = counted.map_or(0, |usage| usage.output_tokens);
-    let shown = seen.filter(|seen| seen.deltas > 0 || seen.output_bytes > 0);
-    let by_reservation = admitted.cut_calls == CutCalls::Reservation
-        || seen.is_none()
-        || (admitted.reasoning && shown.is_none());
-    let usage = match admitted.output_bound {
-        Some(bound) if by_reservation => Usage {
+    let takes_whole = takes_whole(admitted, seen.as_ref());
+    let seen = seen.unwrap_or_default();
+    let charge = match admitted.output_bound {
+        Some(bound) if takes_whole => whole(admitted, bound, &seen),
+        _ => estimate(admitted, &seen),
+    };
+    let charge = unseen::raised(admitted, &seen, charge);
+    let at_least = seen.usage.map(|counted| {
+        let output_tokens = counted.output_tokens.max(output_estimate(admitted, &seen));
+        let counted = estimated(admitted, Usage { output_tokens, ..counted });
+        unseen::raised(admitted, &seen, counted)
+    });
+    at_least.filter(|at_least| at_least.cost > charge.cost).unwrap_or(charge)
+}
+
+/// Whether a call without usage is charged all that was set aside: its key says so, the answer
+/// cannot be read, or nothing came of it that says how much was produced. A reasoning model has
+/// worked before it shows anything, and an answer that is no stream is all made before it begins.
+fn takes_whole(admitted: &Admitted, seen: Option<&Seen>) -> bool {
+    admitted.cut_calls == CutCalls::Reservation
+        || seen.is_none_or(|seen| {
+            let shows_nothing = seen.deltas == 0 && seen.output_bytes == 0;
+            (admitted.reasoning && shows_nothing) || (!admitted.streamed && !seen.has_begun)
+        })
+}
+
+/// Everything within the bounds, and what was seen beyond them.
+fn whole(admitted: &Admitted, output_bound: u64, seen: &Seen) -> Charge {
+    let charge = estimated(
+        admitted,
+        Usage {
             input_tokens: admitted.input_bound,
-            output_tokens: bound.max(seen.map_or(0, |seen| seen.deltas)).max(counted_output),
+            output_tokens: output_bound.max(seen.deltas),
             server_tool_calls: admitted.server_tool_calls,
             ..Usage::default()
         },
-        bound => {
-            let seen = seen.unwrap_or_default();
-            let estimate = Usage {
-                input_tokens: input_estimate(admitted.body_bytes, admitted.input_bound),
-                ..Usage::default()
-            };
-            Usage {
-                output_tokens: seen.output_estimate(bound.unwrap_or(u64::MAX)).max(counted_output),
-                ..counted.or(seen.input).unwrap_or(estimate)
-            }
-        }
-    };
-    let cost = price::cost(&usage, &admitted.price);
+    );
     // What was set aside covers every kind of token at its dearest; the usage names none of them.
-    let cost = if by_reservation { cost.max(admitted.reserved) } else { cost };
-    let charge = Charge { usage, cost, basis: Basis::Estimated };
-    unseen::raised(admitted, &seen.unwrap_or_default(), charge)
+    Charge { cost: charge.cost.max(admitted.reserved), ..charge }
+}
+
+fn estimate(admitted: &Admitted, seen: &Seen) -> Charge {
+    let input = seen.input.unwrap_or_else(|| Usage {
+        input_tokens: input_estimate(admitted.body_bytes, admitted.input_bound),
+        ..Usage::default()
+    });
+    estimated(admitted, Usage { output_tokens: output_estimate(admitted, seen), ..input })
+}
+
+fn output_estimate(admitted: &Admitted, seen: &Seen) -> u64 {
+    seen.output_estimate(admitted.output_bound.unwrap_or(u64::MAX))
+}
+
+fn estimated(admitted: &Admitted, usage: Usage) -> Charge {
+    Charge { usage, cost: price::cost(&usage, &admitted.price), basis: Basis::Estimated }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use wire::PicoUsdPerToken;
-
-    const ADMITTED: Admitted = Admitted {
-        price: Price::text(PicoUsdPerToken(1_000_000), PicoUsdPerToken(2_000_000), None),
-        body_bytes: 300,
-        input_bound: 364,
-        input_beyond_text: false,
-        output_bound: Some(1000),
-        server_tool_calls: 0,
-        reserved: NanoUsd(2_364_000),
-        reasoning: false,
-        cut_calls: CutCalls::Estimate,
-    };
-
-    fn by_reservation_of(admitted: Admitted) -> Admitted {
-        Admitted { cut_calls: CutCalls::Reservation, ..admitted }
-    }
-
-    fn micro(amount: u64) -> NanoUsd {
-        NanoUsd(amount * 1000)
-    }
-
-    fn seen(deltas: u64) -> Outcome {
-        Outcome::Answered(Seen { deltas, output_bytes: deltas * 2, ..Seen::default() })
-    }
-
-    fn prose(deltas: u64, output_bytes: u64) -> Outcome {
-        Outcome::Answered(Seen { deltas, output_bytes, ..Seen::default() })
-    }
-
-    #[test]
-    fn each_ending_has_its_charge() {
-        let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
-        let so_far = Outcome::Answered(Seen { usage: Some(usage), deltas: 7, ..Seen::default() });
-        let measured =
-            Outcome::Answered(Seen { usage: Some(usage), usage_is_final: true, ..Seen::default() });
-        let dear = Admitted { reserved: NanoUsd(9_000_000), ..by_reservation_of(ADMITTED) };
-        let by_reservation = by_reservation_of(ADMITTED);
-        let reasoning = Admitted { reasoning: true, ..ADMITTED };
-        let unbounded = Admitted { output_bound: None, reserved: NanoUsd::ZERO, ..ADMITTED };
-        let whole = 364 + 2 * 1000;
-        let input = Some(Usage { input_tokens: 40, ..Usage::default() });
-        let told =
-            Outcome::Answered(Seen { deltas: 7, output_bytes: 14, input, ..Seen::default() });
-        for (name, admitted, outcome, basis, cost) in [
-            ("reported", ADMITTED, measured, Basis::Measured, 10 + 2 * 20),
-            ("reported wins", by_reservation, measured, Basis::Measured, 10 + 2 * 20),
-            ("counted so far", ADMITTED, so_far, Basis::Estimated, 10 + 2 * 20),
-            ("counted so far, reservation", by_reservation, so_far, Basis::Estimated, whole),
-            ("cut, dearer kinds reserved", dear, seen(7), Basis::Estimated, 9_000),
-            ("failed", by_reservation, Outcome::Failed, Basis::Refunded, 0),
-            ("cut", ADMITTED, seen(7), Basis::Estimated, 100 + 2 * 7),
-            ("cut, many bytes", ADMITTED, prose(7, 9000), Basis::Estimated, 100 + 2 * 1000),
-            ("cut, input told", ADMITTED, told, Basis::Estimated, 40 + 2 * 7),
-            ("cut, input told, reservation", by_reservation, told, Basis::Estimated, whole),
-            ("cut, past its bound", ADMITTED, seen(1001), Basis::Estimated, 100 + 2 * 1001),
-            ("past its bound, whole", by_reservation, seen(1001), Basis::Estimated, whole + 2),
-            ("cut, reservation", by_reservation, seen(7), Basis::Estimated, whole),
-            ("no answer", ADMITTED, Outcome::NoAnswer, Basis::Estimated, 100),
-            ("no answer, reservation", by_reservation, Outcome::NoAnswer, Basis::Estimated, whole),
-            ("reasoning shown", reasoning, seen(7), Basis::Estimated, 100 + 2 * 1000),
-            ("reasoning hidden", reasoning, seen(0), Basis::Estimated, whole),
-            ("reasoning unanswered", reasoning, Outcome::NoAnswer, Basis::Estimated, whole),
-            ("unreadable", ADMITTED, Outcome::Unreadable, Basis::Estimated, whole),
-            ("unreadable, unbounded", unbounded, Outcome::Unreadable, Basis::Estimated, 100),
-        ] {
-            let charge = charge(&admitted, outcome);
-            assert_eq!((charge.basis, charge.cost), (basis, micro(cost)), "{name}");
-        }
-    }
-}
+#[path = "charge_tests.rs"]
+mod tests;

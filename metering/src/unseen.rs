@@ -32,7 +32,9 @@ pub(crate) fn raised(admitted: &Admitted, seen: &Seen, charge: Charge) -> Charge
         server_tool_calls: charge.usage.server_tool_calls.max(least.server_tool_calls),
         ..charge.usage
     };
-    Charge { usage, cost: price::cost(&usage, &admitted.price).max(charge.cost), ..charge }
+    let cost = price::cost(&usage, &admitted.price);
+    // A tier for more input may be cheaper.
+    if cost > charge.cost { Charge { usage, cost, ..charge } } else { charge }
 }
 
 #[cfg(test)]
@@ -59,6 +61,7 @@ mod tests {
         server_tool_calls: 0,
         reserved: NanoUsd(2_364_000),
         reasoning: false,
+        streamed: true,
         cut_calls: CutCalls::Estimate,
     };
 
@@ -84,14 +87,14 @@ mod tests {
             ("media, cut", media, seen(7), 364 + 2 * 7),
             ("media, no report", media, complete, 364 + 2 * 7),
             ("media, input told", media, told, 40 + 2 * 7),
-            ("media, counted so far", media, so_far, 10 + 2 * 20),
+            ("media, counted so far", media, so_far, 100 + 2 * 7),
             ("tools, cut", searches, seen(7), 4_000 + 2 * 7 + 3 * 5),
             ("tools, input told", searches, told, 4_000 + 2 * 7 + 3 * 5),
             ("tools, counted so far", searches, so_far, 4_000 + 2 * 20 + 3 * 5),
             ("reasoning, cut", reasoning, seen(7), 100 + 2 * 1000),
             ("reasoning, no report", reasoning, complete, 100 + 2 * 1000),
             ("reasoning, input told", reasoning, told, 40 + 2 * 1000),
-            ("reasoning, counted so far", reasoning, so_far, 10 + 2 * 20),
+            ("reasoning, counted so far", reasoning, so_far, 100 + 2 * 7),
             ("reasoning, no bound", unbounded, seen(7), 100 + 2 * 7),
         ] {
             let charge = charge(&admitted, Outcome::Answered(seen));
@@ -121,7 +124,7 @@ mod tests {
             let admitted = Admitted {
                 price, body_bytes, input_bound: input, input_beyond_text,
                 output_bound: Some(output), server_tool_calls: tools, reserved, reasoning,
-                cut_calls: CutCalls::Estimate,
+                streamed: true, cut_calls: CutCalls::Estimate,
             };
             let input = told.map(|told| Usage { input_tokens: told.min(input), ..Usage::default() });
             let seen = Seen { input, ..seen(deltas.min(output)) };

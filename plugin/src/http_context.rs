@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use gate::header_filter::{Betas, not_for_upstream};
 use gate::{Input, Reply, StreamId};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -42,7 +43,7 @@ impl Http {
     /// What must not reach the upstream in the head must not reach it behind the body either.
     fn strip_trailers(&self) {
         let names = host::header_pairs(Map::RequestTrailers)
-            .map(|trailers| gate::credential::private_headers(&trailers));
+            .map(|trailers| not_for_upstream(&trailers, Betas::Removed));
         let stripped = names.and_then(|names| {
             names.iter().try_for_each(|name| host::remove_header(Map::RequestTrailers, name))
         });

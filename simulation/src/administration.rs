@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use policy_server::app::{BudgetForm, Given, KeyForm, ModelForm};
-use wire::v1::{CutCalls, Price};
+use wire::v1::{CutCalls, Price, Rates};
 use wire::{ModelName, NanoUsd, PicoUsdPerToken};
 
 use crate::checker::KeyLimits;
@@ -13,7 +13,7 @@ use crate::scenario::Clients;
 use crate::tenancy::Budget;
 use crate::traffic::{
     CALLS_IN_BUDGET, CONTEXT_TOKENS, INPUT_OVERHEAD_TOKENS, MAX_OUTPUT_TOKENS, MODEL,
-    STEADY_OUTPUT_TOKENS, steady_body,
+    SHORT_CONTEXT_TOKENS, STEADY_OUTPUT_TOKENS, TOOL_CALLS, steady_body,
 };
 use crate::world::World;
 
@@ -73,7 +73,7 @@ impl World {
         if let Some(favourite) = self.favourite.filter(|_| self.dice.per_mille(300)) {
             return self.move_key(favourite);
         }
-        match self.dice.below(16) {
+        match self.dice.below(17) {
             0 if life != Life::Revoked && self.keys.len() < MOST_KEYS => {
                 self.live_as(index, Life::Revoked)?;
                 self.new_key()
@@ -87,6 +87,7 @@ impl World {
             10 | 11 => self.move_member_cap(),
             12 => self.top_up(),
             13 => self.move_limit(),
+            14 => self.move_plan(),
             _ => self.move_key(index),
         }
     }
@@ -121,11 +122,14 @@ impl World {
     fn put_model(&mut self) -> anyhow::Result<()> {
         let input = self.dice.between(1, 3) * 1_000_000;
         let output = self.dice.between(1, 4) * 1_000_000;
-        let price = Price::text(PicoUsdPerToken(input), PicoUsdPerToken(output), None);
+        let text = Price::text(PicoUsdPerToken(input), PicoUsdPerToken(output), None);
+        let has_kinds = self.scenario.has_kinds;
+        let price = if has_kinds { self.with_kinds(text) } else { text };
         let form = ModelForm {
             aliases: vec![ModelName::new("fast")?],
             price: Some(price),
-            context_length: CONTEXT_TOKENS,
+            max_server_tool_calls: has_kinds.then_some(TOOL_CALLS),
+            context_length: self.context_tokens(),
             max_output_tokens: MAX_OUTPUT_TOKENS,
             input_overhead_tokens: INPUT_OVERHEAD_TOKENS,
             ..ModelForm::default()
@@ -137,6 +141,29 @@ impl World {
         self.checker.price_is(catalogue.version, price);
         self.log.note(self.now_ms, || format!("admin: catalogue {catalogue:?}"));
         Ok(())
+    }
+
+    /// A price of text with those of caches and of the provider's tools beside it.
+    fn with_kinds(&mut self, text: Price) -> Price {
+        let input = text.rates.input.0;
+        let mut of_input = |low: u64, high: u64| {
+            let price = PicoUsdPerToken(input * self.dice.between(low, high) / 100);
+            Some(price)
+        };
+        let rates = Rates {
+            cached_input: of_input(10, 50),
+            cache_write: of_input(100, 150),
+            cache_write_1h: of_input(100, 200),
+            ..text.rates
+        };
+        let per_server_tool_call = Some(micro(self.dice.between(100, 900)));
+        let per_call = NanoUsd(self.dice.between(0, 999));
+        Price { rates, per_server_tool_call, per_call, ..text }
+    }
+
+    /// The model's context.
+    pub(crate) fn context_tokens(&self) -> u64 {
+        if self.scenario.has_kinds { SHORT_CONTEXT_TOKENS } else { CONTEXT_TOKENS }
     }
 
     fn live_as(&mut self, index: usize, life: Life) -> anyhow::Result<()> {
@@ -163,7 +190,7 @@ impl World {
     fn rotate(&mut self, index: usize) -> anyhow::Result<()> {
         let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
         let Some(key) = self.keys.get_mut(index) else { return Ok(()) };
-        let changed = engine.run(now, |work| work.rotate_key(&key.id))?;
+        let changed = engine.run(now, |work| work.rotate_key(&key.id, 0))?;
         self.checker.withdrawn(key.credential, changed.revision, false);
         let (old, revision) = (key.credential, changed.revision.0);
         key.credential = self.credentials.len();

@@ -29,13 +29,6 @@ const REPEATED_FIRST_MS: u64 = 4_000;
 const REPORTS_KEPT: usize = 16;
 const DAY_MS: u64 = 86_400_000;
 
-/// Whether a poll's answer says that it was too far behind.
-fn body_is_too_late(body: &[u8]) -> bool {
-    let reply: Value = serde_json::from_slice(body).unwrap_or_default();
-    let what = |at: usize| reply.pointer(&format!("/changes/{at}/what")).and_then(Value::as_str);
-    (what(0), what(1)) == (Some("all_keys"), Some("catalogue"))
-}
-
 impl World {
     pub(crate) fn send(&mut self, ticket: Ticket, call: Call) {
         self.after(call.timeout_ms, Event::CallTimesOut { ticket });
@@ -43,7 +36,7 @@ impl World {
         let path = path.map_or(String::new(), |(_, path)| path.clone());
         let registers = path.starts_with("/proxy/v1/holders");
         let renews = registers || path.starts_with("/proxy/v1/changes");
-        let sent = Sent { at_ms: self.now_ms, renews, registers };
+        let sent = Sent { path: path.clone(), at_ms: self.now_ms, renews };
         if let Some(worker) = self.worker(ticket.place) {
             worker.sends(ticket.call, sent);
         }
@@ -186,19 +179,20 @@ impl World {
         status: Option<u16>,
         body: &[u8],
     ) -> anyhow::Result<()> {
-        let now_ms = self.now_ms;
         let Some(worker) = self.worker(ticket.place) else { return Ok(()) };
         if worker.life != ticket.life {
             return Ok(());
         }
         let Some(sent) = worker.takes_answer(ticket.call) else { return Ok(()) };
-        if status == Some(200) && (sent.registers || (sent.renews && body_is_too_late(body))) {
-            worker.missed_news_ms = now_ms;
-        }
         if sent.renews && status == Some(200) {
             self.checker.renewed(ticket.life, sent.at_ms);
         }
         self.log.note(self.now_ms, || format!("{:?} {:?}: {status:?}", ticket.place, ticket.call));
-        self.feed(ticket.place, Input::CallDone { call: ticket.call, status, body })
+        self.feed(ticket.place, Input::CallDone { call: ticket.call, status, body })?;
+        let early = self.mutation.and_then(|it| it.early_poll(&sent.path, body));
+        if let Some(path) = early.filter(|_| self.server.is_awake(self.now_ms)) {
+            self.server.call(self.now_ms, ticket, &path, b"")?;
+        }
+        Ok(())
     }
 }

@@ -25,8 +25,7 @@ impl World {
     }
 
     /// Streams that work on calls of a key in VMs that have heard what became of it. One whose
-    /// session is over has not: it admits nothing any more, and what runs there runs to its end. One
-    /// that has registered anew, or whose poll was too far behind, may have to ask first.
+    /// session is over has not: it admits nothing any more, and what runs there runs to its end.
     fn running_streams(&self, key: usize) -> Vec<StreamAt> {
         let Some(id) = self.keys.get(key).map(|key| key.id.as_str()) else { return Vec::new() };
         let mut running = Vec::new();
@@ -40,8 +39,7 @@ impl World {
             }
             for (stream, open) in &worker.streams {
                 let call = open.upstream.and_then(|index| self.calls.get(index));
-                let missed_ms = worker.missed_news_ms;
-                if call.is_some_and(|call| call.key == id && call.admitted_ms >= missed_ms) {
+                if call.is_some_and(|call| call.key == id) {
                     running.push(StreamAt { place, life: worker.life, stream: *stream });
                 }
             }

@@ -24,6 +24,7 @@ pub(crate) enum Event {
     Crash { place: Place },
     Wakes { place: Place },
     Heal { proxy: usize },
+    ServerStops,
     ServerBack,
     ServerWakes,
     Administer,

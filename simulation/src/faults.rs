@@ -6,6 +6,8 @@ use crate::upstream::UpstreamCall;
 use crate::worker::{Life, Place, Worker};
 use crate::world::World;
 
+/// Keys that are switched off while nobody hears of it.
+const NEWS: usize = 3;
 /// A server that stopped is back within this time, in milliseconds.
 const DOWN_MOST_MS: u64 = 12_000;
 
@@ -13,6 +15,10 @@ impl World {
     /// One fault.
     pub(crate) fn strike(&mut self) -> anyhow::Result<()> {
         let place = self.some_place();
+        if self.scenario.loses_news {
+            self.lose_news(place.proxy);
+            return Ok(());
+        }
         match self.dice.below(20) {
             0..=5 => return self.crash(place),
             6 => return self.restart_proxy(place.proxy),
@@ -91,6 +97,20 @@ impl World {
             self.server.start_again(self.now_ms)?;
         }
         Ok(())
+    }
+
+    /// Keys are switched off while a proxy is cut off for a moment and the server restarts: after that
+    /// it no longer knows which.
+    fn lose_news(&mut self, proxy: usize) {
+        let for_ms = self.dice.between(100, 2_000);
+        self.log.note(self.now_ms, || format!("fault: proxy {proxy} misses {for_ms} ms"));
+        self.network.cut(proxy);
+        self.tally.cuts += 1;
+        for _ in 0..NEWS {
+            self.after(1, Event::Withdraw);
+        }
+        self.after(2, Event::ServerStops);
+        self.after(for_ms, Event::Heal { proxy });
     }
 
     fn cut_off(&mut self, proxy: usize) {

@@ -18,6 +18,7 @@
 //! | How much of a budget, of a window can be used? | [`usability`], [`saturation`] |
 
 mod administration;
+mod answers;
 mod call_outs;
 pub mod checker;
 mod clocks;

@@ -93,6 +93,14 @@ pub enum Mutation {
     LoweredReservation,
     /// Calls that reported usage are recorded as estimated, at half of it.
     UnreadUsage,
+    /// Filters take a count so far for that of the end.
+    EarlyCount,
+    /// Filters do not see what was used of the provider's tools.
+    ForgottenTools,
+    /// Filters price every call as if there were no plans.
+    IgnoredPlan,
+    /// The server is told that changes are in force as soon as they have been heard of.
+    EarlyAcknowledgement,
 }
 
 /// The worker that a mutation singles out.
@@ -120,7 +128,7 @@ macro_rules! forget {
 
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 43] = [
         Self::HalvedSpent,
         Self::DroppedVoid,
         Self::SwallowedReport,
@@ -160,6 +168,10 @@ impl Mutation {
         Self::RefundedCutCalls,
         Self::LoweredReservation,
         Self::UnreadUsage,
+        Self::EarlyCount,
+        Self::ForgottenTools,
+        Self::IgnoredPlan,
+        Self::EarlyAcknowledgement,
     ];
 
     /// An answer in the server's stead.
@@ -317,6 +329,10 @@ impl Mutation {
                     _ => false,
                 });
             }
+            Self::IgnoredPlan => {
+                let policy = reply.pointer_mut("/key/known")?.as_object_mut()?;
+                policy.remove("price_multiplier_ppm")?;
+            }
             Self::EndlessSession => *reply.get_mut("session_ttl_ms")? = json!(ENDLESS_MS),
             Self::OldRevision if reply.get("key").is_some() => {
                 *reply.get_mut("revision")? = json!(LATE_REVISION);
@@ -324,6 +340,37 @@ impl Mutation {
             _ => return None,
         }
         Some(Answer { status: answer.status, ..ok(&reply) })
+    }
+
+    /// An event of a stream as filters get it.
+    pub(crate) fn shown(self, event: &[u8]) -> Option<Vec<u8>> {
+        let data = event.strip_prefix(b"data: ")?;
+        let mut chunk: Value = serde_json::from_slice(data).ok()?;
+        let shown = match self {
+            Self::EarlyCount => {
+                chunk.pointer("/choices/0")?;
+                let usage = chunk.as_object_mut()?.remove("usage")?;
+                let count = json!({"choices": [], "usage": usage});
+                format!("data: {chunk}\n\ndata: {count}\n\n")
+            }
+            Self::ForgottenTools => {
+                chunk.get_mut("usage")?.as_object_mut()?.remove("server_tool_use")?;
+                format!("data: {chunk}\n\n")
+            }
+            _ => return None,
+        };
+        Some(shown.into_bytes())
+    }
+
+    /// The poll that a filter is made to send by the answer to this one.
+    pub(crate) fn early_poll(self, path: &str, answer: &[u8]) -> Option<String> {
+        if self != Self::EarlyAcknowledgement || !path.starts_with("/proxy/v1/changes") {
+            return None;
+        }
+        let answer: Value = serde_json::from_slice(answer).ok()?;
+        let revision = answer.get("revision")?.as_u64()?;
+        let (begin, _) = path.split_once("&revision=")?;
+        Some(format!("{begin}&revision={revision}&wait_ms=0"))
     }
 
     /// A call that nobody made, after another was answered, and its path.

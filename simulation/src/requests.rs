@@ -5,14 +5,15 @@ use std::rc::Rc;
 use gate::{Input, Reply, StreamId};
 use serde_json::Value;
 
+use crate::answers::Part;
 use crate::checker::{Admission, Invariant, Violation};
 use crate::events::Event;
 use crate::keys::Key;
 use crate::scenario::Clients;
 use crate::traffic::{
-    CONTEXT_TOKENS, INPUT_OVERHEAD_TOKENS, chat_body, chat_headers, list_headers, steady_body,
+    INPUT_OVERHEAD_TOKENS, TOOL_CALLS, chat_body, chat_headers, list_headers, steady_body,
 };
-use crate::upstream::{Part, Terms, UpstreamCall};
+use crate::upstream::{Terms, UpstreamCall};
 use crate::worker::{Place, Request, Stream, StreamAt};
 use crate::world::World;
 
@@ -45,7 +46,7 @@ impl World {
                 (0, steady_body())
             } else {
                 let other = if mixed { self.some_credential() } else { one_credential };
-                (other, chat_body(&mut self.dice))
+                (other, chat_body(&mut self.dice, self.scenario.has_kinds))
             };
             self.after(0, Event::Opens { place, request: Rc::new(Request { credential, body }) });
         }
@@ -157,17 +158,22 @@ impl World {
         let names = (header("x-tollgate-request-id"), key.clone());
         let credential = stream.credential;
         let body = stream.body.clone();
-        let input_bound = (stream.sent_bytes + INPUT_OVERHEAD_TOKENS).min(CONTEXT_TOKENS);
+        let text_bound = stream.sent_bytes + INPUT_OVERHEAD_TOKENS;
+        let (context_tokens, has_kinds) = (self.context_tokens(), self.scenario.has_kinds);
         let owner = self.credentials.get(credential).and_then(|it| self.keys.get(it.key));
         let Some(owner) = owner.filter(|it| it.id.as_str() == key) else {
             let text = format!("credential {credential} is charged to key {key}");
             return Err(Violation { invariant: Invariant::Charges, text }.into());
         };
-        let (limits, expires_unix_ms) = (owner.limits, owner.expires_unix_ms);
+        let (limits, expires_unix_ms, org) = (owner.limits, owner.expires_unix_ms, owner.org);
         let terms = Terms {
             cut_calls: owner.cut_calls,
-            input_bound,
+            input_bound: text_bound.min(context_tokens),
+            context_tokens,
+            tool_calls: if has_kinds { TOOL_CALLS } else { 0 },
+            caches: has_kinds,
             longest_ms: self.scenario.longest_call_ms,
+            long_per_mille: self.scenario.long_per_mille,
             overruns: self.scenario.overruns,
             is_reliable: self.scenario.clients != Clients::Mixed,
         };
@@ -182,6 +188,7 @@ impl World {
         }
         call.admitted_ms = self.now_ms;
         call.eras = self.checker.eras(&key);
+        call.multipliers = self.checker.plans(org);
         self.checker.begun(index, &call.request, &key, &call.eras);
         self.calls.push(call);
         self.tally.forwarded += 1;
@@ -235,10 +242,10 @@ impl World {
         self.log.note(self.now_ms, || {
             format!("{place:?} {id:?} credential {credential}: answered {status}")
         });
-        // A call whose key has ended, or whose money has, may be answered before the upstream does;
-        // it is charged as cut.
+        // A call whose key has ended or is in doubt, or whose money has ended, may be answered before
+        // the upstream does; it is charged as cut.
         if stream.upstream.is_some() {
-            if [401, 402].contains(&status) {
+            if [401, 402, 503].contains(&status) {
                 return Ok(());
             }
             let text = format!("{place:?} {id:?} is answered {status} after it was forwarded");
@@ -278,7 +285,7 @@ impl World {
         if self.dice.per_mille(PUNCTUAL_PER_MILLE) && !self.traffic_is_over() {
             // Whether it is admitted then: a refusal with room is a violation of its own.
             self.tally.retries += 1;
-            let body = chat_body(&mut self.dice);
+            let body = chat_body(&mut self.dice, self.scenario.has_kinds);
             let request = Rc::new(Request { credential, body });
             self.after(seconds.unwrap_or(1) * 1_000, Event::Opens { place, request });
         }
@@ -302,6 +309,8 @@ impl World {
                 self.feed(at.place, input)
             }
             Part::Body(chunk, end) => {
+                let shown = self.mutation.and_then(|it| it.shown(&chunk));
+                let chunk = shown.unwrap_or(chunk);
                 self.feed(at.place, Input::ResponseBody { stream, chunk: &chunk, end })
             }
             Part::End => self.end(at),

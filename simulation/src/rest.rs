@@ -10,6 +10,7 @@ use crate::ledger::AccountRow;
 use crate::network::Weather;
 use crate::restores::Disk;
 use crate::scenario::Clients;
+use crate::upstream::UpstreamCall;
 use crate::worker::{Life, Place, Ticket};
 use crate::world::World;
 
@@ -53,6 +54,11 @@ impl World {
         };
         self.tally.parked += count(&|account| account.parked > NanoUsd::ZERO);
         self.tally.overdrawn += count(&|account| account.overdraft > NanoUsd::ZERO);
+        let calls = |is_it: &dyn Fn(&UpstreamCall) -> bool| {
+            self.calls.iter().filter(|call| is_it(call)).count() as u64
+        };
+        self.tally.tool_calls += calls(&|call| call.produced.server_tool_calls > 0);
+        self.tally.counted_so_far += calls(&|call| !call.told.usage && call.told.counted.is_some());
         let budgets: BTreeSet<_> = accounts.iter().map(|account| account.id.budget()).collect();
         self.tally.rollovers += (accounts.len() - budgets.len()) as u64;
         let waiting: usize =

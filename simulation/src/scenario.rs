@@ -11,6 +11,11 @@ const NOON_UNIX_MS: u64 = 1_795_176_000_000;
 /// 2026-11-21T00:00:00Z: budgets of a day start afresh.
 const MIDNIGHT_UNIX_MS: u64 = NOON_UNIX_MS + 43_200_000;
 
+/// Streams that take very long, where any does, in a thousand.
+const LONG_PER_MILLE: u64 = 150;
+/// Worlds whose tokens have kinds and whose provider has tools, in a thousand.
+const KINDS_PER_MILLE: u64 = 350;
+
 /// Who sends requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clients {
@@ -61,6 +66,8 @@ pub struct Scenario {
     pub admin_gap_ms: u64,
     /// Some answers and some uploads take up to this long, in milliseconds; zero where none does.
     pub longest_call_ms: u64,
+    /// Streams that take so long, where any does, in a thousand.
+    pub long_per_mille: u64,
     /// Most requests use one key, with money for many calls: then VMs keep leases for later calls.
     pub has_favourite: bool,
     /// What becomes of the server's disk.
@@ -69,6 +76,12 @@ pub struct Scenario {
     pub hushes: bool,
     /// The provider sometimes produces more than the limit in the request allows.
     pub overruns: bool,
+    /// Tokens that are read from caches or written to them have prices of their own, and the provider
+    /// has tools.
+    pub has_kinds: bool,
+    /// The only fault: the server restarts while keys are switched off of which filters do not hear, so
+    /// that they must ask about all of them.
+    pub loses_news: bool,
 }
 
 impl Scenario {
@@ -107,10 +120,13 @@ impl Scenario {
                 fault_gap_ms: dice.between(6, 50) * 1_000,
                 admin_gap_ms: dice.between(5, 40) * 1_000,
                 longest_call_ms: 0,
+                long_per_mille: LONG_PER_MILLE,
                 has_favourite: false,
                 disk: Disk::Lasts,
                 hushes: false,
                 overruns: false,
+                has_kinds: false,
+                loses_news: false,
             }
         };
         if dice.per_mille(300) {
@@ -122,6 +138,7 @@ impl Scenario {
             scenario.longest_call_ms = 2 * (times.ttl_ms + times.grace_ms);
         }
         scenario.overruns = dice.per_mille(150);
+        scenario.has_kinds = dice.per_mille(KINDS_PER_MILLE);
         scenario.disk = match dice.below(12) {
             0 => Disk::LostWithJournal,
             1 => Disk::LostWithoutJournal,
@@ -147,10 +164,13 @@ impl Scenario {
             fault_gap_ms: dice.between(4, 20) * 1_000,
             admin_gap_ms: dice.between(1_000, 4_000),
             longest_call_ms: 0,
+            long_per_mille: LONG_PER_MILLE,
             has_favourite: true,
             disk: Disk::Lasts,
             hushes: false,
             overruns: false,
+            has_kinds: false,
+            loses_news: false,
         }
     }
 
@@ -175,10 +195,13 @@ impl Scenario {
             fault_gap_ms: dice.between(3, 12) * 1_000,
             admin_gap_ms: dice.between(300, 3_000),
             longest_call_ms: 0,
+            long_per_mille: LONG_PER_MILLE,
             has_favourite: false,
             disk: Disk::Lasts,
             hushes: false,
             overruns: false,
+            has_kinds: false,
+            loses_news: false,
         }
     }
 
@@ -202,10 +225,13 @@ impl Scenario {
             fault_gap_ms: 0,
             admin_gap_ms: 0,
             longest_call_ms: 0,
+            long_per_mille: LONG_PER_MILLE,
             has_favourite: false,
             disk: Disk::Lasts,
             hushes: false,
             overruns: false,
+            has_kinds: false,
+            loses_news: false,
         }
     }
 }
@@ -215,6 +241,27 @@ impl Scenario {
     #[must_use]
     pub fn hushed(seed: u64) -> Self {
         Self { hushes: true, ..Self::exhausting(seed, 0) }
+    }
+
+    /// Keys are switched off while their calls run, and nothing is ever heard of it but that something
+    /// has changed; messages are lost.
+    #[must_use]
+    pub fn forgetful(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, 5);
+        let weather = Weather { lost_per_mille: dice.between(50, 300), ..Weather::FAIR };
+        Self {
+            loses_news: true,
+            proxies: 1,
+            traffic_ms: 120_000,
+            gap_ms: 1_000,
+            tick_ms: 100,
+            fault_gap_ms: 10_000,
+            admin_gap_ms: 1_000,
+            longest_call_ms: 60_000,
+            long_per_mille: 800,
+            has_favourite: false,
+            ..Self::lively(SessionTimes::default(), weather, &mut dice)
+        }
     }
 
     /// Two proxies with two workers each, and three times as many requests as a window over all of

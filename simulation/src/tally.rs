@@ -35,6 +35,8 @@ pub struct Tally {
     pub retries: u64,
     /// Streams that had to be over because their key was taken out of use.
     pub expected_ends: u64,
+    /// Calls that filters ended while the upstream worked on them.
+    pub ended_by_filter: u64,
     /// Times that all clients but one fell silent.
     pub hushes: u64,
     /// Commits that journals brought back.
@@ -49,6 +51,12 @@ pub struct Tally {
     pub moved_keys: u64,
     /// Keys for which another place, or another period of a budget, came to be in force.
     pub moves_in_force: u64,
+    /// Plans of organisations that came to be in force.
+    pub plans_in_force: u64,
+    /// Calls that used the provider's tools.
+    pub tool_calls: u64,
+    /// Calls that ended without usage after they had counted some.
+    pub counted_so_far: u64,
     /// Windows over all proxies that got another limit.
     pub moved_limits: u64,
     /// Refusals by windows over all proxies.
@@ -75,6 +83,7 @@ impl Tally {
         self.rollovers += other.rollovers;
         self.retries += other.retries;
         self.expected_ends += other.expected_ends;
+        self.ended_by_filter += other.ended_by_filter;
         self.hushes += other.hushes;
         self.replayed += other.replayed;
         self.frozen += other.frozen;
@@ -82,6 +91,9 @@ impl Tally {
         self.top_ups += other.top_ups;
         self.moved_keys += other.moved_keys;
         self.moves_in_force += other.moves_in_force;
+        self.plans_in_force += other.plans_in_force;
+        self.tool_calls += other.tool_calls;
+        self.counted_so_far += other.counted_so_far;
         self.moved_limits += other.moved_limits;
         self.full_everywhere += other.full_everywhere;
     }

@@ -1,12 +1,14 @@
 //! Budgets above keys: an organisation, its teams and users, its wallet; and keys that are moved
 //! from one team or user to another while calls run.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use metering::period::Period;
 use policy_server::app::{self, BudgetForm, Given, KeyForm, OrgForm, TopUpForm};
-use wire::{NanoUsd, OrgId, Revision, TeamId, UserId};
+use wire::{NanoUsd, OrgId, PriceMultiplier, Revision, TeamId, UserId};
 
-use crate::administration::{CAPPED, micro};
+use crate::administration::{CAPPED, FREE, micro};
 use crate::checker::Placement;
 use crate::dice::Dice;
 use crate::keys::{Key, Life};
@@ -25,6 +27,11 @@ const UNCAPPED_PER_MILLE: u64 = 150;
 
 /// How much larger budgets are in worlds in which leases are for many calls.
 const MUCH: u64 = 30;
+/// How much larger they are where the provider has tools.
+const MORE: u64 = 4;
+
+/// What plans multiply prices by, in millionths.
+const PLANS_PPM: [u64; 4] = [1_000_000, 500_000, 1_500_000, 2_000_001];
 
 /// A team or a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +77,8 @@ pub(crate) struct Tenancy {
     users: [Budget; NAMES.len()],
     /// Whether anything was ever paid in.
     has_wallet: bool,
+    /// What the plans of organisations multiply prices by, where that is not 1.
+    plans: BTreeMap<&'static str, PriceMultiplier>,
 }
 
 impl Tenancy {
@@ -130,7 +139,11 @@ impl World {
 
     /// So many micro-USD, and much more where a key is to have money for many calls.
     pub(crate) fn some_cap(&mut self, low: u64, high: u64) -> NanoUsd {
-        let times = if self.scenario.has_favourite { MUCH } else { 1 };
+        let times = match (self.scenario.has_favourite, self.scenario.has_kinds) {
+            (true, _) => MUCH,
+            (false, true) => MORE,
+            (false, false) => 1,
+        };
         micro(self.dice.between(low, high) * times)
     }
 
@@ -162,14 +175,30 @@ impl World {
         self.put_org(CAPPED, self.tenancy.org)
     }
 
+    /// Another plan for one of the organisations.
+    pub(crate) fn move_plan(&mut self) -> anyhow::Result<()> {
+        let org = if self.dice.per_mille(700) { CAPPED } else { FREE };
+        let ppm = PLANS_PPM.get(self.dice.index(PLANS_PPM.len())).copied();
+        let multiplier = PriceMultiplier::from_ppm(ppm.unwrap_or(PLANS_PPM[0]))?;
+        self.tenancy.plans.insert(org, multiplier);
+        let budget = if org == CAPPED { self.tenancy.org } else { Budget::default() };
+        self.put_org(org, budget)
+    }
+
     pub(crate) fn put_org(&mut self, org: &'static str, budget: Budget) -> anyhow::Result<()> {
         let Budget { cap, period } = budget;
         let given = |cap| Given::Value(BudgetForm { cap, period: Some(period) });
-        let form = OrgForm { budget: cap.map_or(Given::Absent, given), ..OrgForm::default() };
+        let multiplier = self.tenancy.plans.get(org).copied().unwrap_or_default();
+        let form = OrgForm {
+            budget: cap.map_or(Given::Absent, given),
+            price_multiplier: Given::Value(multiplier),
+            ..OrgForm::default()
+        };
         let id = OrgId::new(org)?;
         let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
         let revision = engine.run(now, |work| work.put_org(id, form))?.revision;
-        self.log.note(self.now_ms, || format!("admin: org {org} has {budget:?}"));
+        self.checker.plan_is(org, multiplier, revision);
+        self.log.note(self.now_ms, || format!("admin: org {org} has {budget:?}, {multiplier:?}"));
         self.budgets_are_set(revision);
         Ok(())
     }

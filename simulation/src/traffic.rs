@@ -13,6 +13,11 @@ pub const INPUT_OVERHEAD_TOKENS: u64 = 16;
 pub const MAX_OUTPUT_TOKENS: u64 = 1_000;
 /// The model's context in tokens.
 pub const CONTEXT_TOKENS: u64 = 8_000;
+/// Its context where the provider has tools. Each use may read all of it again, and budgets are to
+/// have room for a few.
+pub const SHORT_CONTEXT_TOKENS: u64 = 1_200;
+/// The most uses of tools by one request.
+pub const TOOL_CALLS: u64 = 1;
 
 /// The head of a chat request.
 #[must_use]
@@ -38,8 +43,14 @@ fn headers(method: &str, path: &str, secret: &str) -> Headers {
     .collect()
 }
 
-/// The body of a chat request: short or long, with or without a limit of its own.
-pub fn chat_body(dice: &mut Dice) -> Vec<u8> {
+/// Requests that ask for tools, where there are any, in a thousand.
+const TOOLS_PER_MILLE: u64 = 150;
+/// Streams that are to count their tokens as they come, in a thousand.
+const COUNTING_PER_MILLE: u64 = 250;
+
+/// The body of a chat request: short or long, with or without a limit of its own, with or without the
+/// provider's tools if it has any.
+pub fn chat_body(dice: &mut Dice, has_tools: bool) -> Vec<u8> {
     let words = usize::try_from(dice.between(1, 60)).unwrap_or(1);
     let mut body = json!({
         "model": if dice.per_mille(200) { "fast" } else { MODEL },
@@ -53,6 +64,12 @@ pub fn chat_body(dice: &mut Dice) -> Vec<u8> {
         if dice.per_mille(300) {
             body["stream_options"] = json!({"include_usage": true});
         }
+        if dice.per_mille(COUNTING_PER_MILLE) {
+            body["stream_options"]["continuous_usage_stats"] = json!(true);
+        }
+    }
+    if has_tools && dice.per_mille(TOOLS_PER_MILLE) {
+        body["web_search_options"] = json!({});
     }
     body.to_string().into_bytes()
 }

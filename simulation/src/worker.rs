@@ -86,14 +86,14 @@ pub struct Reaction {
 }
 
 /// A call-out that has no answer yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
+    /// Path and query.
+    pub path: String,
     /// When it was made, in virtual time.
     pub at_ms: u64,
     /// Its answer renews the session.
     pub renews: bool,
-    /// It registers the VM.
-    pub registers: bool,
 }
 
 /// The worker.
@@ -105,9 +105,6 @@ pub struct Worker {
     pub first_fed_ms: Option<u64>,
     /// When it went on after it was kept from running, in virtual time.
     pub woke_ms: u64,
-    /// When its VM last heard that it had missed what became of keys, in virtual time: it has
-    /// registered, or its poll was too far behind. It has to ask about keys of running calls.
-    pub missed_news_ms: u64,
     /// Requests that are open.
     pub streams: BTreeMap<StreamId, Stream>,
     open_calls: BTreeMap<CallId, Sent>,
@@ -133,7 +130,6 @@ impl Worker {
             life,
             first_fed_ms: None,
             woke_ms: 0,
-            missed_news_ms: 0,
             streams: BTreeMap::new(),
             open_calls: BTreeMap::new(),
             swallows_close: false,

@@ -269,6 +269,10 @@ impl World {
                 self.network.heal(proxy);
                 Ok(())
             }
+            Event::ServerStops => {
+                self.stop_server();
+                Ok(())
+            }
             Event::ServerBack => {
                 self.server_acted = true;
                 self.start_server()
@@ -322,6 +326,7 @@ impl World {
     /// The gate has ended a call that may have been with the upstream.
     fn cut_upstream(&mut self, stream: &crate::worker::Stream) {
         let Some(index) = stream.upstream else { return };
+        self.tally.ended_by_filter += 1;
         self.upstream_acted = true;
         let goes_on = self.dice.per_mille(500);
         if let Some(call) = self.calls.get_mut(index) {
@@ -395,6 +400,8 @@ impl World {
         self.tally.withdrawals += applied as u64;
         let moves = self.checker.note_placed(|revision| server.is_applied(revision, now_ms));
         self.tally.moves_in_force += moves as u64;
+        let plans = self.checker.note_plans(|revision| server.is_applied(revision, now_ms));
+        self.tally.plans_in_force += plans as u64;
         if applied > 0 {
             self.log.note(self.now_ms, || format!("{applied} withdrawal(s) in force everywhere"));
         }

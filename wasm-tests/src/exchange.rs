@@ -202,6 +202,12 @@ impl Exchange {
         self.quietly(|core, id| Ok(core.stream(id)?.upstream.clone())).unwrap_or_default()
     }
 
+    /// The last piece of the body that the client has received: a long body is not copied for it.
+    pub fn last_chunk_to_client(&self) -> Vec<u8> {
+        let last = self.quietly(|core, id| Ok(core.stream(id)?.client.chunks.last().cloned()));
+        last.ok().flatten().unwrap_or_default()
+    }
+
     /// What the client has received.
     pub fn client(&self) -> Received {
         self.quietly(|core, id| Ok(core.stream(id)?.client.clone())).unwrap_or_default()

@@ -12,6 +12,7 @@
 //! It deliberately does not judge the filter's decisions: that is for the tests.
 
 mod abi;
+pub mod answer_memory;
 mod callout;
 mod error;
 mod exchange;

@@ -37,7 +37,15 @@ pub const SCANS: &[Scan] = &[
     Scan { name: "1 MiB of short messages", ceiling: 180.0, members: short_messages },
     Scan { name: "1 MiB of numbers", ceiling: 120.0, members: numbers },
     Scan { name: "1,000 small members", ceiling: 320.0, members: small_members },
+    // The dearest bytes that there are.
+    Scan { name: "1 MiB of members of a letter", ceiling: 630.0, members: || tiny_members(1) },
+    Scan { name: "1 MiB of one-digit numbers", ceiling: 240.0, members: one_digit_numbers },
+    // The filter reads only a part of it.
+    Scan { name: "10 MiB of them, refused", ceiling: 200.0, members: || tiny_members(10) },
 ];
+
+/// What the last body must be answered with: it has more pieces than are read.
+const TOO_LARGE: u16 = 413;
 
 /// A line with one quotation mark and one line end in forty bytes.
 const CODE: &str = r#"    let answer = find(\"question\", 42);\n"#;
@@ -73,6 +81,10 @@ pub fn measure_all() -> Result<Vec<Scanned>> {
 }
 
 impl Scan {
+    fn is_refused(&self) -> bool {
+        self.name.ends_with("refused")
+    }
+
     fn measure(&self) -> Result<Scanned> {
         let profile = Profile::envoy_stop_iteration().with_buffer_limit_bytes(16 * MEBIBYTE);
         let gateway = Gateway::start(profile, 1)?;
@@ -86,8 +98,12 @@ impl Scan {
         let fuel = gateway.host().meter().of_all(&[Phase::RequestBody]).fuel;
         let sent = exchange.forwarded().body().len();
         let answer = exchange.client().text();
-        ensure!(sent == body.len(), "{sent} of {} bytes went on: {answer}", body.len());
-        exchange.respond(200, &[], ["{}"])?;
+        if self.is_refused() {
+            ensure!(exchange.status() == Some(TOO_LARGE) && sent == 0, "{sent} went on: {answer}");
+        } else {
+            ensure!(sent == body.len(), "{sent} of {} bytes went on: {answer}", body.len());
+            exchange.respond(200, &[], ["{}"])?;
+        }
         Ok(Scanned { name: self.name, bytes: body.len() as u64, fuel, ceiling: self.ceiling })
     }
 }
@@ -126,6 +142,17 @@ fn short_messages() -> String {
 fn numbers() -> String {
     let numbers = vec!["12345"; MEBIBYTE / 6];
     format!(r#""logit_bias":[{}]"#, numbers.join(","))
+}
+
+/// `"a":0,` again and again: less than so many MiB, with the model still within the filter's limit.
+fn tiny_members(mebibytes: usize) -> String {
+    let member = r#""a":0"#;
+    vec![member; mebibytes * MEBIBYTE / (member.len() + 1) - 10].join(",")
+}
+
+fn one_digit_numbers() -> String {
+    let numbers = vec!["1"; MEBIBYTE / 2];
+    format!(r#""unknown":[{}]"#, numbers.join(","))
 }
 
 fn small_members() -> String {

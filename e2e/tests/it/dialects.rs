@@ -142,6 +142,17 @@ fn what_is_not_served_never_reaches_the_upstream() {
         "/v1beta/cachedContents",
         "/v1/projects/p/locations/l/publishers/google/models/m:generateContent",
         "/_mock/reset",
+        "/v1%2Fchat/completions",
+        "/v1/chat%2Fcompletions",
+        "/v1%2fchat%2fcompletions",
+        "/v1/x%2F..%2Fchat/completions",
+        "/v1%5Cchat/completions",
+        "/openai/deployments/gpt-4o-mini%2Fchat/completions?api-version=1",
+        "/openai/deployments/x%2F..%2Fgpt-4o-mini/chat/completions?api-version=1",
+        "/gemini%2Fv1beta/models/gemini-2.5-flash:generateContent",
+        "/v1beta/models%2Fgemini-2.5-flash:generateContent",
+        "/v1beta/models/gemini-2.5-flash%3AgenerateContent",
+        "/v1beta/models/gemini-2.5-flash:GenerateContent",
     ];
     let gets = [
         "/",
@@ -177,6 +188,37 @@ fn what_is_not_served_never_reaches_the_upstream() {
         assert!([403, 404, 405].contains(&answer.status), "{method}: {}", answer.status);
     }
     assert_eq!(fixture.upstream_stats().unwrap()["requests"], 0, "something came through");
+    fixture.assert_no_trap();
+}
+
+/// SDKs escape the slash of such a name.
+#[test]
+fn a_model_with_a_slash_in_its_name_is_found_by_a_path() {
+    let fixture = fixture();
+    let model = json!({
+        "input_usd_per_mtok": "0.153", "output_usd_per_mtok": "0.617",
+        "context_length": 128_000, "max_output_tokens": 16_384, "aliases": ["llama/latest"],
+    });
+    let admin = fixture.stack.admin();
+    admin.put("/admin/v1/models/meta%2Fllama", &model).unwrap().success().unwrap();
+    let (id, key) = fixture.key(json!({})).unwrap();
+    let auth = format!("authorization: Bearer {key}\r\n");
+    let of = |request: &[u8]| RawAnswer::of(&fixture.stack.gateway_url, request).unwrap();
+    for name in ["meta%2Fllama", "meta%2fllama", "meta/llama", "llama%2Flatest"] {
+        let answer = of(&get(&format!("/v1/models/{name}"), &auth));
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        assert!(answer.text().contains(r#""id":"meta/llama""#), "{name}: {}", answer.text());
+    }
+    let body = r#"{"model":"another","max_tokens":4,"messages":[{"role":"user","content":"x"}]}"#;
+    let path = "/openai/deployments/llama%2Flatest/chat/completions?api-version=2024-10-21";
+    let answer = of(&post(path, &auth, body));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let seen = fixture.upstream_requests().unwrap();
+    let seen = seen.last().unwrap();
+    let path = "/openai/deployments/meta%2Fllama/chat/completions?api-version=2024-10-21";
+    assert_eq!(seen["path"], path);
+    assert!(seen["body"].as_str().unwrap().starts_with(r#"{"model":"meta/llama","#), "{seen}");
+    assert_eq!(fixture.records(&id, 1).unwrap()[0]["model"], "meta/llama");
     fixture.assert_no_trap();
 }
 

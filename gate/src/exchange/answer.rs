@@ -93,7 +93,7 @@ impl Answer {
             };
             Self::Stream(Box::new(StreamAnswer::of(format, view, output_bound)))
         } else if is_kind(kind, b"application/json") {
-            let plain = PlainAnswer::new(format);
+            let plain = PlainAnswer::bounded(format, output_bound);
             Self::Plain(Box::new(if shown.cost { plain } else { plain.without_cost() }))
         } else {
             Self::Unreadable
@@ -110,6 +110,7 @@ impl Answer {
             Self::Unreadable => Outcome::Unreadable,
             Self::Unread => Outcome::Answered(Seen {
                 usage: Some(Usage::default()),
+                usage_is_final: true,
                 complete: true,
                 ..Seen::default()
             }),

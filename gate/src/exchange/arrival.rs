@@ -6,11 +6,13 @@ use crate::config::Config;
 use crate::credential;
 use crate::dialect::Dialect;
 use crate::dry_run;
+use crate::header_filter::{BETA_HEADERS, Betas};
 use crate::io::{Headers, Now};
 use crate::pool::Want;
 use crate::profile::Voice;
 use crate::refusal::Refusal;
-use crate::route::{Hints, Route, Target};
+use crate::route::{Hints, Route, Target, is_googles_openai_path};
+use crate::url_query;
 use metering::request::{Operation, Problem, Request, Source, read};
 use wire::{Metadata, ModelName, RequestId};
 
@@ -48,7 +50,7 @@ impl Exchange {
             Target::Listed(_) | Target::Models | Target::Model(_) | Target::Usage => Body::None,
         };
         let open = Open {
-            path: credential::path_without_credentials(path).unwrap_or_else(|| path.to_vec()),
+            path: url_query::without_credentials(path).unwrap_or_else(|| path.to_vec()),
             betas: betas(headers, &target),
             stray_parameter: stray_parameter(dialect, &target, path),
             target,
@@ -100,6 +102,20 @@ impl Open {
     pub(crate) fn query(&self) -> &[u8] {
         let at = self.path.iter().position(|byte| *byte == b'?');
         at.and_then(|at| self.path.get(at + 1..)).unwrap_or_default()
+    }
+
+    /// Betas are checked where messages are written, and cost nothing where tokens are counted. A path
+    /// of the configuration has its price whatever is asked for; some (`/v1/files`) work only with one.
+    pub(crate) fn betas_on_their_way(&self) -> Betas {
+        match self.target {
+            Target::Call {
+                operation: Operation::Messages | Operation::CountMessageTokens, ..
+            }
+            | Target::Listed(_) => Betas::Pass,
+            Target::Call { .. } | Target::Models | Target::Model(_) | Target::Usage => {
+                Betas::Removed
+            }
+        }
     }
 
     /// The path with this model in the place of the one that it names, if it names one.
@@ -169,7 +185,7 @@ fn metadata(headers: &Headers) -> Result<Metadata, BadMetadata> {
 }
 
 fn hints(headers: &Headers, path: &[u8]) -> Hints {
-    let mut hints = Hints { has_google_key: credential::has_query_key(path), ..Hints::default() };
+    let mut hints = Hints { has_google_key: url_query::has_key(path), ..Hints::default() };
     for (name, value) in headers {
         match name.as_slice() {
             b"x-goog-api-key" => hints.has_google_key = true,
@@ -192,17 +208,16 @@ fn betas(headers: &Headers, target: &Target) -> String {
     if !matches!(target, Target::Call { operation: Operation::Messages, .. }) {
         return String::new();
     }
-    let values = headers.iter().filter(|(name, _)| name == b"anthropic-beta");
+    let values = headers.iter().filter(|(name, _)| BETA_HEADERS.contains(&name.as_slice()));
     values.map(|(_, value)| String::from_utf8_lossy(value)).collect::<Vec<_>>().join(",")
 }
 
 /// Google's servers take parameters that change what an answer holds (`fields`) or how it is
 /// written (`alt=proto`, `callback`): without usage, or so that it cannot be read.
 fn stray_parameter(dialect: Dialect, target: &Target, path: &[u8]) -> Option<String> {
-    if dialect != Dialect::Gemini || !matches!(target, Target::Call { .. }) {
+    let is_googles = dialect == Dialect::Gemini || is_googles_openai_path(path);
+    if !is_googles || !matches!(target, Target::Call { .. }) {
         return None;
     }
-    let known = ["alt", "$alt", "key", "prettyPrint", "$prettyPrint"];
-    credential::other_parameter(path, &known)
-        .or_else(|| credential::other_value(path, &["alt", "$alt"], &["sse", "json"]))
+    url_query::beyond_google(path)
 }

@@ -10,7 +10,7 @@ use metering::request::{
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
 use wire::v1::{
-    Ask, CutCalls, KeyPolicy, KeyState, Level, Model, Price, Rates, Refusal as LeaseRefusal,
+    Ask, CutCalls, KeyPolicy, KeyState, Level, Limit, Model, Price, Rates, Refusal as LeaseRefusal,
 };
 use wire::{CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
 
@@ -75,6 +75,7 @@ pub(crate) fn ask(open: &Open, models: &Models, allow: &[FeatureKind]) -> Option
     let price = model.price?;
     if let Some(request) = open.request() {
         check_parameters(open, request, (model, &price), allow).ok()?;
+        check_context(request, model.context_length).ok()?;
         if request.operation.is_free() {
             return None;
         }
@@ -331,7 +332,8 @@ fn admit(
             None => {
                 check(memory)?;
                 if let Some(why) = &open.refused {
-                    return Err(refused_lease(why));
+                    let window = windows::over_all_proxies(&policy.limits, &model.name);
+                    return Err(refused_lease(why, window.filter(|_| !pays)));
                 }
                 if !ask.output_is_clients {
                     ask.output_tokens = output_tokens;
@@ -353,7 +355,6 @@ fn admit(
     let input_bound = ask.input_tokens;
     // Its answer has no usage, and its output comes where nobody sees it.
     let is_answered_later = request.is_some_and(|request| request.needs(FeatureKind::Background));
-    let streamed = request.is_some_and(|request| request.stream);
     let is_alias = open.model() != Some(model.name.as_str());
     let path = if is_alias { open.path_for(&model.name) } else { None };
     let admitted = Admitted {
@@ -365,6 +366,7 @@ fn admit(
         server_tool_calls: ask.server_tool_calls,
         reserved: drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
         reasoning: model.reasoning || request.is_some_and(Request::asks_for_reasoning),
+        streamed: request.is_some_and(|request| request.stream),
         cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
     };
     let estimate = open.is_dry_run.then(|| {
@@ -384,7 +386,6 @@ fn admit(
         groups,
         window_call,
         standings,
-        streamed,
         shown: Shown {
             stream_usage: known.profile.always_shows_usage()
                 || request.is_some_and(|request| request.wants_stream_usage),
@@ -459,28 +460,26 @@ fn draw(
     Some((lease, draw, lowered.output_tokens))
 }
 
-fn refused_lease(why: &LeaseRefusal) -> Refusal {
-    match why {
-        LeaseRefusal::BudgetExceeded { level, need, left } => {
+/// `window`: the one that counts the call over all proxies, where nothing but a permit was asked for.
+/// Nobody is told that money is missing of whom none is asked.
+fn refused_lease(why: &LeaseRefusal, window: Option<&Limit>) -> Refusal {
+    match (why, window) {
+        (LeaseRefusal::BudgetExceeded { level, need, left }, _) => {
             Refusal::Budget { level: *level, need: *need, left: *left }
         }
         // The key's own money is not spent, but one call may not take more of it than this.
-        LeaseRefusal::CallTooExpensive { need, most } => {
+        (LeaseRefusal::CallTooExpensive { need, most }, _) => {
             Refusal::Budget { level: Level::Key, need: *need, left: *most }
         }
-        LeaseRefusal::Contended { retry_after_ms } => {
+        (LeaseRefusal::Contended { retry_after_ms }, Some(window)) => {
+            windows::held_by_others(window, *retry_after_ms)
+        }
+        (LeaseRefusal::Contended { retry_after_ms }, None) => {
             Refusal::Contended { retry_after_ms: *retry_after_ms }
         }
-        LeaseRefusal::WindowFull { limit, retry_after_ms } => Refusal::Window {
-            limit: Box::new(limit.clone()),
-            full: metering::window::Full {
-                unit: limit.unit,
-                window: limit.window,
-                needs: 1,
-                room: 0,
-                wait_ms: Some(*retry_after_ms),
-            },
-        },
-        LeaseRefusal::KeyNotUsable | LeaseRefusal::UnknownPrice => Refusal::PolicyUnavailable,
+        (LeaseRefusal::WindowFull { limit, retry_after_ms }, _) => {
+            windows::held_by_others(limit, *retry_after_ms)
+        }
+        (LeaseRefusal::KeyNotUsable | LeaseRefusal::UnknownPrice, _) => Refusal::PolicyUnavailable,
     }
 }

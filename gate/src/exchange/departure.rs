@@ -43,7 +43,7 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
         basis,
         reserved: running.drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
         status: running.status,
-        streamed: running.streamed,
+        streamed: running.admitted.streamed,
         ending,
         started_unix_ms: running.began_unix_ms,
         duration_ms: now.monotonic_ms.saturating_sub(running.began_ms),

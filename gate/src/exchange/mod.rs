@@ -129,7 +129,6 @@ pub(crate) struct Running {
     pub(crate) groups: Vec<Group>,
     pub(crate) window_call: WindowCall,
     pub(crate) standings: crate::windows::Standings,
-    pub(crate) streamed: bool,
     pub(crate) shown: Shown,
     /// When the windows counted it, in monotonic milliseconds.
     pub(crate) admitted_ms: u64,

@@ -59,6 +59,8 @@ pub(crate) enum Reason {
     OutputBound,
     /// Nothing is left of the account that pays for it.
     Exhausted(Level),
+    /// For too long nobody could say whether its key may still be used.
+    InDoubt,
 }
 
 /// What is to be done about a call that is to end.
@@ -96,6 +98,7 @@ impl Reason {
             Self::Expired => Refusal::Expired,
             Self::OutputBound => Refusal::OutputBoundExceeded,
             Self::Exhausted(level) => Refusal::Exhausted { level },
+            Self::InDoubt => Refusal::PolicyUnavailable,
         }
     }
 }
@@ -139,9 +142,9 @@ impl Running {
         let is_open = match &self.answer {
             Answer::NotYet => self.status == 0,
             Answer::Stream(stream) => !stream.seen().complete,
-            Answer::Unreadable => self.streamed,
+            Answer::Unreadable => self.admitted.streamed,
             Answer::Unread => true,
-            Answer::Plain(plain) => self.streamed && plain.is_open_array(),
+            Answer::Plain(plain) => self.admitted.streamed && plain.is_open_array(),
             Answer::Failed => false,
         };
         is_open && matches!(self.stop.phase, Phase::Unasked)
@@ -184,11 +187,10 @@ impl Running {
             Answer::Plain(answer) => {
                 self.stop.last_chunk_ms = Some(now_ms);
                 let passage = self.stop.document_passes(answer, (chunk, end), now_ms, cost);
-                let bound = self.admitted.output_bound;
-                if self.streamed
+                if self.admitted.streamed
                     && answer.is_open_array()
                     && matches!(self.stop.phase, Phase::Unasked)
-                    && bound.is_some_and(|bound| answer.seen().passes(bound))
+                    && answer.has_passed_bound()
                 {
                     // What passes the bound is within a chunk that has gone; the next one ends it.
                     self.stop.phase = Phase::Asked(Reason::OutputBound);

@@ -2,17 +2,17 @@
 
 use serde::de::DeserializeOwned;
 use wire::v1::{
-    AdmitReply, AdmitRequest, Ask, Catalogue, Change, ChangesReply, KeyAnswer, LeaseAnswer,
-    LeaseReply, LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, ReportReply, UsageReply,
+    AdmitReply, AdmitRequest, Ask, Catalogue, ChangesReply, KeyAnswer, LeaseAnswer, LeaseReply,
+    LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, ReportReply, UsageReply,
 };
-use wire::{Epoch, KeyDigest, LeaseId, NanoUsd, Nonce, PROTOCOL_VERSION, Revision};
+use wire::{Epoch, LeaseId, NanoUsd, Nonce, PROTOCOL_VERSION, Revision};
 
 use super::{Gate, Pending};
 use crate::catalogue::Models;
 use crate::exchange::{Open, Stage};
 use crate::io::{CallId, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
-use crate::link::{Sent, Session};
+use crate::link::Sent;
 use crate::policy_calls::{Answered, Caller, Purpose, read};
 use crate::pool::{Said, Want};
 use crate::refusal::Refusal;
@@ -40,11 +40,15 @@ impl Gate {
             self.number_the_ask(open, ask.as_deref(), now);
         }
         let n = open.lease_number.unwrap_or(0);
+        let applied = match purpose {
+            Purpose::Changes => self.applied(now),
+            _ => Revision(0),
+        };
         let caller = Caller { server: &self.config.server, token: &self.token };
         let at = Some(stream);
         let call = match (purpose, &self.link.session, ask) {
             (Purpose::Catalogue, Some(session), _) => caller.catalogue(id, at, session),
-            (Purpose::Changes, Some(session), _) => caller.changes(id, at, session, 0),
+            (Purpose::Changes, Some(session), _) => caller.changes(id, at, session, (applied, 0)),
             (Purpose::Usage, Some(session), _) => self.usage_call((id, at), open, session),
             (Purpose::Admit { .. }, Some(session), ask) => {
                 let message = AdmitRequest {
@@ -132,11 +136,12 @@ impl Gate {
         let Some(session) = self.link.session.clone() else { return };
         let id = self.pending(purpose, None, now);
         let wait_ms = self.link.poll_wait_ms();
+        let applied = session.revision;
         let caller = Caller { server: &self.config.server, token: &self.token };
         let call = match purpose {
             Purpose::Changes => {
                 self.link.poll_sent(id, now.monotonic_ms);
-                caller.changes(id, None, &session, wait_ms)
+                caller.changes(id, None, &session, (applied, wait_ms))
             }
             _ => caller.catalogue(id, None, &session),
         };
@@ -230,7 +235,7 @@ impl Gate {
     ) -> Effect {
         match pending.purpose {
             Purpose::Register => self.read_or(status, body, now, |gate, reply: RegisterReply| {
-                gate.registered(reply, pending.sent);
+                gate.registered(reply, pending.sent, now);
             }),
             Purpose::Catalogue => self.read_or(status, body, now, Self::take_catalogue),
             Purpose::Changes => self.read_or(status, body, now, |gate, reply: ChangesReply| {
@@ -336,66 +341,19 @@ impl Gate {
         known.is_some_and(|session| session.epoch == epoch && revision >= session.revision)
     }
 
-    fn registered(&mut self, reply: RegisterReply, sent: Sent) {
+    fn registered(&mut self, reply: RegisterReply, sent: Sent, now: Now) {
         let epoch = self.link.session.as_ref().map(|session| session.epoch);
-        if epoch != Some(reply.epoch) {
-            self.forget_keys();
+        let is_other = epoch != Some(reply.epoch);
+        self.link.registered(reply, sent);
+        if is_other {
+            self.forget_keys(Revision(0), now);
             self.models = None;
         }
-        self.link.registered(reply, sent);
     }
 
     fn take_catalogue(&mut self, catalogue: Catalogue) {
         if self.is_current(catalogue.epoch, catalogue.revision) {
             self.models = Some(std::rc::Rc::new(Models::new(catalogue)));
-        }
-    }
-
-    fn apply(&mut self, reply: &ChangesReply, sent: Sent, now: Now) {
-        let now_ms = now.monotonic_ms;
-        if self.link.session.as_ref().is_none_or(|session: &Session| session.epoch != reply.epoch) {
-            return self.lose_holder(now);
-        }
-        for change in &reply.changes {
-            match change {
-                Change::Key { key, digests, state } => {
-                    digests.iter().for_each(|digest| self.keys.forget(digest));
-                    self.age_asks(|digest| digests.contains(digest));
-                    self.key_is(key, *state);
-                    let said = self.pool.recall_key(key, now_ms);
-                    self.say(said);
-                }
-                // Where history does not reach back, it may have held a recall.
-                Change::AllKeys => {
-                    self.forget_keys();
-                    self.age_asks(|_| true);
-                    let said = self.pool.recall_all(now_ms);
-                    self.say(said);
-                }
-                Change::Exhausted { level, owner } => self.is_exhausted(*level, owner),
-                Change::Recall { level, owner } => {
-                    let said = self.pool.recall(*level, owner, now_ms);
-                    self.say(said);
-                }
-                Change::Catalogue { version } => {
-                    if self.models.as_ref().is_some_and(|models| models.version < *version) {
-                        self.models = None;
-                    }
-                }
-            }
-        }
-        self.link.caught_up(reply.revision, sent);
-    }
-
-    /// These keys, or what is above them, have changed: numbers under which money is asked for are
-    /// of no use any more. (Not at a recall alone: it may be for the sake of this very ask.)
-    fn age_asks(&mut self, concerns: impl Fn(&KeyDigest) -> bool) {
-        for exchange in self.streams.values_mut() {
-            if let Stage::Open(open) = &mut exchange.stage
-                && concerns(&open.digest)
-            {
-                open.ask_is_stale = open.lease_number.is_some();
-            }
         }
     }
 
@@ -425,7 +383,7 @@ impl Gate {
         let mut nonce = [0; 16];
         nonce.iter_mut().zip(high.into_iter().chain(low)).for_each(|(to, from)| *to = from);
         self.link.lost(Nonce(nonce));
-        self.forget_keys();
+        self.forget_keys(Revision(0), now);
         self.models = None;
         for exchange in self.streams.values_mut() {
             if let Stage::Open(open) = &mut exchange.stage {
@@ -479,8 +437,9 @@ impl Gate {
                     if self.link.session.is_some() && self.models.is_none() {
                         self.call_own(Purpose::Catalogue, now);
                     }
+                    self.recheck(now);
                     // At once: this poll tells the server that the changes are applied.
-                    self.call_own(Purpose::Changes, now);
+                    self.poll(now);
                 }
                 Answered::HolderLost => self.lose_holder(now),
                 Answered::Failed => {
@@ -496,7 +455,7 @@ impl Gate {
             Purpose::Register => match read::<RegisterReply>(status, body) {
                 Answered::Ok(reply) => {
                     self.link.poll_answered();
-                    self.registered(reply, pending.sent);
+                    self.registered(reply, pending.sent, now);
                 }
                 Answered::HolderLost | Answered::Failed => {
                     let jitter = self.random.next();
@@ -505,7 +464,7 @@ impl Gate {
             },
             Purpose::Ahead => self.ahead_answered(call, status, body, now),
             Purpose::Recheck(digest) => match read::<AdmitReply>(status, body) {
-                Answered::Ok(reply) => self.rechecked(digest, reply),
+                Answered::Ok(reply) => self.rechecked(digest, reply, now),
                 Answered::HolderLost => self.lose_holder(now),
                 Answered::Failed => self.recheck_failed(digest, now_ms),
             },

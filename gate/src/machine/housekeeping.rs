@@ -14,8 +14,8 @@ use crate::windows::{self, Group};
 const TOUCH_EVERY_MS: u64 = CLAIM_TTL_MS / 3;
 /// Calls whose place in a window is given back in one tick; the rest waits for the next.
 const UNFINISHED_PER_TICK: usize = 100;
-/// A report that was not answered by then counts as lost.
-const REPORT_TIMEOUT_MARGIN_MS: u64 = 1_000;
+/// A report or a question about a key that was not answered by then counts as lost.
+const ANSWER_MARGIN_MS: u64 = 1_000;
 /// No host keeps a call of the VM itself for longer: the longest poll and its margins fit in twice.
 const LONGEST_CALL_MS: u64 = 2 * (POLL_WAIT_MS + 2 * POLL_MARGIN_MS);
 
@@ -24,7 +24,8 @@ impl Gate {
         self.stop_running(now);
         self.forget_lost_calls(now);
         if self.link.poll_is_due(now.monotonic_ms) {
-            self.call_own(Purpose::Changes, now);
+            self.poll(now);
+            self.stop_if_asked(now);
         }
         // What waits to be reported or to be ended must not wait for the next request.
         if (!self.outbox.is_empty() || self.wants_rechecks())
@@ -68,15 +69,26 @@ impl Gate {
 
     /// The host answers every call, unless the root context that made it is gone.
     fn forget_lost_calls(&mut self, now: Now) {
-        let limit = self.config.server.timeout_ms.saturating_add(REPORT_TIMEOUT_MARGIN_MS);
-        let lost = self.calls.iter().find(|(_, pending)| {
-            pending.purpose == Purpose::Report
-                && now.monotonic_ms.saturating_sub(pending.sent.monotonic_ms) > limit
-        });
-        if let Some(id) = lost.map(|(id, _)| *id) {
+        let limit = self.config.server.timeout_ms.saturating_add(ANSWER_MARGIN_MS);
+        let mut lost: Vec<_> = self
+            .calls
+            .iter()
+            .filter(|(_, pending)| {
+                matches!(pending.purpose, Purpose::Report | Purpose::Recheck(_))
+                    && now.monotonic_ms.saturating_sub(pending.sent.monotonic_ms) > limit
+            })
+            .map(|(id, pending)| (*id, pending.purpose))
+            .collect();
+        // The map has no order, what happens must have one.
+        lost.sort_unstable_by_key(|(id, _)| *id);
+        for (id, purpose) in lost {
             self.calls.remove(&id);
-            let jitter = self.random.next();
-            self.outbox.failed(now.monotonic_ms, jitter);
+            if let Purpose::Recheck(digest) = purpose {
+                self.recheck_failed(digest, now.monotonic_ms);
+            } else {
+                let jitter = self.random.next();
+                self.outbox.failed(now.monotonic_ms, jitter);
+            }
         }
         self.calls.retain(|_, pending| {
             pending.stream.is_some()

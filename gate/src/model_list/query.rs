@@ -1,5 +1,6 @@
 //! Parameters of a URL's query.
 
+use crate::percent_encoding::decoded;
 use crate::refusal::Refusal;
 
 /// The value of a parameter, percent-decoded; `None` where it is not there. Other parameters are
@@ -15,33 +16,15 @@ pub(crate) fn parameter(
     let mut values = query.split(|byte| *byte == b'&').filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
         let (written, value) = pair.split_at_checked(at)?;
-        let is_it = percent_decoded(written).as_deref() == Some(name.as_bytes());
+        let is_it = decoded(written).as_deref() == Some(name.as_bytes());
         is_it.then(|| value.strip_prefix(b"=").unwrap_or(value))
     });
     let Some(value) = values.next() else { return Ok(None) };
     let bad = Refusal::QueryParameter { name, expected };
-    match (values.next(), percent_decoded(value)) {
+    match (values.next(), decoded(value)) {
         (None, Some(value)) => Ok(Some(value)),
         _ => Err(bad),
     }
-}
-
-/// The bytes that percent-encoding stands for; none where it is broken.
-fn percent_decoded(written: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(written.len());
-    let mut rest = written;
-    while let Some((byte, tail)) = rest.split_first() {
-        if *byte != b'%' {
-            out.push(*byte);
-            rest = tail;
-            continue;
-        }
-        let [high, low, after @ ..] = tail else { return None };
-        let digit = |byte: &u8| char::from(*byte).to_digit(16);
-        out.push(u8::try_from(digit(high)? << 4 | digit(low)?).ok()?);
-        rest = after;
-    }
-    Some(out)
 }
 
 #[cfg(test)]

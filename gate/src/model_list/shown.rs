@@ -19,6 +19,7 @@ pub(super) fn openai(model: &Model, profile: Profile) -> Value {
             "context_length": model.context_length,
             "max_output_tokens": model.max_output_tokens,
             "aliases": model.aliases,
+            "capabilities": capabilities(model),
         }),
         Profile::PrivateMind => json!({
             "context_length": model.context_length,
@@ -29,8 +30,28 @@ pub(super) fn openai(model: &Model, profile: Profile) -> Value {
     };
     if let (Some(members), Value::Object(more)) = (shown.as_object_mut(), more) {
         members.extend(more);
+        if let (Profile::Native, Some(supported)) = (profile, &model.supported_parameters) {
+            members.insert("supported_parameters".to_owned(), json!(supported));
+        }
     }
     shown
+}
+
+/// What the catalogue knows that a model can do. What it does not name may be possible all the same:
+/// such input reserves the whole context, such a tool is refused.
+fn capabilities(model: &Model) -> Value {
+    let makes = Makes::of(model);
+    let known = [
+        ("text", makes != Makes::Vectors),
+        ("embeddings", makes != Makes::Text),
+        ("reasoning", model.reasoning),
+        ("image_input", model.image_tokens.is_some()),
+        ("audio_input", model.audio_tokens.is_some()),
+        ("document_input", model.document_tokens.is_some()),
+        ("server_tools", model.price.is_some_and(|price| price.per_server_tool_call.is_some())),
+    ];
+    let has: Vec<&str> = known.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+    json!(has)
 }
 
 pub(super) fn anthropic(model: &Model) -> Value {
@@ -52,32 +73,50 @@ pub(super) fn anthropic(model: &Model) -> Value {
 pub(super) fn gemini(model: &Model) -> Value {
     let name = model.name.as_str();
     let base = name.strip_prefix(GEMINI_PREFIX).unwrap_or(name);
-    json!({
+    let mut shown = json!({
         "name": format!("{GEMINI_PREFIX}{base}"),
         "baseModelId": base,
         "displayName": base,
         "inputTokenLimit": model.context_length,
         "outputTokenLimit": model.max_output_tokens,
-        "supportedGenerationMethods": methods(model),
-    })
+        "supportedGenerationMethods": Makes::of(model).gemini_methods(),
+    });
+    if let (true, Some(members)) = (model.reasoning, shown.as_object_mut()) {
+        members.insert("thinking".to_owned(), json!(true));
+    }
+    shown
 }
 
-/// The catalogue does not say what a model makes, but its price does: only vectors cost nothing to
-/// be put out where input has a price. A model that is free might make either.
-fn methods(model: &Model) -> &'static [&'static str] {
-    const TEXT: &[&str] = &["generateContent", "streamGenerateContent", "countTokens"];
-    const VECTORS: &[&str] = &["embedContent", "batchEmbedContents", "countTokens"];
-    const EITHER: &[&str] = &[
-        "generateContent",
-        "streamGenerateContent",
-        "countTokens",
-        "embedContent",
-        "batchEmbedContents",
-    ];
-    let free = PicoUsdPerToken(0);
-    match model.price.map(|price| (price.rates.input == free, price.rates.output == free)) {
-        Some((true, true)) | None => EITHER,
-        Some((false, true)) => VECTORS,
-        Some((_, false)) => TEXT,
+/// What comes out of a model. The catalogue does not say it, but its price does: only vectors cost
+/// nothing to be put out where input has a price. A model that is free might make either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Makes {
+    Text,
+    Vectors,
+    Either,
+}
+
+impl Makes {
+    fn of(model: &Model) -> Self {
+        let free = PicoUsdPerToken(0);
+        match model.price.map(|price| (price.rates.input == free, price.rates.output == free)) {
+            Some((true, true)) | None => Self::Either,
+            Some((false, true)) => Self::Vectors,
+            Some((_, false)) => Self::Text,
+        }
+    }
+
+    fn gemini_methods(self) -> &'static [&'static str] {
+        match self {
+            Self::Text => &["generateContent", "streamGenerateContent", "countTokens"],
+            Self::Vectors => &["embedContent", "batchEmbedContents", "countTokens"],
+            Self::Either => &[
+                "generateContent",
+                "streamGenerateContent",
+                "countTokens",
+                "embedContent",
+                "batchEmbedContents",
+            ],
+        }
     }
 }

@@ -72,7 +72,7 @@ fn one_model_in_each_form() {
             json!({
                 "id": "gpt-4o-mini", "object": "model", "created": 1_709_210_096,
                 "owned_by": "tollgate", "context_length": 128_000, "max_output_tokens": 16_384,
-                "aliases": ["fast"],
+                "aliases": ["fast"], "capabilities": ["text"],
             }),
         ),
         (
@@ -287,6 +287,39 @@ fn a_model_of_vectors_is_shown_as_one() {
     assert_eq!(of("e"), (false, true));
     assert_eq!(of("f"), (true, true));
     assert_eq!(of("g"), (true, false));
+}
+
+#[test]
+fn openais_list_says_what_the_catalogue_knows_of_a_model() {
+    let mut able = priced("a", 1, 1);
+    able.reasoning = true;
+    able.image_tokens = Some(1_600);
+    able.audio_tokens = Some(9_000);
+    able.document_tokens = Some(100_000);
+    able.supported_parameters = Some(vec!["tools".to_owned(), "temperature".to_owned()]);
+    if let Some(price) = &mut able.price {
+        price.per_server_tool_call = Some(wire::NanoUsd(10_000_000));
+    }
+    let models = catalogue(vec![able, priced("e", 20_000, 0), priced("f", 0, 0)]);
+    let of = |dialect, name: &str| body(one(dialect, &models, &key(ModelSet::All), name, "r"));
+    let able = of(Dialect::OpenAi, "a");
+    assert_eq!(
+        able["capabilities"],
+        json!([
+            "text",
+            "reasoning",
+            "image_input",
+            "audio_input",
+            "document_input",
+            "server_tools"
+        ])
+    );
+    assert_eq!(able["supported_parameters"], json!(["tools", "temperature"]));
+    assert_eq!(of(Dialect::OpenAi, "e")["capabilities"], json!(["embeddings"]));
+    assert_eq!(of(Dialect::OpenAi, "f")["capabilities"], json!(["text", "embeddings"]));
+    assert!(of(Dialect::OpenAi, "e").get("supported_parameters").is_none());
+    assert_eq!(of(Dialect::Gemini, "a")["thinking"], json!(true));
+    assert!(of(Dialect::Gemini, "e").get("thinking").is_none());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What each refusal says: kind, code, words, and whether waiting helps. Only names of header
 //! fields and members depend on the API that was asked.
 
+use metering::request::Problem;
 use metering::window::Full;
 use wire::v1::{Level, Limit, Unit, Window};
 use wire::{Metadata, NanoUsd};
@@ -93,7 +94,11 @@ impl Refusal {
                 "Compressed request bodies are not accepted.".to_owned(),
             ),
             Self::Body(problem) => {
-                let shape = final_answer(Kind::Request, problem.code(), problem.to_string());
+                let kind = match problem {
+                    Problem::TooManyPieces => Kind::TooLarge,
+                    _ => Kind::Request,
+                };
+                let shape = final_answer(kind, problem.code(), problem.to_string());
                 Shape { param: problem.field().map(str::to_owned), ..shape }
             }
             Self::QueryParameter { name, expected } => {

@@ -112,6 +112,7 @@ fn table() -> Vec<Case> {
         (Refusal::Disabled, "key_disabled", KEY, None, None, false),
         (Refusal::BodyTooLarge(9), "body_too_large", LARGE, None, None, false),
         (Refusal::UnsupportedEncoding, "unsupported_encoding", CODING, None, None, false),
+        (Refusal::Body(Problem::TooManyPieces), "body_too_large", LARGE, None, None, false),
         (Refusal::Body(Problem::NotAnObject), "invalid_json", REQUEST, None, None, false),
         (Refusal::Body(invalid), "invalid_value", REQUEST, Some("n"), None, false),
         (

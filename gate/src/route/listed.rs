@@ -33,6 +33,11 @@ impl PathPattern {
         is_path.then(|| Self { text: text.to_owned(), is_prefix })
     }
 
+    /// It stands for many paths.
+    pub(super) fn is_open_ended(&self) -> bool {
+        self.is_prefix
+    }
+
     fn takes(&self, path: &[u8]) -> bool {
         match path.strip_prefix(self.text.as_bytes()) {
             Some(rest) => rest.is_empty() || (self.is_prefix && is_plain(path)),

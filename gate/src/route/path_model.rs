@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::percent_encoding;
+
 /// A model in a path. Azure calls it a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PathModel {
@@ -13,11 +15,14 @@ pub(crate) struct PathModel {
 
 impl PathModel {
     /// Reads a name as written, whose first byte has the offset `begin` in the path. None for what
-    /// no model is called: empty, or with bytes that are not visible ASCII.
+    /// no model is called: empty, with bytes that are not visible ASCII, or with an empty or relative
+    /// segment. A slash in a name comes percent-encoded: a server that decodes it before it
+    /// resolves `..` would serve another path than the one that was checked.
     pub(super) fn read(written: &[u8], begin: usize) -> Option<Self> {
-        let name = percent_decoded(written)?;
+        let name = percent_encoding::decoded(written)?;
         let is_name = !name.is_empty()
-            && name.iter().all(|byte| byte.is_ascii_graphic() && !b"?#%\\".contains(byte));
+            && name.iter().all(|byte| byte.is_ascii_graphic() && !b"?#%\\".contains(byte))
+            && !name.split(|byte| *byte == b'/').any(|part| matches!(part, b"" | b"." | b".."));
         let name = String::from_utf8(name).ok().filter(|_| is_name)?;
         Some(Self { name, span: begin..begin + written.len() })
     }
@@ -37,22 +42,4 @@ impl PathModel {
         }
         out + &part(self.span.end..path.len())
     }
-}
-
-/// The bytes that percent-encoding stands for; none where it is broken.
-pub(crate) fn percent_decoded(written: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(written.len());
-    let mut rest = written;
-    while let Some((byte, tail)) = rest.split_first() {
-        if *byte != b'%' {
-            out.push(*byte);
-            rest = tail;
-            continue;
-        }
-        let [high, low, after @ ..] = tail else { return None };
-        let digit = |byte: &u8| char::from(*byte).to_digit(16);
-        out.push(u8::try_from(digit(high)? << 4 | digit(low)?).ok()?);
-        rest = after;
-    }
-    Some(out)
 }

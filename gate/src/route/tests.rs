@@ -222,8 +222,26 @@ fn the_configuration_opens_other_paths() {
 
 #[test]
 fn a_pattern_opens_no_other_spelling_of_a_path_that_has_its_own_price() {
-    let list = [listed("POST", "/*"), listed("GET", "/*")];
+    let list = ["POST", "GET", "PUT"].map(|method| listed(method, "/*"));
     for (method, path, expected) in [
+        ("POST", "/v1beta/models/g:GenerateContent", false),
+        ("POST", "/v1beta/models/g:generatecontent/", false),
+        ("POST", "/V1BETA/models/g:generateContent", false),
+        ("POST", "/v1beta/Models/g:streamGENERATEContent", false),
+        ("POST", "/v1beta/models/g%3AgenerateContent", false),
+        ("POST", "/v1beta/models/g:generate%43ontent", false),
+        ("POST", "/v1beta/models%2Fg:generateContent", false),
+        ("POST", "/v1beta/tunedModels/g:generateContent", false),
+        ("POST", "/v1/projects/p/locations/l/publishers/google/models/g:embedContent", false),
+        // The shipped proxy takes these mounts away.
+        ("POST", "/gemini/v1/chat/completions", false),
+        ("POST", "/anthropic/v1/Chat/completions", false),
+        ("POST", "/other/v1/messages", false),
+        ("PUT", "/other/v1/responses", false),
+        ("POST", "/v1/engines/e/embeddings", false),
+        ("POST", "/v1beta/models/g:predict", true),
+        ("POST", "/v1/audio/speech", true),
+        ("GET", "/other/v1/responses", true),
         ("POST", "/v1/chat/completions/", false),
         ("POST", "/v1/Chat/Completions", false),
         ("POST", "/v1/chat//completions", false),
@@ -234,6 +252,70 @@ fn a_pattern_opens_no_other_spelling_of_a_path_that_has_its_own_price() {
         let route = Route::of(method.as_bytes(), path.as_bytes(), Hints::default(), &list);
         let is_open = matches!(route, Ok(Route { target: Target::Listed(_), .. }));
         assert_eq!(is_open, expected, "{path}");
+    }
+}
+
+#[test]
+fn an_entry_for_one_path_opens_what_a_pattern_does_not() {
+    let tuned = "/v1beta/tunedModels/t:generateContent";
+    for (entry, path, expected) in [
+        (tuned, tuned, true),
+        ("/own/v1/messages", "/own/v1/messages", true),
+        ("/v1beta/tunedModels/*", tuned, false),
+        ("/v1/Messages", "/v1/Messages", false),
+    ] {
+        let list = [listed("POST", entry)];
+        let route = Route::of(b"POST", path.as_bytes(), Hints::default(), &list);
+        let is_open = matches!(route, Ok(Route { target: Target::Listed(_), .. }));
+        assert_eq!(is_open, expected, "{path}");
+    }
+}
+
+/// Envoy leaves `%2F` as it is, since names of models have slashes. It must not be a slash to us
+/// anywhere else: a server that decodes it would serve another path than the one that was checked.
+#[test]
+fn an_encoded_slash_is_part_of_a_model_or_of_no_path_that_is_served() {
+    let open = ["POST", "GET"].map(|method| listed(method, "/*"));
+    let paths = [
+        "/v1/chat/completions",
+        "/v1/models",
+        "/v1/models/meta/llama",
+        "/v1/messages/count_tokens",
+        "/openai/deployments/meta/chat/completions",
+        "/gemini/v1beta/models/meta:generateContent",
+        "/anthropic/v1/messages",
+        "/v1/audio/speech",
+        "/",
+    ];
+    let mut served = Vec::new();
+    for (method, path) in ["POST", "GET"].iter().flat_map(|method| paths.map(|path| (method, path)))
+    {
+        for (at, _) in path.match_indices('/') {
+            for slash in ["%2F", "%2f", "%5C", "%5c", "%2F..%2F", "%252F"] {
+                let variant = format!("{}{slash}{}", &path[..at], &path[at + 1..]);
+                if Route::of(method.as_bytes(), variant.as_bytes(), GOOGLE, &open).is_ok() {
+                    served.push(variant);
+                }
+            }
+        }
+    }
+    assert_eq!(served, ["/v1/models/meta%2Fllama", "/v1/models/meta%2fllama"]);
+    let model = found("GET", &served[0], Hints::default());
+    let target = Target::Model("meta/llama".to_owned());
+    assert_eq!(model, Ok(Route { dialect: Dialect::OpenAi, target }));
+}
+
+#[test]
+fn no_model_is_named_by_a_path_that_leads_elsewhere() {
+    for name in ["a%2F..%2Fb", "..%2F..%2Ffiles", "a%2F%2Fb", "%2Fa", "a%2F", "a%2F.%2Fb", "%2E%2E"]
+    {
+        for path in [
+            format!("/openai/deployments/{name}/chat/completions"),
+            format!("/v1beta/models/{name}:generateContent"),
+        ] {
+            assert_eq!(operation(&path), None, "{path}");
+        }
+        assert!(found("GET", &format!("/v1/models/{name}"), Hints::default()).is_err(), "{name}");
     }
 }
 

@@ -38,8 +38,8 @@ pub(super) static COMPATIBLE: Common = Common::new(Shape {
         member("enable_code_interpreter", Tool(ServerTool::CodeExecution)),
         member("deferred", Needs(FeatureKind::Background)),
         // what lies at the provider
-        camel("dataSources", "data_sources", State),
-        camel("cachedContent", "cached_content", State),
+        camel("data_sources", "dataSources", State),
+        camel("cached_content", "cachedContent", State),
         member("preset", State),
         member("kv_transfer_params", State),
         // the options of another API behind this one
@@ -128,7 +128,7 @@ static EXTRA_BODY: Shape = Shape {
     role: Plain,
     members: &[
         member("google", Options(&GOOGLE, FeatureKind::ProviderOptions)),
-        camel("cachedContent", "cached_content", State),
+        camel("cached_content", "cachedContent", State),
     ],
     other: Unknown,
 };
@@ -137,7 +137,7 @@ static EXTRA_BODY: Shape = Shape {
 static GOOGLE: Shape = Shape {
     role: Plain,
     members: &[
-        camel("cachedContent", "cached_content", State),
+        camel("cached_content", "cachedContent", State),
         optional_camel("thinkingConfig", "thinking_config", Switch(&gemini::THINKING)),
         camel("safetySettings", "safety_settings", Skip),
         camel("thoughtTagMarker", "thought_tag_marker", Skip),

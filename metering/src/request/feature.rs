@@ -147,9 +147,20 @@ impl ServerTools {
 }
 
 /// Betas of `anthropic-beta` without influence on prices or bounds, by the start of their names:
-/// what follows is a date. Cache writes for an hour are in the bound of every call anyway.
-const HARMLESS_BETAS: [&str; 23] = [
+/// what follows is a date. Cache writes for an hour are in the bound of every call anyway. Those of
+/// tools only make known what the body must still ask for, and is asked about there.
+const HARMLESS_BETAS: [&str; 33] = [
     "prompt-caching-20",
+    "prompt-caching-scope-20",
+    "cache-diagnosis-20",
+    "redact-thinking-20",
+    "thinking-token-count-20",
+    "thinking-display-updates-20",
+    "mid-conversation-system-20",
+    "mid-conversation-system-clear-at-20",
+    "model-context-window-exceeded-20",
+    "task-budgets-20",
+    "advisor-tool-20",
     "extended-cache-ttl-20",
     "token-efficient-tools-20",
     "fine-grained-tool-streaming-20",

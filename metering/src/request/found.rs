@@ -81,4 +81,6 @@ pub(super) struct PathSpan {
     pub(super) span: Range<usize>,
     /// It is written as `models/…`.
     pub(super) is_resource: bool,
+    /// Something else stands there, and the path's model is to take its place.
+    pub(super) differs: bool,
 }

@@ -16,6 +16,7 @@ mod gemini;
 mod openai;
 mod operation;
 mod parameter;
+mod pieces;
 mod problem;
 mod reader;
 mod rewrite;
@@ -29,11 +30,13 @@ pub use feature::{
 };
 pub use operation::{Operation, Source};
 pub use parameter::Parameters;
+pub use pieces::MOST_PIECES;
 pub use problem::Problem;
 pub use rewrite::{BodyEdit, Edits, WrittenLimit, apply_edits, edited_length};
 
 use crate::json::{Scanner, is_utf8};
 use found::{Found, Limit, Limits, OtherLimit, PathSpan, Slot};
+use pieces::Counted;
 use reader::Reader;
 use shape::Shape;
 use std::ops::Range;
@@ -165,11 +168,16 @@ pub fn read(body: &[u8], source: Source<'_>) -> Result<Request, Problem> {
     }
     let mut reader = Reader::new(table(source.operation), source.path_model);
     let mut scanner = Scanner::default();
-    let end = body.len() as u64;
-    scanner
-        .feed(body, 0, &mut reader)
-        .and_then(|()| scanner.finish(end, &mut reader))
-        .map_err(Problem::Syntax)?;
+    let mut counted = Counted::new(&mut reader);
+    let mut end: u64 = 0;
+    for part in body.chunks(pieces::PART) {
+        scanner.feed(part, end, &mut counted).map_err(Problem::Syntax)?;
+        end = end.saturating_add(part.len() as u64);
+        if counted.are_too_many() {
+            return Err(Problem::TooManyPieces);
+        }
+    }
+    scanner.finish(end, &mut counted).map_err(Problem::Syntax)?;
     if source.operation == Operation::Messages {
         for beta in feature::restricted_betas(source.betas) {
             reader.add_feature(beta);

@@ -76,7 +76,8 @@ pub struct Source<'a> {
     /// The operation that the path names.
     pub operation: Operation,
     /// The model or deployment that the path names, percent-decoded and without `models/`. Where it
-    /// is given, a model in the body must be the same.
+    /// is given, it is the one that counts: another one in the body is replaced (OpenAI's operations at
+    /// Azure, whose SDKs send both) or refused (Gemini's).
     pub path_model: Option<&'a str>,
     /// The values of `anthropic-beta`, joined by commas; empty where there is none.
     pub betas: &'a str,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::MOST_PIECES;
 use crate::json::SyntaxError;
 
 /// Why a body is refused before anything is reserved.
@@ -14,6 +15,8 @@ pub enum Problem {
     NotUtf8,
     /// JSON, but no object.
     NotAnObject,
+    /// More than [`super::MOST_PIECES`] names, values and brackets.
+    TooManyPieces,
     /// A member that we read stands there twice, or in a spelling that some parsers read as it.
     Duplicate(&'static str),
     /// A member that we need is not there.
@@ -37,6 +40,7 @@ impl Problem {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Syntax(_) | Self::NotUtf8 | Self::NotAnObject => "invalid_json",
+            Self::TooManyPieces => "body_too_large",
             Self::Duplicate(_) => "duplicate_field",
             Self::Missing(_) | Self::Invalid { .. } => "invalid_value",
             Self::Unsupported(_) | Self::UnsupportedByModel(_) => "unsupported_parameter",
@@ -47,7 +51,7 @@ impl Problem {
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         match self {
-            Self::Syntax(_) | Self::NotUtf8 | Self::NotAnObject => None,
+            Self::Syntax(_) | Self::NotUtf8 | Self::NotAnObject | Self::TooManyPieces => None,
             Self::Duplicate(field)
             | Self::Missing(field)
             | Self::Invalid { field, .. }
@@ -63,6 +67,9 @@ impl fmt::Display for Problem {
             Self::Syntax(error) => write!(f, "The request body is not valid JSON: {error}."),
             Self::NotUtf8 => f.write_str("The request body is not valid UTF-8."),
             Self::NotAnObject => f.write_str("The request body must be a JSON object."),
+            Self::TooManyPieces => {
+                write!(f, "The request body has more than {MOST_PIECES} JSON names and values.")
+            }
             Self::Duplicate(field) => {
                 write!(f, "The member `{field}` must stand in the request exactly once.")
             }

@@ -18,7 +18,8 @@ pub struct BodyEdit {
 /// What to change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Edits<'a> {
-    /// Put this model in place of the alias that the client wrote.
+    /// Put this model in place of the alias that the client wrote. Where a path names the model, it
+    /// takes the place of another one in the body in any case.
     pub model: Option<&'a str>,
     /// Make this output limit hold: it is written where the upstream reads it, and no limit in the
     /// body stays above it. A limit of the client's own is never raised.
@@ -61,7 +62,8 @@ impl Request {
         let mut edits = Vec::new();
         // Everything that goes right behind the first brace, as one insertion.
         let mut members = Vec::new();
-        if let Some(model) = wanted.model {
+        let differs = self.spans.path_models.iter().any(|place| place.differs);
+        if let Some(model) = wanted.model.or_else(|| differs.then_some(self.model.as_str())) {
             self.model_edits(model, &mut edits);
         }
         if let Some(limit) = wanted.output_limit {

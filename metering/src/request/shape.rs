@@ -150,7 +150,7 @@ pub(super) const fn member(name: &'static str, rule: Rule) -> Member {
     Member::new(name, None, rule)
 }
 
-/// A member of Gemini's API, read in both spellings.
+/// A member that is read in two spellings, as all of Gemini's API are.
 pub(super) const fn camel(name: &'static str, snake: &'static str, rule: Rule) -> Member {
     Member::new(name, Some(snake), rule)
 }

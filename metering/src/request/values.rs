@@ -102,6 +102,11 @@ impl Reader<'_> {
             }
             (Rule::Model, Event::Str { text, .. }) => self.model(*text, span),
             (Rule::PathModel, Event::Str { text, .. }) => self.path_model(*text, span),
+            // Azure's SDKs leave a model beside the deployment of the path, which is the one that counts.
+            (Rule::Model, Event::Null) if self.path_model.is_some() => {
+                let place = PathSpan { span, is_resource: false, differs: true };
+                self.found.path_spans.push(place);
+            }
             (Rule::Model, _) => self.invalid("model", "a string"),
             (Rule::Limit(place), event) => self.limit(place, field, event, span),
             (Rule::StreamOptions(_), Event::Null) => self.found.stream_options = Slot::Null(span),
@@ -203,8 +208,9 @@ impl Reader<'_> {
     }
 
     fn model(&mut self, text: Text<'_>, span: Range<usize>) {
-        if self.path_model.is_some() {
-            return self.path_model(text, span);
+        if let Some(of_path) = self.path_model {
+            let differs = name_of_model(text) != Some(of_path);
+            return self.found.path_spans.push(PathSpan { span, is_resource: false, differs });
         }
         match name_of_model(text) {
             Some(model) => {
@@ -227,7 +233,7 @@ impl Reader<'_> {
             return;
         }
         let is_resource = written != expected;
-        self.found.path_spans.push(PathSpan { span, is_resource });
+        self.found.path_spans.push(PathSpan { span, is_resource, differs: false });
     }
 
     fn count(&mut self, field: &'static str, event: &Event<'_>) -> Option<u64> {

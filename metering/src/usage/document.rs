@@ -14,6 +14,10 @@ pub(super) struct SoFar {
     pub(super) apart: Counts,
     /// A report was made with the output, not before it.
     pub(super) has_final: bool,
+    /// The last report came where its dialect has the one of the end.
+    pub(super) is_at_end: bool,
+    /// Output has come in a later document than the last report.
+    pub(super) is_outrun: bool,
     /// Gemini: output that is no thought was shown.
     pub(super) answer_shown: bool,
     /// Gemini: the candidates have ended.
@@ -72,6 +76,7 @@ impl Reader {
         let (bytes, event) = (document.delta_bytes, document.event);
         if bytes > 0 {
             if event != Word::SummaryDelta {
+                document.has_output = true;
                 self.seen.deltas = self.seen.deltas.saturating_add(1);
             }
             self.seen.output_bytes = self.seen.output_bytes.saturating_add(bytes);
@@ -79,17 +84,28 @@ impl Reader {
         let so_far = &mut self.so_far;
         so_far.searches = so_far.searches.max(document.searches());
         so_far.ended = document.is_finished || so_far.ended && !document.has_output;
-        let (is_accepted, has_choices) = (document.is_accepted, document.has_choices);
-        self.seen.usage_is_final = match self.format {
-            AnswerFormat::OpenAiChat if is_accepted => !has_choices || !self.is_stream,
-            AnswerFormat::OpenAiChat => self.seen.usage_is_final && !has_choices,
-            AnswerFormat::GeminiGenerate => self.so_far.ended,
-            AnswerFormat::AnthropicMessages => self.so_far.has_final,
-            AnswerFormat::OpenAiResponses
-            | AnswerFormat::OpenAiEmbeddings
-            | AnswerFormat::GeminiEmbed => self.seen.usage_is_final || is_accepted,
-        };
+        if document.is_accepted {
+            so_far.is_outrun = false;
+            so_far.is_at_end = match self.format {
+                AnswerFormat::OpenAiChat => !document.has_choices || !self.is_stream,
+                AnswerFormat::AnthropicMessages => so_far.has_final,
+                // Its streams report all the time: the end of the candidates tells.
+                AnswerFormat::GeminiGenerate => false,
+                AnswerFormat::OpenAiResponses
+                | AnswerFormat::OpenAiEmbeddings
+                | AnswerFormat::GeminiEmbed => true,
+            };
+        } else {
+            so_far.is_outrun |= document.has_output;
+        }
         self.settle();
+    }
+
+    /// Whether what was reported last counts all of the output: of an answer that is `complete`, or
+    /// of one that broke off behind the report of its end.
+    pub(super) fn report_is_final(&self, complete: bool) -> bool {
+        let SoFar { is_at_end, is_outrun, .. } = self.so_far;
+        self.seen.usage.is_some() && (is_at_end || complete) && !is_outrun
     }
 
     pub(super) fn output(&mut self, length: u64) {

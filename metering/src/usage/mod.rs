@@ -4,6 +4,7 @@
 mod counts;
 mod document;
 mod name;
+mod output_watch;
 mod place;
 mod plain;
 mod reader;
@@ -64,8 +65,8 @@ const BYTES_PER_INPUT_TOKEN: u64 = 3;
 pub struct Seen {
     /// The usage that it reported last.
     pub usage: Option<Usage>,
-    /// That report came with the end of the output. An earlier one is a count so far: of Gemini, and
-    /// of servers that repeat it in every chunk (WIRE 2.3, 2.7).
+    /// That report came with the end of the output, and no output has come after it. An earlier one
+    /// is a count so far: of Gemini, and of servers that repeat it in every chunk (WIRE 2.3, 2.7).
     pub usage_is_final: bool,
     /// What it has said of its input where it has not said how much output it has: the first event
     /// of Anthropic's streams does. No output is counted in it.
@@ -75,6 +76,9 @@ pub struct Seen {
     pub deltas: u64,
     /// Bytes of output.
     pub output_bytes: u64,
+    /// More than white space has come of it. Some servers send that while they work on an answer that
+    /// is no stream.
+    pub has_begun: bool,
     /// It came to its proper end.
     pub complete: bool,
 }

@@ -143,3 +143,14 @@ words! {
         ImageCall = b"image_generation_call",
     }
 }
+
+impl Word {
+    /// A modality by its number in Google's API (`Modality` of `content.proto`).
+    pub(super) fn of_modality(number: u64) -> Self {
+        match number {
+            2 => Self::Image,
+            4 => Self::Audio,
+            _ => Self::Other,
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use wire::NanoUsd;
 use wire::v1::Usage;
 
+use super::output_watch::OutputWatch;
 use super::reader::Reader;
 use super::{AnswerFormat, Seen};
 use crate::json::Scanner;
@@ -16,6 +17,10 @@ pub struct PlainAnswer {
     reader: Reader,
     at: u64,
     not_json: bool,
+    /// Most output tokens of the call, where there is such a bound.
+    output_bound: Option<u64>,
+    watch: OutputWatch,
+    passed_bound: bool,
     shows_cost: bool,
 }
 
@@ -30,8 +35,23 @@ impl PlainAnswer {
     /// An answer of which nothing has come yet.
     #[must_use]
     pub fn new(format: AnswerFormat) -> Self {
-        let reader = Reader::of_plain(format);
-        Self { scanner: Scanner::default(), reader, at: 0, not_json: false, shows_cost: true }
+        Self::bounded(format, None)
+    }
+
+    /// The same with an output bound (tokens of all choices together), which only matters to an array
+    /// that comes piece by piece: see [`PlainAnswer::has_passed_bound`].
+    #[must_use]
+    pub fn bounded(format: AnswerFormat, output_bound: Option<u64>) -> Self {
+        Self {
+            scanner: Scanner::default(),
+            reader: Reader::of_plain(format),
+            at: 0,
+            not_json: false,
+            shows_cost: true,
+            output_bound,
+            watch: OutputWatch::default(),
+            passed_bound: false,
+        }
     }
 
     /// The same, read but passed on as it is.
@@ -50,6 +70,9 @@ impl PlainAnswer {
             let closed_at = self.at.saturating_add(piece.len() as u64);
             self.feed(piece);
             read += piece.len();
+            if self.output_bound.is_some() && self.element_border().is_some() {
+                self.passed_bound |= self.watch.must_end(&self.reader.seen, self.output_bound);
+            }
             let member = self.reader.usage_member().filter(|member| member.end == closed_at);
             if let Some(member) = member
                 && member.is_accepted
@@ -106,8 +129,16 @@ impl PlainAnswer {
         (may_come || self.reader.is_array()) && !self.scanner.is_complete()
     }
 
+    /// An element of an array has passed the output bound, and it was not the end of the output.
+    #[must_use]
+    pub fn has_passed_bound(&self) -> bool {
+        self.passed_bound
+    }
+
     fn feed(&mut self, piece: &[u8]) {
         let begin = self.at;
+        let seen = &mut self.reader.seen;
+        seen.has_begun = seen.has_begun || !piece.trim_ascii().is_empty();
         self.at = begin.saturating_add(piece.len() as u64);
         if !self.not_json && self.scanner.feed(piece, begin, &mut self.reader).is_err() {
             self.not_json = true;
@@ -126,11 +157,13 @@ impl PlainAnswer {
     pub fn seen(&self) -> Seen {
         let seen = self.reader.seen;
         let complete = seen.complete && !self.not_json;
+        let usage_is_final = self.reader.report_is_final(complete);
+        let seen = Seen { complete, usage_is_final, ..seen };
         let is_known = complete || self.reader.is_array() && !self.not_json;
-        if is_known || self.reader.format().is_embedding() {
-            Seen { complete, ..seen }
+        if is_known || self.reader.format().is_embedding() || !seen.has_begun {
+            seen
         } else {
-            Seen { complete, output_bytes: self.at, ..seen }
+            Seen { output_bytes: self.at, ..seen }
         }
     }
 }

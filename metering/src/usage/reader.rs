@@ -259,6 +259,9 @@ impl Reader {
             }
             (Place::Searches, _) => document.tools.searches = Some(tokens),
             (Place::Images(count), _) => document.tools.images.set(count, tokens),
+            // Enumerations as numbers, which some of Google's clients ask for.
+            (Place::ItemKind, _) => document.item_kind = Word::of_modality(tokens),
+            (Place::Finish, _) => document.is_finished |= tokens > 0,
             _ => {}
         }
     }

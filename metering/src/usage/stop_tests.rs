@@ -282,6 +282,111 @@ fn reported_usage_above_the_bound_stops_the_stream() {
     }
 }
 
+/// Chunk, its end, its usage report and the end of the stream, by API; the report is 30 tokens.
+const REPORTED_LAST: [(AnswerFormat, &[&str]); 5] = [
+    (
+        AnswerFormat::OpenAiChat,
+        &[
+            "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n",
+            "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":30}}\n\n",
+            "data: [DONE]\n\n",
+        ],
+    ),
+    (
+        AnswerFormat::AnthropicMessages,
+        &[
+            "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n",
+            "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"hi\"}}\n\n",
+            "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":30}}\n\n",
+            "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        ],
+    ),
+    (
+        AnswerFormat::OpenAiResponses,
+        &[
+            "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"hi\"}\n\n",
+            "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":30}}}\n\n",
+        ],
+    ),
+    (
+        AnswerFormat::GeminiGenerate,
+        &[
+            "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hi\"}]}}],\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":1}}\n\n",
+            "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"ho\"}]},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":30}}\n\n",
+        ],
+    ),
+    (
+        AnswerFormat::GeminiGenerate,
+        &[
+            "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hi\"}]},\"finishReason\":1}],\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":30}}\n\n",
+        ],
+    ),
+];
+
+fn bounded_in(format: AnswerFormat, text: &str, bound: u64, size: usize) -> (String, bool, Seen) {
+    let mut answer = StreamAnswer::of(format, StreamView::WithUsage, Some(bound));
+    let mut out = Vec::new();
+    for chunk in text.as_bytes().chunks(size) {
+        out.extend(answer.chunk(chunk, free).unwrap_or_else(|| chunk.to_vec()));
+    }
+    out.extend(answer.finish());
+    let text = String::from_utf8(out).unwrap().replace(",\"cost_usd\":0.00", "");
+    (text, answer.has_passed_bound(), answer.seen())
+}
+
+#[test]
+fn a_report_above_the_bound_that_ends_the_output_lets_the_client_have_its_end() {
+    for (format, events) in REPORTED_LAST {
+        let text = events.concat();
+        for size in [1, 5, text.len()] {
+            let (out, passed, seen) = bounded_in(format, &text, 20, size);
+            assert_eq!((out, passed), (text.clone(), false), "{format:?}");
+            assert_eq!(seen.usage.map(|usage| usage.output_tokens), Some(30), "{format:?}");
+            assert!(seen.complete, "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn an_end_that_was_none_helps_nobody() {
+    for (format, events) in REPORTED_LAST {
+        // The same again: it goes on after its end, in more pieces than it may have.
+        let text = events.concat();
+        let again = text.replace("30", "31").replace("[DONE]", "{}");
+        let text = format!("{}{again}", text.replace("[DONE]", "{}"));
+        let (_, passed, seen) = bounded_in(format, &text, 20, 7);
+        assert!(passed, "{format:?}");
+        assert!(seen.usage.is_some_and(|usage| usage.output_tokens >= 30), "{format:?}");
+    }
+}
+
+#[test]
+fn an_array_above_its_bound_is_ended_unless_it_has_ended_itself() {
+    let element = |tokens: u64, finish: &str| {
+        format!(
+            "{{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"x\"}}]}}{finish}}}],\"usageMetadata\":{{\"promptTokenCount\":1,\"candidatesTokenCount\":{tokens}}}}}"
+        )
+    };
+    let stop = ",\"finishReason\":\"STOP\"";
+    for (elements, expected) in [
+        (vec![element(10, ""), element(20, stop)], false),
+        (vec![element(10, ""), element(21, stop)], false),
+        (vec![element(10, ""), element(21, "")], true),
+        (vec![element(21, stop), element(22, stop)], true),
+    ] {
+        let text = format!("[{}", elements.join(",\n"));
+        for size in [1, 9, text.len()] {
+            let mut answer = PlainAnswer::bounded(AnswerFormat::GeminiGenerate, Some(20));
+            for chunk in text.as_bytes().chunks(size) {
+                answer.chunk(chunk, free);
+            }
+            assert!(answer.is_open_array());
+            assert_eq!(answer.has_passed_bound(), expected, "{text} by {size}");
+        }
+    }
+}
+
 #[test]
 fn one_token_under_several_names_is_one_delta() {
     let text = "data: {\"choices\":[{\"delta\":{\"content\":\"\",\"reasoning\":\"x\",\"reasoning_content\":\"x\",\"reasoning_details\":[{\"text\":\"x\"}]}}]}\n\n\

@@ -3,6 +3,7 @@
 use wire::NanoUsd;
 use wire::v1::Usage;
 
+use super::output_watch::OutputWatch;
 use super::plain::cost_member;
 use super::reader::Reader;
 use super::report::Member;
@@ -46,6 +47,7 @@ pub struct StreamAnswer {
     complete: bool,
     /// Most output tokens of the call, where there is such a bound.
     output_bound: Option<u64>,
+    watch: OutputWatch,
     passed_bound: bool,
     /// Nothing passes any more; what comes is still read.
     stopped: bool,
@@ -59,7 +61,8 @@ impl StreamAnswer {
     }
 
     /// A stream of which nothing has come yet. One that passes `output_bound` (tokens of all
-    /// choices together) stops by itself: the event that passes it is the first that is held back.
+    /// choices together) stops by itself: the event that passes it is the first that is held back. One
+    /// that only passes it with the report at the end of its output comes to its end.
     #[must_use]
     pub fn of(format: AnswerFormat, view: StreamView, output_bound: Option<u64>) -> Self {
         Self {
@@ -75,6 +78,7 @@ impl StreamAnswer {
             like_done: true,
             complete: false,
             output_bound,
+            watch: OutputWatch::default(),
             passed_bound: false,
             stopped: false,
         }
@@ -169,7 +173,8 @@ impl StreamAnswer {
     #[must_use]
     pub fn seen(&self) -> Seen {
         let complete = self.complete || self.reader.candidates_ended();
-        Seen { complete, ..self.reader.seen }
+        let usage_is_final = self.reader.report_is_final(complete);
+        Seen { complete, usage_is_final, ..self.reader.seen }
     }
 
     /// Bytes held back now; at most [`LONGEST_HELD_EVENT`].
@@ -191,6 +196,7 @@ impl StreamAnswer {
     }
 
     fn data(&mut self, bytes: &[u8]) {
+        self.reader.seen.has_begun = true;
         let at = self.event_bytes.saturating_sub(bytes.len() as u64);
         let until = self.data_bytes.saturating_add(bytes.len());
         self.like_done &= DONE.get(self.data_bytes..until) == Some(bytes);
@@ -208,8 +214,7 @@ impl StreamAnswer {
             self.reader.close();
         }
         let held = std::mem::take(&mut self.held);
-        let passes = self.output_bound.is_some_and(|bound| self.reader.seen.passes(bound));
-        if passes && !self.stopped {
+        if !self.stopped && self.watch.must_end(&self.reader.seen, self.output_bound) {
             self.stopped = true;
             self.passed_bound = true;
             out.extend_from_slice(self.event_border(held.is_empty()));

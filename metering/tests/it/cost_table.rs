@@ -223,6 +223,9 @@ const GEMINI: &[Row] = &[
     (Gemini, r#"{"promptTokenCount":600,"candidatesTokenCount":1,"promptTokensDetails":[{"modality":"TEXT","tokenCount":100},{"modality":"AUDIO","tokenCount":500}]}"#, Pro, "100*1.25 + 500*2.50 + 1*10", 1_385_000),
     (Gemini, r#"{"promptTokenCount":600,"candidatesTokenCount":1,"cachedContentTokenCount":400,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":500},{"modality":"TEXT","tokenCount":100}],"cacheTokensDetails":[{"modality":"AUDIO","tokenCount":400}]}"#, Pro, "100*1.25 + 400*0.125 + 100*2.50 + 1*10", 435_000),
     (Gemini, r#"{"promptTokenCount":10,"candidatesTokenCount":1,"toolUsePromptTokenCount":8,"toolUsePromptTokensDetails":[{"tokenCount":8,"modality":"AUDIO"}]}"#, Pro, "10*1.25 + 8*2.50 + 1*10", 42_500),
+    // the same of clients that want enumerations as numbers: 4 is audio, 2 an image, 1 text
+    (Gemini, r#"{"promptTokenCount":600,"candidatesTokenCount":1,"promptTokensDetails":[{"modality":1,"tokenCount":100},{"modality":4,"tokenCount":500}]}"#, Pro, "100*1.25 + 500*2.50 + 1*10", 1_385_000),
+    (Gemini, r#"{"promptTokenCount":5,"candidatesTokenCount":1300,"candidatesTokensDetails":[{"modality":2,"tokenCount":1290},{"modality":1,"tokenCount":10}]}"#, Draw, "5*5 + 10*25 + 1290*40", 51_875_000),
     // pictures out, video as plain input
     (Gemini, r#"{"promptTokenCount":50,"candidatesTokenCount":1300,"promptTokensDetails":[{"modality":"VIDEO","tokenCount":40},{"modality":"IMAGE","tokenCount":10}],"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":1290},{"modality":"TEXT","tokenCount":10}]}"#, Draw, "40*5 + 10*10 + 10*25 + 1290*40", 52_150_000),
     (Gemini, r#"{"promptTokenCount":5,"candidatesTokenCount":100,"candidatesTokensDetails":[{"modality":"AUDIO","tokenCount":100}]}"#, Omni, "5*2.50 + 100*80", 8_012_500),

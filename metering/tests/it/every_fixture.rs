@@ -358,9 +358,10 @@ fn every_fixture_comes_to_what_it_should() {
         let expected = Seen {
             usage: case.usage,
             input: seen.input,
-            usage_is_final: seen.usage_is_final,
+            usage_is_final: case.usage.is_some() && case.complete,
             deltas: case.deltas,
             output_bytes: case.output_bytes,
+            has_begun: true,
             complete: case.complete,
         };
         assert_eq!(seen, expected, "{name}");

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use wire::NanoUsd;
 
-use super::rest::unseen;
+use super::rest::{pricing, unseen};
 use super::{Checker, Eras, Invariant, Verdict, broken};
 use crate::ledger::{AccountId, StoredRecord};
 use crate::upstream::UpstreamCall;
@@ -86,7 +86,7 @@ impl Checker {
         let Some(index) = self.cover.calls.get(request).copied() else { return Ok(()) };
         let Some(call) = calls.get(index) else { return Ok(()) };
         self.cover.open.remove(&index);
-        let cost = self.cost(call.produced, record.call.catalogue_version);
+        let cost = self.cost(call.produced, pricing(&record.call));
         let unseen = unseen(call, &record.call);
         for account in accounts {
             let budget = self.cover.budget(account.budget());
@@ -98,7 +98,7 @@ impl Checker {
             let settled = self.accounts.get(account).map_or(NanoUsd::ZERO, |row| row.settled);
             if sums.cost > settled.saturating_add(sums.unseen) && !self.past_is_lost {
                 let text = format!("{account:?}: {settled:?} do not cover {sums:?}");
-                return broken(Invariant::Charges, text);
+                return broken(Invariant::Cover, text);
             }
         }
         Ok(())
@@ -143,7 +143,7 @@ impl Checker {
                 let name = self.cover.names.iter().find(|(_, index)| is_it(index));
                 let name = name.map(|(name, _)| name);
                 let text = format!("{name:?}: {cost:?} is not covered by {budget:?}");
-                return broken(Invariant::Charges, text);
+                return broken(Invariant::Cover, text);
             }
         }
         Ok(())

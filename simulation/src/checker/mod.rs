@@ -5,13 +5,14 @@ mod cover;
 mod rest;
 pub use rest::Rest;
 mod placement;
+mod plans;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use wire::v1::Price;
-use wire::{CatalogueVersion, NanoUsd, Revision};
+use wire::{CatalogueVersion, NanoUsd, PriceMultiplier, Revision};
 
 use crate::ledger::{AccountId, AccountRow};
 use crate::worker::Life;
@@ -19,6 +20,7 @@ use crate::worker::Life;
 use cover::Cover;
 use placement::Placements;
 pub use placement::{Eras, Placement};
+use plans::Plans;
 pub use windows::KeyLimits;
 use windows::Windows;
 
@@ -36,6 +38,9 @@ pub enum Invariant {
     Windows,
     /// Every ended call is charged once and rightly; lost ones are covered by parked money.
     Charges,
+    /// At any time the ledger holds what calls have cost so far, but for what those without usage had
+    /// reserved beyond their charges.
+    Cover,
     /// A call is charged above where its key is, not where it was before it was moved.
     Placement,
     /// A request that was refused has left something behind.
@@ -118,6 +123,7 @@ pub struct Checker {
     frozen: BTreeSet<(String, String)>,
     withdrawals: Vec<Withdrawal>,
     placements: Placements,
+    plans: Plans,
     windows: Windows,
     cover: Cover,
     prices: BTreeMap<CatalogueVersion, Price>,
@@ -140,6 +146,7 @@ impl Checker {
             frozen: BTreeSet::new(),
             withdrawals: Vec::new(),
             placements: Placements::default(),
+            plans: Plans::default(),
             windows: Windows::default(),
             cover: Cover::default(),
             prices: BTreeMap::new(),
@@ -231,6 +238,22 @@ impl Checker {
     pub fn placed(&mut self, key: &str, mut placement: Placement, revision: Revision) {
         self.uncapped.extend(placement.take_uncapped());
         self.placements.placed(key, placement, revision);
+    }
+
+    /// An organisation's plan multiplies prices by this from this revision on.
+    pub fn plan_is(&mut self, org: &str, multiplier: PriceMultiplier, revision: Revision) {
+        self.plans.set(org, multiplier, revision);
+    }
+
+    /// What an organisation's prices may be multiplied by for a call that is admitted now.
+    #[must_use]
+    pub fn plans(&self, org: &str) -> Vec<PriceMultiplier> {
+        self.plans.now(org)
+    }
+
+    /// As [`Checker::note_applied`], for plans.
+    pub fn note_plans(&mut self, is_applied: impl Fn(Revision) -> bool) -> usize {
+        self.plans.note_applied(is_applied)
     }
 
     /// As [`Checker::note_applied`], for keys that were moved and budgets that got another period;

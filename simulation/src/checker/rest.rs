@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use wire::v1::{Basis, CallRecord, CutCalls, Usage};
-use wire::{CatalogueVersion, NanoUsd};
+use wire::v1::{Basis, CallRecord, Price, Usage};
+use wire::{CatalogueVersion, NanoUsd, PriceMultiplier};
 
 use super::{Checker, Invariant, Verdict, broken};
 use crate::ledger::{AccountId, AccountRow, Lease, StoredRecord};
@@ -97,8 +97,7 @@ impl Checker {
                 return broken(Invariant::Charges, text);
             }
             let record = found.first().copied();
-            let version = record.map(|record| record.call.catalogue_version);
-            let cost = self.least_cost(call, version);
+            let cost = self.least_cost(call, record.map(|record| pricing(&record.call)));
             let lease = record.and_then(|record| record.call.lease.as_ref());
             let lease = lease.and_then(|lease| rest.leases.get(lease.as_str()));
             let is_known = lease.is_some() || rest.lost_before_ms.is_none();
@@ -226,7 +225,7 @@ impl Checker {
         is_paid: bool,
     ) -> Verdict {
         let charged = &record.call;
-        let cost = |usage| self.cost(usage, charged.catalogue_version);
+        let cost = |usage| self.cost(usage, pricing(charged));
         let true_cost = cost(call.produced);
         let right = match charged.basis {
             Basis::Measured => charged.cost == true_cost,
@@ -237,45 +236,70 @@ impl Checker {
                 !call.told.usage && charged.cost >= cost(call.seen()) && bounded
             }
         };
-        // What was set aside is what the upstream was allowed to produce.
-        let covers = !is_paid || charged.reserved == cost(call.limits());
-        if !right || !covers || record.differs || charged.key.as_str() != call.key {
+        // What was set aside is what the upstream was allowed to produce, of whatever kinds.
+        let covers = !is_paid || charged.reserved == self.bound(call.limits(), pricing(charged));
+        let is_of_plan = call.multipliers.contains(&charged.price_multiplier);
+        let fits = covers && is_of_plan && charged.key.as_str() == call.key;
+        if !right || !fits || record.differs {
             let text = format!("the upstream produced {:?}, recorded: {record:?}", call.produced);
             return broken(Invariant::Charges, text);
         }
         Ok(())
     }
 
-    /// A call without usage costs no more than was reserved, nor than was charged if its key says so.
+    /// A call without usage costs no more than was reserved; it is charged no more than that, and
+    /// exactly that where it must be.
     fn cut_rightly(&self, call: &UpstreamCall, charged: &CallRecord, true_cost: NanoUsd) -> bool {
-        let most = match call.cut_calls {
-            CutCalls::Estimate => charged.reserved,
-            CutCalls::Reservation => charged.cost,
-        };
-        true_cost <= most && charged.cost <= charged.reserved
+        let is_whole = charged.cost == charged.reserved;
+        true_cost <= charged.reserved
+            && charged.cost <= charged.reserved
+            && (is_whole || !call.takes_whole())
     }
 
     /// What a call cost; where no record tells under which price, the lowest that it can have had,
     /// no more than was reserved for it, and only what its charge covers for certain.
-    pub(super) fn least_cost(
-        &self,
-        call: &UpstreamCall,
-        version: Option<CatalogueVersion>,
-    ) -> NanoUsd {
-        match version {
-            Some(version) => self.cost(call.produced, version),
+    pub(super) fn least_cost(&self, call: &UpstreamCall, pricing: Option<Pricing>) -> NanoUsd {
+        match pricing {
+            Some(pricing) => self.cost(call.produced, pricing),
             None => {
                 let usage = call.charged_at_least();
-                let costs = self.prices.values().map(|price| metering::price::cost(&usage, price));
+                if usage == Usage::default() {
+                    return NanoUsd::ZERO;
+                }
+                let multiplier = call.multipliers.iter().min().copied().unwrap_or_default();
+                let prices = self.prices.values().map(|price| price.times(multiplier));
+                let costs = prices.map(|price| metering::price::cost(&usage, &price));
                 costs.min().unwrap_or(NanoUsd::ZERO)
             }
         }
     }
 
-    pub(super) fn cost(&self, usage: Usage, version: CatalogueVersion) -> NanoUsd {
-        let price = self.prices.range(..=version).next_back();
-        price.map_or(NanoUsd::ZERO, |(_, price)| metering::price::cost(&usage, price))
+    /// Where nothing was produced there is nothing to pay, not even a price per call.
+    pub(super) fn cost(&self, usage: Usage, pricing: Pricing) -> NanoUsd {
+        let price = self.price_by(pricing).filter(|_| usage != Usage::default());
+        price.map_or(NanoUsd::ZERO, |price| metering::price::cost(&usage, &price))
     }
+
+    /// The most that a call within these limits can cost.
+    fn bound(&self, limits: Usage, pricing: Pricing) -> NanoUsd {
+        let Usage { input_tokens, output_tokens, server_tool_calls, .. } = limits;
+        self.price_by(pricing).map_or(NanoUsd::ZERO, |price| {
+            metering::price::bound(input_tokens, output_tokens, server_tool_calls, &price)
+        })
+    }
+
+    fn price_by(&self, (version, multiplier): Pricing) -> Option<Price> {
+        let price = self.prices.range(..=version).next_back();
+        price.map(|(_, price)| price.times(multiplier))
+    }
+}
+
+/// By which catalogue a call is priced, and under which plan.
+pub(super) type Pricing = (CatalogueVersion, PriceMultiplier);
+
+/// By what a call was priced.
+pub(super) fn pricing(charged: &CallRecord) -> Pricing {
+    (charged.catalogue_version, charged.price_multiplier)
 }
 
 /// What must have been overdrawn: charges of whole leases beyond what was granted for them.

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use wasm_tests::fuel::{CostTable, measure};
-use wasm_tests::scan;
 use wasm_tests::{CEILINGS_FILE, SCENARIOS};
+use wasm_tests::{answer_memory, scan};
 
 fn main() -> Result<ExitCode> {
     let write = match std::env::args().nth(1).as_deref() {
@@ -40,6 +40,13 @@ fn main() -> Result<ExitCode> {
     for scanned in &dear {
         println!("above: {scanned:?}");
     }
+    let mut needed = Vec::new();
+    for form in answer_memory::FORMS {
+        for bytes in [10_000, 100_000_000] {
+            needed.push(form.measure(bytes)?);
+        }
+    }
+    println!("{}", answer_memory::render(&needed));
     let fine = dear.is_empty() && excesses.is_empty() && unused.is_empty();
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -4,6 +4,7 @@
 mod probe;
 
 mod admission;
+mod answer_memory;
 mod callouts;
 mod canned_server;
 mod chat;

@@ -6,7 +6,7 @@ mod filter_report;
 mod fuel;
 mod keys;
 mod load;
-mod process_cpu;
+pub mod process_cpu;
 
 use clap::Subcommand;
 

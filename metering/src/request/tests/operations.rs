@@ -221,9 +221,29 @@ fn a_deployment_in_the_path_names_the_model() {
         let request = azure(body).unwrap();
         assert_eq!((&*request.model, request.model_place), ("prod-4o", ModelPlace::Path));
     }
-    let other = Problem::Invalid { field: "model", expected: "the model of the path" };
-    assert_eq!(azure(r#"{"model":"gpt-4o"}"#), Err(other.clone()));
-    assert_eq!(azure(r#"{"model":""}"#), Err(other));
+    // Its SDKs send both: the upstream must not choose by the other one.
+    for (body, model, edited) in [
+        (r#"{"model":"gpt-4o","n":1}"#, None, r#"{"model":"prod-4o","n":1}"#),
+        (r#"{"model":"gpt-4o","n":1}"#, Some("x\"y"), r#"{"model":"x\"y","n":1}"#),
+        (r#"{"model":""}"#, None, r#"{"model":"prod-4o"}"#),
+        (r#"{"model" : null }"#, None, r#"{"model" : "prod-4o" }"#),
+        (r#"{"model":"prod-4o"}"#, None, r#"{"model":"prod-4o"}"#),
+        (r#"{"model":"prod-4o"}"#, Some("m"), r#"{"model":"m"}"#),
+        (r#"{"messages":[]}"#, Some("m"), r#"{"messages":[]}"#),
+    ] {
+        let edits = azure(body).unwrap().edits(Edits { model, ..Edits::default() });
+        let written = String::from_utf8(apply_edits(body.as_bytes(), &edits)).unwrap();
+        assert_eq!(written, edited, "{body}");
+    }
+    let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(100_000));
+    let edits = azure(&long).unwrap().edits(Edits::default());
+    assert_eq!(apply_edits(long.as_bytes(), &edits), br#"{"model":"prod-4o"}"#);
+    for (body, problem) in [
+        (r#"{"model":7}"#, Problem::Invalid { field: "model", expected: "a string" }),
+        (r#"{"model":"prod-4o","model":"prod-4o"}"#, Problem::Duplicate("model")),
+    ] {
+        assert_eq!(azure(body), Err(problem));
+    }
 }
 
 #[test]

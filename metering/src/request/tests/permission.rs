@@ -157,17 +157,17 @@ fn what_servers_add_to_older_operations_is_known() {
         (r#""compound_custom":{"tools":{}}"#, "unknown_tool:compound_custom"),
         (r#""mcp_servers":[{"url":"https://x"}]"#, "remote_tools:mcp_servers"),
         (r#""deferred":true"#, "background:deferred"),
-        (r#""data_sources":[{"type":"azure_search"}]"#, "provider_state:dataSources"),
-        (r#""dataSources":[{"type":"azure_search"}]"#, "provider_state:dataSources"),
-        (r#""cached_content":"cachedContents/a""#, "provider_state:cachedContent"),
+        (r#""data_sources":[{"type":"azure_search"}]"#, "provider_state:data_sources"),
+        (r#""dataSources":[{"type":"azure_search"}]"#, "provider_state:data_sources"),
+        (r#""cached_content":"cachedContents/a""#, "provider_state:cached_content"),
         (r#""preset":"ours""#, "provider_state:preset"),
         (r#""kv_transfer_params":{"remote_host":"x"}"#, "provider_state:kv_transfer_params"),
         (
             r#""extra_body":{"google":{"cached_content":"cachedContents/a"}}"#,
-            "provider_state:cachedContent",
+            "provider_state:cached_content",
         ),
-        (r#""extra_body":{"cached_content":"cachedContents/a"}"#, "provider_state:cachedContent"),
-        (r#""google":{"cachedContent":"cachedContents/a"}"#, "provider_state:cachedContent"),
+        (r#""extra_body":{"cached_content":"cachedContents/a"}"#, "provider_state:cached_content"),
+        (r#""google":{"cachedContent":"cachedContents/a"}"#, "provider_state:cached_content"),
         (r#""google":{"novelty":1}"#, "provider_options:novelty"),
         (r#""extra_body":{"google":{"novelty":1}}"#, "provider_options:novelty"),
         (r#""extra_body":{"google":"x"}"#, "provider_options:google"),
@@ -279,6 +279,21 @@ fn betas_that_lift_bounds_or_are_unknown_are_listed() {
         ["beta:context-1m-2025-08-07", "beta:output-128k-2025-02-19", "beta:fast-mode-2026-02-01"]
     );
     assert_eq!(listed("warp"), ["beta:warp"]);
+    // What Claude Code sends with each request, as captured in October 2026.
+    let of_a_client = "claude-code-20250219,oauth-2025-04-20,interleaved-thinking-2025-05-14,\
+        redact-thinking-2026-02-12,thinking-token-count-2026-05-13,context-management-2025-06-27,\
+        prompt-caching-scope-2026-01-05,mid-conversation-system-2026-04-07,advisor-tool-2026-03-01,\
+        advanced-tool-use-2025-11-20,effort-2025-11-24,extended-cache-ttl-2025-04-11,\
+        cache-diagnosis-2026-04-07,thinking-display-updates-2026-08-18";
+    assert_eq!(listed(of_a_client), [""; 0]);
+    assert_eq!(listed("server-side-fallback-2026-07-01,compact-2026-09-04").len(), 2);
+}
+
+#[test]
+fn a_beta_of_a_tool_does_not_permit_the_tool() {
+    let body = br#"{"model":"m","max_tokens":1,"tools":[{"type":"advisor_20260301"}]}"#;
+    let source = Source { betas: "advisor-tool-2026-03-01", ..Source::body(Messages) };
+    assert_eq!(features(&read(body, source).unwrap()), ["unknown_tool:tools"]);
 }
 
 #[test]

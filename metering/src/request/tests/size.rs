@@ -24,9 +24,28 @@ fn many_small_members_and_messages_are_read() {
     let messages = message.repeat(4 * MEBIBYTE / message.len());
     let body = format!(r#"{{"messages":[{messages}{{}}],"model":"m"}}"#);
     assert_eq!(read_as(Chat, &body).unwrap().model, "m");
-    let numbers = "1,".repeat(MEBIBYTE);
+    let numbers = "1,".repeat(999_000);
     let body = format!(r#"{{"input":[{numbers}1],"model":"m"}}"#);
     assert_eq!(read_as(Embeddings, &body).unwrap().prompts, 1);
+}
+
+#[test]
+fn pieces_are_bounded_whatever_they_are() {
+    // Object, name, list and their ends, the model's name and value.
+    let around = 7;
+    let most = usize::try_from(MOST_PIECES).unwrap() - around;
+    for (item, pieces) in [("1", 1), ("[]", 2), (r#""""#, 1), (r#"{"":0}"#, 4), ("null", 1)] {
+        let body =
+            |count: usize| format!(r#"{{"input":[{}],"model":"m"}}"#, vec![item; count].join(","));
+        // They are counted part by part.
+        let slack = pieces::PART;
+        assert!(!matches!(read_as(Embeddings, &body(most / pieces)), Err(Problem::TooManyPieces)));
+        let above = read_as(Embeddings, &body((most + slack) / pieces));
+        assert_eq!(above, Err(Problem::TooManyPieces), "{item}");
+    }
+    let members = vec![r#""a":0"#; 10 * MEBIBYTE / 6].join(",");
+    let problem = read_as(Chat, &format!(r#"{{{members},"model":"m"}}"#)).unwrap_err();
+    assert_eq!((&problem, problem.code()), (&Problem::TooManyPieces, "body_too_large"));
 }
 
 #[test]

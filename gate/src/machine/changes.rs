@@ -1,0 +1,61 @@
+//! What the server says has changed.
+
+use wire::KeyDigest;
+use wire::v1::{Change, ChangesReply};
+
+use super::Gate;
+use crate::exchange::Stage;
+use crate::io::Now;
+use crate::link::{Sent, Session};
+
+impl Gate {
+    /// Takes over what has changed, and that everything up to there has been heard of.
+    pub(super) fn apply(&mut self, reply: &ChangesReply, sent: Sent, now: Now) {
+        let now_ms = now.monotonic_ms;
+        if self.link.session.as_ref().is_none_or(|session: &Session| session.epoch != reply.epoch) {
+            return self.lose_holder(now);
+        }
+        let told = self.applied(now);
+        for change in &reply.changes {
+            match change {
+                Change::Key { key, digests, state } => {
+                    digests.iter().for_each(|digest| self.keys.forget(digest));
+                    self.age_asks(|digest| digests.contains(digest));
+                    self.key_is(key, *state);
+                    let said = self.pool.recall_key(key, now_ms);
+                    self.say(said);
+                }
+                // Where history does not reach back, it may have held a recall.
+                Change::AllKeys => {
+                    self.forget_keys(told, now);
+                    self.age_asks(|_| true);
+                    let said = self.pool.recall_all(now_ms);
+                    self.say(said);
+                }
+                Change::Exhausted { level, owner } => self.is_exhausted(*level, owner),
+                Change::Recall { level, owner } => {
+                    let said = self.pool.recall(*level, owner, now_ms);
+                    self.say(said);
+                }
+                Change::Catalogue { version } => {
+                    if self.models.as_ref().is_some_and(|models| models.version < *version) {
+                        self.models = None;
+                    }
+                }
+            }
+        }
+        self.link.caught_up(reply.revision, sent);
+    }
+
+    /// These keys, or what is above them, have changed: numbers under which money is asked for are
+    /// of no use any more. (Not at a recall alone: it may be for the sake of this very ask.)
+    fn age_asks(&mut self, concerns: impl Fn(&KeyDigest) -> bool) {
+        for exchange in self.streams.values_mut() {
+            if let Stage::Open(open) = &mut exchange.stage
+                && concerns(&open.digest)
+            {
+                open.ask_is_stale = open.lease_number.is_some();
+            }
+        }
+    }
+}
