@@ -71,7 +71,11 @@ impl PlainAnswer {
             self.feed(piece);
             read += piece.len();
             if self.output_bound.is_some() && self.element_border().is_some() {
-                self.passed_bound |= self.watch.must_end(&self.reader.seen, self.output_bound);
+                let seen = self.reader.seen;
+                let complete = seen.complete || self.reader.candidates_ended();
+                let usage_is_final = self.reader.report_is_final(complete);
+                let seen = Seen { usage_is_final, ..seen };
+                self.passed_bound |= self.watch.must_end(&seen, self.output_bound);
             }
             let member = self.reader.usage_member().filter(|member| member.end == closed_at);
             if let Some(member) = member

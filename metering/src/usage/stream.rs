@@ -214,7 +214,8 @@ impl StreamAnswer {
             self.reader.close();
         }
         let held = std::mem::take(&mut self.held);
-        if !self.stopped && self.watch.must_end(&self.reader.seen, self.output_bound) {
+        let seen = self.seen();
+        if !self.stopped && self.watch.must_end(&seen, self.output_bound) {
             self.stopped = true;
             self.passed_bound = true;
             out.extend_from_slice(self.event_border(held.is_empty()));

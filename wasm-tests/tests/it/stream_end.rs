@@ -108,7 +108,8 @@ fn every_kind_of_running_call_ends_as_it_can() {
     let cut = |tokens: u64| ("\"cut\"".to_owned(), json!(tokens));
     let complete = ("\"complete\"".to_owned(), json!(1));
     // The told one had 29 bytes of output, a quarter of them in tokens, though the client saw four.
-    assert_eq!(endings, [complete, cut(0), cut(0), cut(8)]);
+    // The one without an answer was no stream: the provider may have made all of it.
+    assert_eq!(endings, [complete, cut(0), cut(8), cut(64)]);
     assert_eq!(gateway.host().violations(), []);
     assert_eq!(gateway.workers()[0].death(), None);
 }
