@@ -1,6 +1,7 @@
 //! The whole contract between the machine and whoever drives it.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use metering::request::BodyEdit;
 
@@ -40,6 +41,8 @@ pub enum Input<'a> {
         stream: StreamId,
         /// Pseudo headers included.
         headers: &'a Headers,
+        /// From where it comes, as the proxy sees it; not its port. None where the host does not say.
+        address: Option<IpAddr>,
         /// The host says that no body follows. Some hosts always or never say so.
         end: bool,
     },

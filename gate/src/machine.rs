@@ -11,6 +11,7 @@ mod usage;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use metering::window::Call as WindowCall;
@@ -170,8 +171,8 @@ impl Gate {
     pub fn handle(&mut self, now: Now, memory: &mut dyn SharedMemory, input: Input<'_>) {
         match input {
             Input::Tick => self.tick(now, memory),
-            Input::RequestHeaders { stream, headers, end } => {
-                self.request_headers(stream, headers, end, now, memory);
+            Input::RequestHeaders { stream, headers, address, end } => {
+                self.request_headers(stream, (headers, address, end), now, memory);
             }
             Input::RequestBodyGrows { stream, size } => {
                 self.body_grows(stream, size, now, memory);
@@ -232,15 +233,14 @@ impl Gate {
     fn request_headers(
         &mut self,
         stream: StreamId,
-        headers: &Headers,
-        end: bool,
+        (headers, address, end): (&Headers, Option<IpAddr>, bool),
         now: Now,
         memory: &mut dyn SharedMemory,
     ) {
         // A host that reuses ids has ended the old stream without telling us.
         self.end(stream, now, memory);
         let request = self.new_request_id();
-        match Exchange::begin(request, headers, &self.config, now) {
+        match Exchange::begin(request, (headers, address), &self.config, now) {
             Ok(exchange) => {
                 self.streams.insert(stream, exchange);
                 // An empty body is read like any other, and found not to be JSON.

@@ -58,6 +58,8 @@ pub enum Refusal {
     ModelRemoved(String),
     /// The key may not call it.
     ModelNotAllowed(String),
+    /// The key may not be used from where the request comes.
+    AddressNotAllowed,
     /// The organisation may call no model at all.
     NoModels,
     /// Prompt and output together do not fit the model's context.
@@ -88,6 +90,13 @@ pub enum Refusal {
     Exhausted {
         /// Of which level.
         level: Level,
+    },
+    /// The call could cost more than the key allows one call.
+    CallTooExpensive {
+        /// The least that it could be bounded to.
+        need: NanoUsd,
+        /// What one call may cost.
+        most: NanoUsd,
     },
     /// The money is leased to others at the moment.
     Contended {

@@ -56,6 +56,19 @@ impl Bounds {
         self.at(self.output_tokens, price)
     }
 
+    /// The bounds with which the call sets no more aside than one call of its key may: an output
+    /// limit that the client did not choose is lowered for it, as for what budgets can pay.
+    ///
+    /// # Errors
+    /// The least that the call would set aside, where that is more than `most`.
+    pub fn under_ceiling(&self, price: &Price, most: Option<NanoUsd>) -> Result<Self, NanoUsd> {
+        let Some(most) = most else { return Ok(*self) };
+        match self.within(price, most) {
+            Some(fitting) => Ok(self.lowered_to(fitting.output_tokens)),
+            None => Err(self.least(price).amount),
+        }
+    }
+
     /// The smallest reservation with which the call may still be made.
     #[must_use]
     pub fn least(&self, price: &Price) -> Reservation {

@@ -1,5 +1,6 @@
 //! Stream callbacks.
 
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use gate::header_filter::{Betas, not_for_upstream};
@@ -77,7 +78,9 @@ impl HttpContext for Http {
             Ok(headers) if self.vm.is_some() => {
                 #[cfg(feature = "trap")]
                 crate::trap::if_asked(&headers);
-                self.input(Input::RequestHeaders { stream, headers: &headers, end: end_of_stream });
+                let address = host::property("source\0address").and_then(|text| ip_of(&text));
+                let (headers, end) = (&headers, end_of_stream);
+                self.input(Input::RequestHeaders { stream, headers, address, end });
             }
             _ => refuse(),
         }
@@ -141,6 +144,12 @@ impl Drop for Http {
             vm.forget_calls_of(self.id);
         }
     }
+}
+
+/// The address of `192.0.2.7:1234` or `[2001:db8::7]:1234`.
+fn ip_of(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse::<SocketAddr>().map(|address| address.ip()).ok()
 }
 
 /// The last resort: nothing is known, so nothing passes.

@@ -77,6 +77,7 @@ pub fn build(
         clock,
         filter_token: Arc::new(settings.filter_token),
         keep_requests: settings.keep_requests,
+        attempts: Arc::default(),
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),

@@ -7,6 +7,8 @@
 //! | Who is alive and has heard of what? | [`live`] |
 //! | Which money has been asked back? | [`recalls`] |
 //! | In which order are writes made durable? | [`writer`], over an [`engine`] |
+//! | Who may do what? | [`permissions`]: one table |
+//! | Who fails to sign in too often? | [`attempts`] |
 //! | How does HTTP say it? | [`http`] |
 //! | Where do time and randomness come from? | [`clock`] |
 //! | How is it started and administered? | [`serve`], [`cli`] |
@@ -16,6 +18,7 @@
 //! own process and move the clock by hand.
 
 pub mod app;
+pub mod attempts;
 mod build;
 pub mod cli;
 pub mod clock;
@@ -23,6 +26,7 @@ pub mod engine;
 mod failpoint;
 pub mod http;
 pub mod live;
+pub mod permissions;
 pub mod recalls;
 pub mod restore;
 pub mod serve;

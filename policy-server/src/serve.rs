@@ -67,12 +67,13 @@ pub async fn serve(settings: Settings, listen: Listen) -> Result<(), ServeError>
     announce(&app, &filter_port, &admin_port)?;
     tracing::info!(database = %database.display(), "started");
     let stop = watch::Sender::new(false);
+    let admin = app.admin.clone().into_make_service_with_connect_info::<SocketAddr>();
     let serving = async {
         tokio::try_join!(
             axum::serve(filter_port, app.filter.clone())
                 .with_graceful_shutdown(told(stop.subscribe()))
                 .into_future(),
-            axum::serve(admin_port, app.admin.clone())
+            axum::serve(admin_port, admin)
                 .with_graceful_shutdown(told(stop.subscribe()))
                 .into_future(),
         )

@@ -105,7 +105,10 @@ impl World {
             }
         }
         let headers = if lists { list_headers(&secret) } else { chat_headers(&secret) };
-        self.feed(place, Input::RequestHeaders { stream, headers: &headers, end: lists })
+        self.feed(
+            place,
+            Input::RequestHeaders { stream, headers: &headers, address: None, end: lists },
+        )
     }
 
     /// One more request for a worker, after the traffic.
@@ -270,6 +273,9 @@ impl World {
         else {
             return Ok(());
         };
+        if code == "budget_contended" {
+            self.checker.refused_for_others(key.id.as_str())?;
+        }
         if code != "rpm_exceeded" {
             return Ok(());
         }

@@ -272,7 +272,8 @@ impl Server {
                         self.asks.push(call);
                         return Ok(None);
                     }
-                    engine.shared().answered(&request.holder, request.n, &reply.lease);
+                    let asked = request.ask.as_ref().map(|_| request.n);
+                    engine.shared().answered(&request.holder, asked, &reply.lease);
                 }
                 answer(reply.map(|(reply, _)| reply))
             }
@@ -288,7 +289,7 @@ impl Server {
                         self.asks.push(call);
                         return Ok(None);
                     }
-                    engine.shared().answered(&request.holder, request.n, &reply.answer);
+                    engine.shared().answered(&request.holder, Some(request.n), &reply.answer);
                 }
                 answer(reply.map(|(reply, _)| reply))
             }

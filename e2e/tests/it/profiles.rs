@@ -51,7 +51,7 @@ fn one_a_minute() -> Value {
 #[test]
 fn privatemind_answers_as_its_clients_know_it() {
     let fixture = fixture("privatemind");
-    let (_, key) = fixture.key(json!({"limits": one_a_minute(), "format": "pair"})).unwrap();
+    let (_, key) = fixture.key(json!({"limits": one_a_minute(), "format": "privatemind"})).unwrap();
     let first = call(&fixture, &key, json!({}));
     assert_eq!(first.status, 200);
     assert!(first.body["usage"]["cost_usd"].as_f64().unwrap() > 0.0);

@@ -1,5 +1,7 @@
 //! The request comes in: route and credential are checked at its head, the body is awaited.
 
+use std::net::IpAddr;
+
 use super::answer::value;
 use super::{Body, Exchange, MOST_CALLS, Open, Stage};
 use crate::config::Config;
@@ -23,7 +25,7 @@ impl Exchange {
     /// When the route is not served or there is not exactly one well-formed credential.
     pub(crate) fn begin(
         request: RequestId,
-        headers: &Headers,
+        (headers, address): (&Headers, Option<IpAddr>),
         config: &Config,
         now: Now,
     ) -> Result<Self, Box<(Self, Refusal)>> {
@@ -56,6 +58,7 @@ impl Exchange {
             target,
             digest,
             metadata: metadata(headers),
+            address,
             is_dry_run: dry_run::is_asked_for(headers, profile),
             has_content_length: value(headers, b"content-length").is_some(),
             is_compressed: coding(b"content-encoding"),

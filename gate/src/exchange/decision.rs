@@ -1,5 +1,6 @@
 //! The verdict on a request, check by check, the first failure answering.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use metering::charge::Admitted;
@@ -10,9 +11,9 @@ use metering::request::{
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
 use wire::v1::{
-    Ask, CutCalls, KeyPolicy, KeyState, Level, Limit, Model, Price, Rates, Refusal as LeaseRefusal,
+    Ask, CutCalls, KeyPolicy, KeyState, Limit, Model, Price, Rates, Refusal as LeaseRefusal,
 };
-use wire::{CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
+use wire::{AllowedNetworks, CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
 
 use super::{Answer, Body, Metered, Open, Running, Shown, Stop};
 use crate::catalogue::Models;
@@ -54,8 +55,12 @@ impl From<Refusal> for Verdict {
     }
 }
 
-/// Whether the key itself may be used at this time.
-pub(crate) fn check_key(policy: &KeyPolicy, now: Now) -> Result<(), Refusal> {
+/// Whether the key itself may be used at this time and from this address.
+pub(crate) fn check_key(
+    policy: &KeyPolicy,
+    address: Option<IpAddr>,
+    now: Now,
+) -> Result<(), Refusal> {
     match policy.state {
         KeyState::Revoked => return Err(Refusal::Revoked),
         KeyState::Disabled => return Err(Refusal::Disabled),
@@ -64,7 +69,12 @@ pub(crate) fn check_key(policy: &KeyPolicy, now: Now) -> Result<(), Refusal> {
     if policy.expires_at_unix_ms.is_some_and(|at| now.wall_ms >= at) {
         return Err(Refusal::Expired);
     }
-    Ok(())
+    // Where the host does not say from where a request comes, it could come from anywhere.
+    let is_allowed = |allowed: &AllowedNetworks| address.is_some_and(|from| allowed.contains(from));
+    match &policy.allowed_ips {
+        Some(allowed) if !is_allowed(allowed) => Err(Refusal::AddressNotAllowed),
+        _ => Ok(()),
+    }
 }
 
 /// The ask of a request whose body is sound and whose model has a price; none for any other, which
@@ -309,6 +319,10 @@ fn admit(
             bounds = bounds.lowered_to(bounds.least_output_tokens());
         }
     }
+    let ceiling = policy.max_call.filter(|_| costs);
+    bounds = bounds
+        .under_ceiling(&price, ceiling)
+        .map_err(|need| Refusal::CallTooExpensive { need, most: ceiling.unwrap_or_default() })?;
     let window_call = |output_tokens| WindowCall {
         vm: known.vm,
         tokens: if counts_tokens { bounds.window_tokens(output_tokens) } else { 0 },
@@ -318,7 +332,7 @@ fn admit(
         windows::check(memory, &groups, window_call(bounds.output_tokens()), now_ms)
     };
     let pays = costs && policy.budgeted;
-    let reserves = pays || counts_tokens;
+    let reserves = pays || counts_tokens || ceiling.is_some();
     let takes_permit = windows::takes_permit(&policy.limits, &model.name);
     let mut output_tokens = bounds.output_tokens();
     let mut drawn = None;
@@ -395,6 +409,7 @@ fn admit(
         status: 0,
         answer: Answer::NotYet,
         stop: Stop::of(known.profile),
+        address: open.address,
         began_ms: open.began_ms,
         began_unix_ms: open.began_unix_ms,
     };
@@ -467,9 +482,8 @@ fn refused_lease(why: &LeaseRefusal, window: Option<&Limit>) -> Refusal {
         (LeaseRefusal::BudgetExceeded { level, need, left }, _) => {
             Refusal::Budget { level: *level, need: *need, left: *left }
         }
-        // The key's own money is not spent, but one call may not take more of it than this.
         (LeaseRefusal::CallTooExpensive { need, most }, _) => {
-            Refusal::Budget { level: Level::Key, need: *need, left: *most }
+            Refusal::CallTooExpensive { need: *need, most: *most }
         }
         (LeaseRefusal::Contended { retry_after_ms }, Some(window)) => {
             windows::held_by_others(window, *retry_after_ms)

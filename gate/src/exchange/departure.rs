@@ -48,7 +48,7 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
         started_unix_ms: running.began_unix_ms,
         duration_ms: now.monotonic_ms.saturating_sub(running.began_ms),
         metadata: running.metadata.clone(),
-        address: None,
+        address: running.address,
     };
     let used_tokens = match basis {
         Basis::Refunded => 0,

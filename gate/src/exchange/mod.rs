@@ -6,6 +6,7 @@ mod decision;
 mod departure;
 mod stop;
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use metering::charge::Admitted;
@@ -65,6 +66,8 @@ pub(crate) struct Open {
     /// What the caller says of the call.
     pub(crate) metadata: Result<Metadata, BadMetadata>,
     pub(crate) has_content_length: bool,
+    /// From where it comes.
+    pub(crate) address: Option<IpAddr>,
     /// It is to be checked and answered as a call would be, but not sent.
     pub(crate) is_dry_run: bool,
     pub(crate) is_compressed: bool,
@@ -135,6 +138,7 @@ pub(crate) struct Running {
     pub(crate) status: u16,
     pub(crate) answer: Answer,
     pub(crate) stop: Stop,
+    pub(crate) address: Option<IpAddr>,
     pub(crate) began_ms: u64,
     pub(crate) began_unix_ms: u64,
 }

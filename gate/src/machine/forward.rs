@@ -101,7 +101,7 @@ impl Gate {
             return match known {
                 Some(Known::NoKey) => Step::Refuse(Refusal::UnknownKey),
                 Some(Known::Key(policy)) => {
-                    check_key(&policy, now).map_or_else(Step::Refuse, |()| Step::Wait)
+                    check_key(&policy, open.address, now).map_or_else(Step::Refuse, |()| Step::Wait)
                 }
                 None => Step::Wait,
             };
@@ -126,7 +126,7 @@ impl Gate {
             Some(Known::NoKey) => return Step::Refuse(Refusal::UnknownKey),
             Some(Known::Key(policy)) => policy,
         };
-        if let Err(refusal) = check_key(&policy, now) {
+        if let Err(refusal) = check_key(&policy, open.address, now) {
             return Step::Refuse(refusal);
         }
         let listed = match &open.target {

@@ -76,6 +76,7 @@ fn mindproxy_has_its_code_as_type() {
         (spent(Level::Org), 402, "billing_shortfall"),
         (Refusal::ModelNotAllowed("m".to_owned()), 403, "model_not_allowed"),
         (Refusal::NoModels, 403, "model_not_allowed"),
+        (Refusal::AddressNotAllowed, 403, "ip_not_allowed"),
         (minute(), 429, "rate_limited"),
         (window(Unit::Tokens, Some(Window::Day), Level::Team, None), 429, "rate_limited"),
         (Refusal::PolicyUnavailable, 503, "policy_unavailable"),

@@ -135,6 +135,11 @@ impl Refusal {
                 "model_not_allowed",
                 format!("This API key may not use the model `{model}`."),
             )),
+            Self::AddressNotAllowed => final_answer(
+                Kind::Permission,
+                "ip_not_allowed",
+                "This API key may not be used from this address.".to_owned(),
+            ),
             Self::NoModels => final_answer(
                 Kind::Permission,
                 "no_models",
@@ -143,6 +148,13 @@ impl Refusal {
             Self::ContextLength { asked, context } => context_length(*asked, *context, dialect),
             Self::Window { limit, full } => window(limit, *full),
             Self::Budget { level, need, left } => budget(*level, *need, *left),
+            Self::CallTooExpensive { need, most } => {
+                let (need, most) = (need.to_usd(), most.to_usd());
+                let message = format!(
+                    "This call could cost {need} USD, and the key allows {most} USD for one call."
+                );
+                billing(Level::Key, message)
+            }
             Self::Exhausted { level } => {
                 billing(*level, "Nothing is left of the budget that this call runs on.".to_owned())
             }

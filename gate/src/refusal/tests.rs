@@ -64,6 +64,8 @@ fn is_in_the_table(refusal: &Refusal) {
         | Refusal::NoSuchModel(_)
         | Refusal::ModelRemoved(_)
         | Refusal::ModelNotAllowed(_)
+        | Refusal::AddressNotAllowed
+        | Refusal::CallTooExpensive { .. }
         | Refusal::NoModels
         | Refusal::ContextLength { .. }
         | Refusal::Window { .. }
@@ -128,6 +130,15 @@ fn table() -> Vec<Case> {
         (Refusal::NoSuchModel(model()), "unknown_model", ABSENT, Some("model"), None, false),
         (Refusal::ModelRemoved(model()), "model_removed", ABSENT, Some("model"), None, false),
         (Refusal::ModelNotAllowed(model()), "model_not_allowed", RIGHT, Some("model"), None, false),
+        (Refusal::AddressNotAllowed, "ip_not_allowed", RIGHT, None, None, false),
+        (
+            Refusal::CallTooExpensive { need: NanoUsd(20), most: NanoUsd(10) },
+            "budget_exceeded",
+            MONEY,
+            Some("key"),
+            None,
+            false,
+        ),
         (Refusal::NoModels, "no_models", RIGHT, None, None, false),
         (context, "context_length_exceeded", REQUEST, Some("messages"), None, false),
         (minute(0), "rpm_exceeded", RATE, Some("team"), Some(1), true),

@@ -161,7 +161,12 @@ impl Filter for Native {
         let headers = bytes(headers);
         let request = Request { headers: headers.clone(), ..Request::default() };
         self.requests.insert(stream, request);
-        self.drive(Input::RequestHeaders { stream: StreamId(stream), headers: &headers, end });
+        self.drive(Input::RequestHeaders {
+            stream: StreamId(stream),
+            headers: &headers,
+            address: None,
+            end,
+        });
         if end {
             self.go_on_unless_held(stream);
         }

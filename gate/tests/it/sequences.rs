@@ -6,11 +6,25 @@
 use std::collections::{HashMap, HashSet};
 
 use gate::testing::ProcessMemory;
-use gate::{CallId, Gate, Headers, Input, Now, Output, StreamId, Token};
+use gate::{CallId, Gate, Input, Now, Output, StreamId, Token};
 use proptest::prelude::*;
 
+use super::arrays::ArrayClient;
+use super::canned::{
+    ARRAY_BODY, BODIES, DATA, EXPIRES_UNIX_MS, HEADS, answer, array_request, request,
+};
+
 #[derive(Debug, Clone)]
-enum Event {
+pub(super) enum Event {
+    /// A request for a stream that comes as an array, head and body.
+    ArrayRequest {
+        stream: u32,
+    },
+    /// The next bytes of such a stream.
+    Piece {
+        stream: u32,
+        size: usize,
+    },
     Request {
         stream: u32,
         key: u8,
@@ -101,83 +115,6 @@ fn stream_events() -> impl Strategy<Value = Vec<Event>> {
         .prop_map(|events| three_streams().into_iter().chain(events).collect())
 }
 
-const BODIES: [&str; 6] = [
-    r#"{"model":"m"}"#,
-    r#"{"model":"m","max_tokens":9,"stream":true}"#,
-    r#"{"model":"alias","n":2}"#,
-    r#"{"model":"other"}"#,
-    "{",
-    "",
-];
-const HEADS: [(&str, &str); 4] = [
-    ("200", "application/json"),
-    ("200", "text/event-stream"),
-    ("500", "application/json"),
-    ("2\u{fffd}0", "text/html"),
-];
-const DATA: [&str; 5] = [
-    r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#,
-    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n",
-    "data: {\"cho",
-    "",
-    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":5000}}\n\n",
-];
-
-/// An answer that mostly fits the call, now and then not.
-fn answer(path: &str, kind: u8) -> (Option<u16>, String) {
-    let limits = r#"[{"unit":"requests","window":"1m","max":3,"scope":"proxy","subject":{"level":"key","id":"k"}},{"unit":"tokens","window":"1m","max":90000,"scope":"proxy","subject":{"level":"org","id":"o"}}]"#;
-    let expires = match kind {
-        8 => format!(r#","expires_at_unix_ms":{EXPIRES_UNIX_MS}"#),
-        _ => String::new(),
-    };
-    let policy = |state: &str| {
-        format!(
-            r#"{{"known":{{"key":"k","org":"o","state":"{state}"{expires},"models":"all","limits":{limits},"budgeted":true}}}}"#
-        )
-    };
-    let grant = r#"{"granted":{"lease":"l","n":1,"amount":50000,"output_tokens":300}}"#;
-    let refused = r#"{"refused":{"reason":"key_not_usable"}}"#;
-    match kind {
-        0 => return (None, String::new()),
-        1 => return (Some(503), "upstream connect error".to_owned()),
-        2 => return (Some(409), r#"{"error":{"code":"unknown_holder","message":""}}"#.to_owned()),
-        3 => return (Some(200), "{}".to_owned()),
-        _ => {}
-    }
-    let body = if path.contains("holders") {
-        let epoch = if kind == 4 { 8 } else { 7 };
-        format!(
-            r#"{{"holder":"h","epoch":{epoch},"revision":1,"session_ttl_ms":60000,"catalogue_version":1}}"#
-        )
-    } else if path.contains("catalogue") {
-        r#"{"epoch":7,"revision":1,"version":1,"models":[{"name":"m","aliases":["alias"],"price":{"input":1000,"output":2000},"context_length":9000,"max_output_tokens":900}]}"#.to_owned()
-    } else if path.contains("admit") {
-        let (key, lease) = match kind {
-            4 => ("\"unknown\"".to_owned(), "\"not_needed\""),
-            5 => (policy("revoked"), "\"not_needed\""),
-            6 => (policy("active"), refused),
-            7 => (policy("active"), "\"not_needed\""),
-            _ => (policy("active"), grant),
-        };
-        format!(r#"{{"epoch":7,"revision":1,"key":{key},"lease":{lease}}}"#)
-    } else if path.contains("leases") {
-        let lease = if kind == 4 { refused } else { grant };
-        format!(r#"{{"epoch":7,"revision":1,"answer":{lease}}}"#)
-    } else if path.contains("changes") {
-        let changes = match kind {
-            4 => r#"[{"what":"all_keys"}]"#,
-            5 => r#"[{"what":"key","key":"k","digests":[],"state":"revoked"}]"#,
-            6 => r#"[{"what":"key","key":"k","digests":[],"state":"disabled"}]"#,
-            7 => r#"[{"what":"key","key":"k","digests":[],"state":"active"}]"#,
-            _ => "[]",
-        };
-        format!(r#"{{"epoch":7,"revision":1,"changes":{changes}}}"#)
-    } else {
-        r#"{"epoch":7,"revision":1}"#.to_owned()
-    };
-    (Some(200), body)
-}
-
 #[derive(Default)]
 struct World {
     /// The latest wall time that a clock told exactly.
@@ -192,6 +129,8 @@ struct World {
     recorded: HashMap<u64, String>,
     /// Heads that have come, by stream.
     heads: HashMap<u32, u8>,
+    /// Streams that come as an array.
+    arrays: HashMap<u32, ArrayClient>,
     /// Streams whose client was told of the end.
     told: HashSet<u32>,
     /// When each of those streams must be over.
@@ -204,8 +143,6 @@ struct World {
 
 /// A stream that must end has so long, in milliseconds.
 const END_WITHIN_MS: u64 = 1_000;
-/// When keys expire that do.
-const EXPIRES_UNIX_MS: u64 = 30_000;
 /// The timer's period.
 const TICK_MS: u64 = 50;
 
@@ -224,7 +161,8 @@ impl World {
         for stream in self.on_the_way.clone() {
             match self.heads.get(&stream) {
                 None => panic!("a call without an answer goes on"),
-                Some(1) => {
+                Some(0) if !self.arrays.get(&stream).is_some_and(ArrayClient::is_open) => {}
+                Some(0 | 1) => {
                     self.deadlines.entry(stream).or_insert(now_ms + END_WITHIN_MS);
                 }
                 Some(_) => {}
@@ -248,7 +186,8 @@ impl World {
                 Output::Reply { stream, reply } => {
                     assert!(self.replied.insert(stream.0), "two replies");
                     if self.on_the_way.contains(&stream.0) {
-                        assert_eq!(reply.status, 401, "reply after it went on");
+                        // Its key has ended, or nobody could say for too long whether it has.
+                        assert!([401, 503].contains(&reply.status), "reply after it went on");
                         assert!(!self.heads.contains_key(&stream.0), "two answers");
                         self.ended_by_host.push(stream.0);
                     }
@@ -278,6 +217,18 @@ impl World {
         self.heads.remove(&stream);
         self.told.remove(&stream);
         self.deadlines.remove(&stream);
+        if let Some(client) = self.arrays.remove(&stream) {
+            client.is_over();
+        }
+    }
+
+    /// The client of an array gets what has become of a chunk.
+    fn array_goes_on(&mut self, stream: u32, chunk: &[u8], now: Now) {
+        let bytes = self.replaced.take().unwrap_or_else(|| chunk.to_vec());
+        let Some(client) = self.arrays.get_mut(&stream) else { return };
+        if client.gets(&bytes) {
+            self.deadlines.insert(stream, now.monotonic_ms + END_WITHIN_MS);
+        }
     }
 
     /// The client gets what has become of a chunk.
@@ -308,20 +259,7 @@ impl World {
     }
 }
 
-fn request(key: u8, get: bool) -> Headers {
-    let (method, path) = if get { ("GET", "/v1/models") } else { ("POST", "/v1/chat/completions") };
-    let mut headers = vec![
-        (b":method".to_vec(), method.as_bytes().to_vec()),
-        (b":path".to_vec(), path.as_bytes().to_vec()),
-    ];
-    if key > 0 {
-        let value = format!("Bearer sk-0123456789-0123456789-{key}");
-        headers.push((b"authorization".to_vec(), value.into_bytes()));
-    }
-    headers
-}
-
-fn run(events: Vec<Event>) {
+pub(super) fn run(events: Vec<Event>) {
     let config = br#"{"server":{"cluster":"c"},"limits":{"body_bytes":2000}}"#;
     let config = gate::config::parse(config).unwrap();
     let mut gate = Gate::new(config, Token::new(&"t".repeat(40)).unwrap(), [3; 32]);
@@ -340,10 +278,43 @@ fn run(events: Vec<Event>) {
             Event::Request { stream, key, get, end } => {
                 world.over(stream);
                 let headers = request(key, get);
-                let input =
-                    Input::RequestHeaders { stream: StreamId(stream), headers: &headers, end };
+                let input = Input::RequestHeaders {
+                    stream: StreamId(stream),
+                    headers: &headers,
+                    address: None,
+                    end,
+                };
                 gate.handle(now, &mut world.memory, input);
                 touched = Some(stream);
+            }
+            Event::ArrayRequest { stream } => {
+                world.over(stream);
+                world.arrays.insert(stream, ArrayClient::default());
+                let headers = array_request();
+                let stream_id = StreamId(stream);
+                let input = Input::RequestHeaders {
+                    stream: stream_id,
+                    headers: &headers,
+                    address: None,
+                    end: false,
+                };
+                gate.handle(now, &mut world.memory, input);
+                let input = Input::RequestBody { stream: stream_id, body: ARRAY_BODY };
+                gate.handle(now, &mut world.memory, input);
+                touched = Some(stream);
+            }
+            Event::Piece { stream, size } => {
+                let goes_on = world.heads.get(&stream) == Some(&0);
+                if let Some(client) = world.arrays.get_mut(&stream).filter(|_| goes_on) {
+                    let (chunk, end) = client.next(size);
+                    let input = Input::ResponseBody { stream: StreamId(stream), chunk, end };
+                    gate.handle(now, &mut world.memory, input);
+                    world.perform(&mut gate);
+                    world.array_goes_on(stream, chunk, now);
+                    if end {
+                        world.ended_by_host.push(stream);
+                    }
+                }
             }
             Event::Grows { stream, size } => {
                 let input = Input::RequestBodyGrows { stream: StreamId(stream), size };
@@ -440,8 +411,12 @@ fn settle(gate: &mut Gate, world: &mut World, mut now: Now) {
         now.monotonic_ms += 10_000;
         if round % 8 == 0 {
             // a request makes a VM without a session register again
-            let input =
-                Input::RequestHeaders { stream: StreamId(9), headers: &registered, end: true };
+            let input = Input::RequestHeaders {
+                stream: StreamId(9),
+                headers: &registered,
+                address: None,
+                end: true,
+            };
             gate.handle(now, &mut world.memory, input);
         }
         gate.handle(now, &mut world.memory, Input::Tick);

@@ -87,7 +87,7 @@ impl Work<'_> {
             // The filter refuses such a call by the policy; money granted for it would only have
             // to be handed back.
             let needs_lease = policy.budgeted || needs_permits(&key);
-            if needs_lease && self.usable(&key) && policy.models.contains(&ask.model) {
+            if needs_lease && self.usable(&key)? && policy.models.contains(&ask.model) {
                 // Only now the holder learns of the multiplier.
                 let ask = Ask { price_multiplier: policy.price_multiplier, ..ask.clone() };
                 let wanted = Wanted::for_one_call(&request.holder, request.n, &ask);
@@ -108,7 +108,11 @@ impl Work<'_> {
         self.void(&request.holder, &request.void)?;
         let key = self.rows.key(&request.key)?;
         let again = self.again(&request.holder, request.n, key.as_ref())?;
-        let answer = match (again, key.filter(|key| self.usable(key))) {
+        let usable = match key {
+            Some(key) if self.usable(&key)? => Some(key),
+            _ => None,
+        };
+        let answer = match (again, usable) {
             (Some(again), _) => again,
             (None, None) => LeaseAnswer::Refused(Refusal::KeyNotUsable),
             (None, Some(key)) => {
@@ -234,9 +238,12 @@ impl Work<'_> {
             return Ok(LeaseAnswer::Refused(Refusal::UnknownPrice));
         };
         let bounds = Bounds::new(ask, key.default_max_output_tokens);
-        let bounds = match within_ceiling(bounds, &price, key.max_call) {
+        let bounds = match bounds.under_ceiling(&price, key.max_call) {
             Ok(bounds) => bounds,
-            Err(refusal) => return Ok(LeaseAnswer::Refused(refusal)),
+            Err(need) => {
+                let most = key.max_call.unwrap_or_default();
+                return Ok(LeaseAnswer::Refused(Refusal::CallTooExpensive { need, most }));
+            }
         };
         let accounts = self.accounts_above(key)?;
         if accounts.iter().any(|account| account.frozen) {
@@ -336,20 +343,6 @@ impl Work<'_> {
         }
         let price = self.rows.price_at(&ask.model, ask.catalogue_version)?;
         Ok(price.flatten().map(|price| price.times(ask.price_multiplier)))
-    }
-}
-
-/// The bounds with which the call sets no more aside than one call of the key may: an output limit
-/// that the client did not choose is lowered for it, as for what budgets can pay.
-fn within_ceiling(
-    bounds: Bounds,
-    price: &Price,
-    max_call: Option<NanoUsd>,
-) -> Result<Bounds, Refusal> {
-    let Some(most) = max_call else { return Ok(bounds) };
-    match bounds.within(price, most) {
-        Some(fitting) => Ok(bounds.lowered_to(fitting.output_tokens)),
-        None => Err(Refusal::CallTooExpensive { need: bounds.least(price).amount, most }),
     }
 }
 

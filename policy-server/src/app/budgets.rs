@@ -28,7 +28,9 @@ pub enum Member {
 }
 
 impl Member {
-    fn budget(&self, org: &OrgId) -> BudgetId {
+    /// The id of its budget.
+    #[must_use]
+    pub fn budget(&self, org: &OrgId) -> BudgetId {
         match self {
             Self::Team(team) => BudgetId { level: Level::Team, owner: format!("{org}/{team}") },
             Self::User(user) => BudgetId { level: Level::User, owner: format!("{org}/{user}") },
@@ -61,6 +63,10 @@ impl Work<'_> {
         budget: Option<BudgetForm>,
     ) -> Result<Changed<AccountView>, AdminError> {
         self.org(org)?;
+        match member {
+            Member::Team(team) => self.name_team(org, team)?,
+            Member::User(user) => self.name_user(org, user)?,
+        }
         let id = member.budget(org);
         self.save_cap(&id, budget)?;
         let revision = self.publish(Change::AllKeys)?;

@@ -94,6 +94,24 @@ pub enum AdminError {
         /// The field that contradicts, if one does.
         param: Option<String>,
     },
+    /// The token admits nobody (any more).
+    #[error("{message}")]
+    SignIn {
+        /// Stable, for programs.
+        code: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// Whoever asks may not.
+    #[error("{message}")]
+    Forbidden {
+        /// Stable, for programs.
+        code: &'static str,
+        /// For people.
+        message: String,
+        /// The field that asks for too much, if one does.
+        param: Option<String>,
+    },
     /// It has changed since the sender saw it.
     #[error("the {what} '{id}' has changed since: read it again")]
     OtherVersion {
@@ -130,5 +148,36 @@ impl AdminError {
     pub fn not_found(what: &'static str, id: impl Into<String>) -> Self {
         let id = id.into();
         Self::NotFound { what, id }
+    }
+
+    /// A field that cannot be accepted, for a reason with a code of its own.
+    pub fn field(param: &str, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldProblem::with_code(param, code, message)])
+    }
+
+    /// It contradicts what is there.
+    pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Conflict { code, message: message.into(), param: None }
+    }
+
+    /// Whoever asks may not.
+    pub fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Forbidden { code, message: message.into(), param: None }
+    }
+
+    /// The code that its answer has.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(problems) => {
+                problems.first().map_or("invalid_field", |problem| problem.code)
+            }
+            Self::NotFound { .. } => "not_found",
+            Self::OtherVersion { .. } => "precondition_failed",
+            Self::Conflict { code, .. }
+            | Self::SignIn { code, .. }
+            | Self::Forbidden { code, .. } => code,
+            Self::Store(_) | Self::Entropy(_) | Self::Ledger(_) => "store_unavailable",
+        }
     }
 }

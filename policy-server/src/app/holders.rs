@@ -60,8 +60,8 @@ impl Work<'_> {
     }
 
     /// Parks the leases of holders whose sessions have lapsed, releases parked money whose time has
-    /// come, ends replaced secrets and notes expired keys, a bounded number per call. Answers whether
-    /// there is more to do.
+    /// come, ends replaced secrets, notes expired keys and forgets old lines of the audit, a bounded
+    /// number per call. Answers whether there is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
@@ -92,7 +92,8 @@ impl Work<'_> {
             }
         }
         let more_keys = self.sweep_keys()?;
-        Ok(self.release_due()? || more_keys)
+        let more_audit = self.forget_old_audit()?;
+        Ok(self.release_due()? || more_keys || more_audit)
     }
 
     fn park_lapsed(&mut self, mut lease: LeaseRow) -> Result<(), FilterError> {

@@ -4,6 +4,7 @@
 use wire::{KeyDigest, KeyId};
 
 use super::{AdminError, Changed, CreatedKey, ImportedSecret, KeyForm, KeyView, Work};
+use crate::permissions::Standing;
 use crate::store::KeyCreation;
 
 /// How long a request is known again: longer than any client repeats one.
@@ -47,6 +48,19 @@ impl Work<'_> {
         idempotency: Option<Idempotency>,
     ) -> Result<Once<CreatedKey>, AdminError> {
         self.once(idempotency, |work| work.create_key(form), |created| &created.view)
+    }
+
+    /// Makes a key of whoever asks, or finds the one that the same request made before.
+    ///
+    /// # Errors
+    /// As [`Work::create_own_key`]; also when another request had the same word.
+    pub fn create_own_key_once(
+        &mut self,
+        by: &Standing,
+        form: KeyForm,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Once<CreatedKey>, AdminError> {
+        self.once(idempotency, |work| work.create_own_key(by, form), |created| &created.view)
     }
 
     /// Adds a key whose secret was made elsewhere, or finds the one that the same request added

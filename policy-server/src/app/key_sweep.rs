@@ -17,7 +17,10 @@ impl Work<'_> {
     /// # Errors
     /// When the store fails.
     pub fn has_due_work(&mut self) -> Result<bool, FilterError> {
-        Ok(self.has_due_releases()? || self.has_ended_secrets()? || self.has_expired_keys()?)
+        Ok(self.has_due_releases()?
+            || self.has_ended_secrets()?
+            || self.has_expired_keys()?
+            || self.has_old_audit()?)
     }
 
     /// Carries all of that out for keys, a bounded number per call. Answers whether there may be more.

@@ -58,6 +58,10 @@ impl Work<'_> {
         };
         let models = self.key_models(&form.models, &mut problems)?;
         let expires_at = form.expiry(self.now.unix_ms, &mut problems);
+        if let Some(org) = &org {
+            let (team, user) = (form.team.clone().value(), form.user.clone().value());
+            self.check_owner(org, team.as_ref(), user.as_ref(), &mut problems)?;
+        }
         let Some(org) = org.filter(|_| problems.is_empty()) else {
             return Err(AdminError::Invalid(problems));
         };
@@ -100,6 +104,7 @@ impl Work<'_> {
         key: KeyRow,
         digest: &KeyDigest,
     ) -> Result<Changed<KeyView>, AdminError> {
+        self.name_owners(&key)?;
         self.save_row(&key)?;
         self.rows.replace_digest(&key.id, digest, None)?;
         let revision = self.publish_key(&key)?;
@@ -136,6 +141,11 @@ impl Work<'_> {
         }
         let expires_at = form.expiry(self.now.unix_ms, &mut problems);
         let models = self.key_models(&form.models, &mut problems)?;
+        if form.team.is_given() || form.user.is_given() {
+            let team = form.team.clone().or_current(key.team.clone());
+            let user = form.user.clone().or_current(key.user.clone());
+            self.check_owner(&key.org, team.as_ref(), user.as_ref(), &mut problems)?;
+        }
         if !problems.is_empty() {
             return Err(AdminError::Invalid(problems));
         }
@@ -146,6 +156,7 @@ impl Work<'_> {
             // What it holds is charged above its old place: nothing is granted from above the new
             // one until every holder has handed it back.
             key.moved_revision = self.recall(&key_budget(&key.id))?;
+            self.name_owners(&key)?;
         }
         key.name = form.name.or_current(Some(key.name)).unwrap_or_default();
         key.description = form.description.or_current(Some(key.description)).unwrap_or_default();
@@ -233,7 +244,7 @@ impl Work<'_> {
         Ok(Changed { value, revision })
     }
 
-    fn save_row(&mut self, key: &KeyRow) -> StoreResult<()> {
+    pub(super) fn save_row(&mut self, key: &KeyRow) -> StoreResult<()> {
         self.rows.save_key(key, KeyStatus::of(key, self.now.unix_ms))
     }
 

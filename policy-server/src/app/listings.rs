@@ -3,6 +3,7 @@
 use wire::{OrgId, TeamId, UserId};
 
 use super::{AdminError, FieldProblem, KeyView, Work};
+use crate::permissions::Sight;
 use crate::store::{KeyCursor, KeyOrder, KeySearch, KeyStatus, SortValue};
 
 /// One page and where the next begins.
@@ -40,6 +41,8 @@ pub struct KeyListing {
     pub user: Option<UserId>,
     /// Only keys with this tag.
     pub tag: Option<String>,
+    /// Only keys that whoever asks may see.
+    pub sight: Sight,
     /// In which order.
     pub order: KeyOrder,
     /// Where the page begins: [`Page::next`] of the one before.
@@ -54,11 +57,18 @@ impl Work<'_> {
     /// # Errors
     /// When the order does not go with what is asked for, the cursor is of another list, or the
     /// store fails.
-    pub fn keys(&mut self, listing: KeyListing) -> Result<Page<KeyView>, AdminError> {
+    pub fn keys(&mut self, mut listing: KeyListing) -> Result<Page<KeyView>, AdminError> {
         let problem = |param: &str, code, message: &str| {
             Err(AdminError::Invalid(vec![FieldProblem::with_code(param, code, message)]))
         };
         let order = listing.order;
+        // Whoever sees keys of one organisation only, asks for them.
+        if let Sight::Org(org) | Sight::Part { org, .. } = &listing.sight {
+            match &listing.org {
+                Some(asked) if asked != org => return Ok(Page { items: Vec::new(), next: None }),
+                _ => listing.org = Some(org.clone()),
+            }
+        }
         let is_deleted = listing.status == Some(KeyStatus::Deleted);
         if !order.is_by_age() && (listing.org.is_none() || listing.search.is_some() || is_deleted) {
             let message = "this order needs an organisation, and goes with neither a search nor \
@@ -80,6 +90,7 @@ impl Work<'_> {
             user: listing.user,
             tag: listing.tag,
             status: listing.status,
+            sight: listing.sight,
             now_unix_ms: self.now.unix_ms,
             order,
             after: after.flatten(),
@@ -90,12 +101,24 @@ impl Work<'_> {
         Ok(Page { items: views.collect::<Result<_, _>>()?, next: page.next })
     }
 
-    /// How many keys there are in each state, in an organisation or in all of them.
+    /// How many keys that whoever asks may see there are in each state, in an organisation or in all
+    /// of them.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn key_counts(&mut self, org: Option<&OrgId>) -> Result<Vec<(KeyStatus, u64)>, AdminError> {
-        Ok(self.rows.key_counts(org, self.now.unix_ms)?)
+    pub fn key_counts(
+        &mut self,
+        sight: &Sight,
+        org: Option<&OrgId>,
+    ) -> Result<Vec<(KeyStatus, u64)>, AdminError> {
+        let now = self.now.unix_ms;
+        Ok(match sight {
+            Sight::Everything => self.rows.key_counts(org, now)?,
+            Sight::Org(org) => self.rows.key_counts(Some(org), now)?,
+            Sight::Part { org, teams, user } => {
+                self.rows.key_counts_of(org, teams, user.as_ref(), now)?
+            }
+        })
     }
 }
 

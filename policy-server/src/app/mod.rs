@@ -2,7 +2,9 @@
 //! `metering`, save. Nothing here knows HTTP, reads a clock or draws randomness by itself, so a
 //! simulation drives the very same code.
 
+mod access;
 mod admission;
+mod audit;
 mod budgets;
 mod catalogue;
 mod error;
@@ -17,13 +19,18 @@ mod lifetime;
 mod listings;
 mod orgs;
 mod parked;
+mod people;
 mod permits;
 mod policy;
 mod recall;
 mod recovery;
 mod reports;
 mod requests;
+mod self_service;
 mod spend;
+mod suspension;
+mod teams;
+mod tokens;
 mod usage;
 mod wallet;
 
@@ -33,7 +40,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::v1::Change;
 use wire::{Epoch, HolderId, KeyDigest, Revision};
 
+pub use access::{Actor, SignedIn, Target};
 use admission::FROZEN_RETRY_MS;
+pub use audit::SETTING_AUDIT_DAYS;
 pub use budgets::{BudgetForm, Member};
 pub use catalogue::{MediaTokens, ModelForm};
 pub use error::{AdminError, FieldProblem, FilterError};
@@ -45,10 +54,15 @@ pub use lifetime::Lifetime;
 pub use listings::{KeyListing, Page};
 pub use orgs::OrgForm;
 pub use parked::Released;
+pub use people::{RemovedMember, ServiceAccountForm, UserForm};
 pub use recovery::{NewEpoch, begin_new_epoch};
+pub use self_service::own;
 pub use spend::{AccountView, KeyView, OrgView};
+pub use suspension::Suspendable;
+pub use teams::TeamForm;
+pub use tokens::{IssuedToken, OVERLAP_MOST_S, TokenForm, TokenStatus, token_prefix};
 pub use usage::GroupSums;
-pub use wallet::{TopUpForm, ToppedUp};
+pub use wallet::{TopUpForm, ToppedUp, wallet_budget};
 
 use crate::clock::{Entropy, NoEntropy, Now};
 use crate::live::{Effect, Shared};
@@ -202,6 +216,16 @@ impl<'a> Work<'a> {
         Ok(id)
     }
 
+    /// Forty random letters and digits: about 238 bits.
+    fn random_secret(&mut self) -> Result<String, NoEntropy> {
+        const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let letters = self.random::<40>()?.into_iter().map(|byte| {
+            let letter = BASE62.get(usize::from(byte % 62)).copied();
+            letter.map_or('0', char::from)
+        });
+        Ok(letters.collect())
+    }
+
     /// Takes the next revision for a change and tells the holders after the commit.
     fn publish(&mut self, change: Change) -> Result<Revision, StoreError> {
         let mut server = self.rows.server()?;
@@ -255,12 +279,7 @@ impl<'a> Work<'a> {
     /// # Errors
     /// When the store fails or no random bytes can be had.
     pub fn new_admin_token(&mut self) -> Result<SecretText, AdminError> {
-        const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        let mut token = String::from("tga_");
-        for byte in self.random::<40>()? {
-            let letter = BASE62.get(usize::from(byte % 62)).copied();
-            token.push(letter.map_or('0', char::from));
-        }
+        let token = format!("tga_{}", self.random_secret()?);
         let digest = metering::api_key::digest(token.as_bytes());
         self.rows.replace_admin_tokens(digest, self.now.unix_ms)?;
         Ok(SecretText::new(token))

@@ -4,6 +4,7 @@ use wire::v1::{Change, Level, ModelSet};
 use wire::{OrgId, PriceMultiplier};
 
 use super::{AdminError, BudgetForm, Changed, Given, OrgView, Page, Work};
+use crate::permissions::Sight;
 use crate::store::{BudgetId, KeySearch, OrgRow};
 
 /// What an administrator says about an organisation. Everything is replaced.
@@ -38,6 +39,7 @@ impl Work<'_> {
             name: form.name.unwrap_or_else(|| id.as_str().to_owned()),
             models,
             price_multiplier: form.price_multiplier.value().unwrap_or_default(),
+            suspended_unix_ms: known.as_ref().and_then(|known| known.suspended_unix_ms),
             created_unix_ms: known.map_or(self.now.unix_ms, |known| known.created_unix_ms),
             updated_unix_ms: self.now.unix_ms,
             id,
@@ -58,12 +60,24 @@ impl Work<'_> {
         self.org_view(org)
     }
 
-    /// Organisations in the order of their ids.
+    /// Organisations in the order of their ids, or the one that whoever asks may see.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn orgs(&mut self, after: Option<&str>, limit: u32) -> Result<Page<OrgView>, AdminError> {
-        let found = self.rows.orgs(after, limit.saturating_add(1))?;
+    pub fn orgs(
+        &mut self,
+        sight: &Sight,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<OrgView>, AdminError> {
+        let found = match sight {
+            Sight::Everything => self.rows.orgs(after, limit.saturating_add(1))?,
+            Sight::Org(id) => {
+                let org = self.rows.org(id)?;
+                org.into_iter().filter(|_| after.is_none_or(|after| id.as_str() > after)).collect()
+            }
+            Sight::Part { .. } => Vec::new(),
+        };
         let views = found.into_iter().map(|org| self.org_view(org));
         let views = views.collect::<Result<Vec<_>, _>>()?;
         Ok(Page::of(views, limit, |view| view.org.id.as_str().to_owned()))

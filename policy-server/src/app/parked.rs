@@ -80,11 +80,12 @@ impl Work<'_> {
     }
 
     /// Releases what is parked for a key in every budget above it: an operator has seen to it that
-    /// it was not spent, or bears it. What is reported later is settled, as overdraft.
+    /// it was not spent, or bears it. What is reported later is settled, as overdraft. `actor` is
+    /// the operator's name in the audit.
     ///
     /// # Errors
     /// When there is no such key, the store fails or the ledger does not add up.
-    pub fn release_parked(&mut self, key: &KeyId) -> Result<Released, AdminError> {
+    pub fn release_parked(&mut self, key: &KeyId, actor: &str) -> Result<Released, AdminError> {
         if self.rows.key(key)?.is_none() {
             return Err(AdminError::not_found("key", key.as_str()));
         }
@@ -92,7 +93,7 @@ impl Work<'_> {
         let more = u32::try_from(shares.len()).is_ok_and(|found| found >= RELEASED_PER_REQUEST);
         let mut released = Released { more, ..Released::default() };
         for share in shares {
-            let amount = self.release(share, "admin")?;
+            let amount = self.release(share, actor)?;
             released.shares += u64::from(amount > NanoUsd::ZERO);
             released.amount = released.amount.saturating_add(amount);
         }
@@ -100,7 +101,7 @@ impl Work<'_> {
     }
 
     /// Releases one share. Answers how much room that made.
-    fn release(&mut self, mut share: Share, actor: &'static str) -> Result<NanoUsd, FilterError> {
+    fn release(&mut self, mut share: Share, actor: &str) -> Result<NanoUsd, FilterError> {
         let lease = self.rows.lease(&share.lease)?;
         let parked = lease.filter(|lease| lease.money.standing == Standing::Parked);
         let counts = parked.filter(|_| !share.released);
@@ -116,13 +117,9 @@ impl Work<'_> {
         let budget = &share.account.budget;
         let target = format!("{} {} lease {}", budget.level.as_str(), budget.owner, share.lease);
         tracing::warn!(actor, %target, nano_usd = amount.0, "parked money was released");
-        self.rows.add_audit(&AuditRow {
-            at_unix_ms: self.now.unix_ms,
-            actor,
-            action: "release_parked",
-            target,
-            amount: Some(amount),
-        })?;
+        let at = self.now.unix_ms;
+        let line = AuditRow::of_money(at, actor, "release_parked", target, Some(amount));
+        self.rows.add_audit(&line)?;
         self.effects.push(Effect::MoneyReturned);
         Ok(amount)
     }

@@ -1,12 +1,14 @@
 //! What a key may do, put together from every level above it.
 
 use metering::budget::LevelAccount;
-use wire::v1::{KeyPolicy, Level, Limit, ModelSet, Subject};
+use wire::v1::{KeyPolicy, KeyState, Level, Limit, ModelSet, Subject};
 
 use wire::{PriceMultiplier, Revision};
 
 use super::Work;
-use crate::store::{AccountId, Budget, BudgetId, KeyLife, KeyRow, StoreError, StoreResult};
+use crate::store::{
+    AccountId, Budget, BudgetId, KeyLife, KeyRow, StoreError, StoreResult, StoredLimit, TeamRow,
+};
 
 /// The account of one level in the period that contains now.
 #[derive(Debug, Clone)]
@@ -27,6 +29,14 @@ impl Work<'_> {
             // Cannot be while the key lives; should it be, the key may call nothing.
             None => (ModelSet::Only(Vec::new()), PriceMultiplier::ONE),
         };
+        let state = match key.life.state() {
+            KeyState::Active if self.suspended_above(key)?.is_some() => KeyState::Disabled,
+            state => state,
+        };
+        let mut limits: Vec<_> = key.limits.iter().map(|limit| key_limit(key, limit)).collect();
+        if let Some(team) = self.team_of(key)? {
+            limits.extend(team.limits.iter().map(|limit| team_limit(&team, limit)));
+        }
         let budgeted = self.budgets_above(key)?.iter().any(|(_, budget)| budget.cap.is_some());
         let key_models = key.models.as_ref().unwrap_or(&ModelSet::All);
         Ok(KeyPolicy {
@@ -34,11 +44,11 @@ impl Work<'_> {
             org: key.org.clone(),
             team: key.team.clone(),
             user: key.user.clone(),
-            state: key.life.state(),
+            state,
             expires_at_unix_ms: key.expires_at_unix_ms,
             org_has_no_models: org_models == ModelSet::Only(Vec::new()),
             models: both(&org_models, key_models),
-            limits: key.limits.iter().map(|limit| key_limit(key, limit)).collect(),
+            limits,
             budgeted,
             default_max_output_tokens: key.default_max_output_tokens,
             cut_calls: key.cut_calls,
@@ -50,9 +60,9 @@ impl Work<'_> {
     }
 
     /// Whether the key may be used now.
-    pub(super) fn usable(&self, key: &KeyRow) -> bool {
+    pub(super) fn usable(&mut self, key: &KeyRow) -> StoreResult<bool> {
         let expired = key.expires_at_unix_ms.is_some_and(|expires| expires <= self.now.unix_ms);
-        key.life == KeyLife::Active && !expired
+        Ok(key.life == KeyLife::Active && !expired && self.suspended_above(key)?.is_none())
     }
 
     /// Budgets above a key, its own first. A level without one counts without limiting, so that
@@ -111,7 +121,19 @@ fn both(one: &ModelSet, other: &ModelSet) -> ModelSet {
     }
 }
 
-pub(super) fn key_limit(key: &KeyRow, limit: &crate::store::StoredLimit) -> Limit {
+/// A limit that all keys of a team share.
+fn team_limit(team: &TeamRow, limit: &StoredLimit) -> Limit {
+    let id = format!("{}/{}", team.org, team.id);
+    Limit {
+        unit: limit.unit,
+        window: limit.window,
+        max: limit.max,
+        scope: limit.scope,
+        subject: Subject { level: Level::Team, id, model: None },
+    }
+}
+
+pub(super) fn key_limit(key: &KeyRow, limit: &StoredLimit) -> Limit {
     Limit {
         unit: limit.unit,
         window: limit.window,

@@ -29,13 +29,8 @@ pub fn begin_new_epoch(rows: &mut dyn Transaction, unix_ms: u64) -> StoreResult<
     server.revision = Revision(server.revision.0.saturating_add(1));
     rows.save_server(&server)?;
     let frozen = rows.freeze_capped_budgets()?;
-    rows.add_audit(&AuditRow {
-        at_unix_ms: unix_ms,
-        actor: "system",
-        action: "freeze_budgets",
-        target: format!("epoch {}", server.epoch.0),
-        amount: None,
-    })?;
+    let epoch = format!("epoch {}", server.epoch.0);
+    rows.add_audit(&AuditRow::of_money(unix_ms, "system", "freeze_budgets", epoch, None))?;
     Ok(NewEpoch { epoch: server.epoch, frozen })
 }
 
@@ -101,11 +96,16 @@ impl Work<'_> {
         Ok(begun)
     }
 
-    /// Lets a frozen budget grant again. One that is not frozen stays as it is.
+    /// Lets a frozen budget grant again. One that is not frozen stays as it is. `actor` is the
+    /// operator's name in the audit.
     ///
     /// # Errors
     /// When there is no such budget, or the store fails.
-    pub fn release_budget(&mut self, id: &BudgetId) -> Result<AccountView, AdminError> {
+    pub fn release_budget(
+        &mut self,
+        id: &BudgetId,
+        actor: &str,
+    ) -> Result<AccountView, AdminError> {
         let found = self.rows.budget(id)?;
         let mut budget = found.ok_or_else(|| AdminError::not_found("budget", id.owner.as_str()))?;
         if budget.frozen {
@@ -113,13 +113,9 @@ impl Work<'_> {
             self.rows.save_budget(id, &budget)?;
             let target = format!("{} {}", id.level.as_str(), id.owner);
             tracing::warn!(budget = %target, "a frozen budget was released");
-            self.rows.add_audit(&AuditRow {
-                at_unix_ms: self.now.unix_ms,
-                actor: "admin",
-                action: "release_budget",
-                target,
-                amount: None,
-            })?;
+            let at = self.now.unix_ms;
+            let line = AuditRow::of_money(at, actor, "release_budget", target, None);
+            self.rows.add_audit(&line)?;
         }
         self.account_view(id.clone())
     }

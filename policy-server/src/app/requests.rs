@@ -1,8 +1,11 @@
 //! The request log: found, listed, shown to the keys whose calls it holds, and in time forgotten.
 
+use std::cmp::Reverse;
+
 use wire::v1::{UsageAnswer, UsagePage, UsageParameter, UsageReply, UsageRequest, UsedCall};
 
 use super::{AdminError, FilterError, Page, Work};
+use crate::permissions::Sight;
 use crate::store::{KeyLife, RecordPlace, RecordRow, RecordSearch, StoreResult};
 use crate::time_range;
 
@@ -33,14 +36,19 @@ impl RecordPlace {
 }
 
 impl Work<'_> {
-    /// Records of ended calls, the call that began last first.
+    /// Records of ended calls, the call that began last first: those of keys that belonged, when they
+    /// made them, to what whoever asks may see.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn records(&mut self, mut search: RecordSearch) -> Result<Page<RecordRow>, AdminError> {
+    pub fn records(
+        &mut self,
+        sight: &Sight,
+        mut search: RecordSearch,
+    ) -> Result<Page<RecordRow>, AdminError> {
         let limit = search.limit;
         search.limit = limit.saturating_add(1);
-        let found = self.rows.records(&search)?;
+        let found = self.seen_records(sight, &search)?;
         let page = Page::of(found, limit, |(place, _)| place.cursor());
         Ok(Page {
             items: page.items.into_iter().map(|(_, record)| record).collect(),
@@ -48,12 +56,32 @@ impl Work<'_> {
         })
     }
 
+    /// As many records as are searched for at most. Each place that is seen has as many of its own,
+    /// so the first of all of them are among these.
+    fn seen_records(
+        &mut self,
+        sight: &Sight,
+        search: &RecordSearch,
+    ) -> StoreResult<Vec<(RecordPlace, RecordRow)>> {
+        let mut found = Vec::new();
+        let limit = usize::try_from(search.limit).unwrap_or(usize::MAX);
+        for whose in search.whose.seen_by(sight) {
+            found.extend(self.rows.records(&RecordSearch { whose, ..search.clone() })?);
+            found.sort_by_key(|(place, _)| Reverse(*place));
+            found.dedup_by_key(|(place, _)| *place);
+            found.truncate(limit);
+        }
+        Ok(found)
+    }
+
     /// The call with this request id.
     ///
     /// # Errors
-    /// When there is none (any more), or the store fails.
-    pub fn record_of(&mut self, request: &str) -> Result<RecordRow, AdminError> {
-        let found = self.find_record(request)?;
+    /// When there is none (any more) that whoever asks may see, or the store fails.
+    pub fn record_of(&mut self, sight: &Sight, request: &str) -> Result<RecordRow, AdminError> {
+        let id = Some(request.to_owned());
+        let search = RecordSearch { request: id, limit: 1, ..RecordSearch::default() };
+        let found = self.seen_records(sight, &search)?.into_iter().next();
         found.map(|(_, record)| record).ok_or_else(|| AdminError::not_found("request", request))
     }
 

@@ -33,6 +33,8 @@ pub struct KeyView {
     pub key: KeyRow,
     /// Its state, expiry included.
     pub status: KeyStatus,
+    /// Whose suspension stops it, whatever its state.
+    pub suspended: Option<Level>,
     /// Until when the secret before its own is good as well, in milliseconds since 1970 UTC.
     pub previous_valid_until_unix_ms: Option<u64>,
     /// Its account.
@@ -76,6 +78,7 @@ impl Work<'_> {
     pub(super) fn key_view(&mut self, key: KeyRow) -> Result<KeyView, AdminError> {
         Ok(KeyView {
             status: KeyStatus::of(&key, self.now.unix_ms),
+            suspended: self.suspended_above(&key)?,
             previous_valid_until_unix_ms: self
                 .rows
                 .previous_valid_until(&key.id)?
@@ -89,7 +92,11 @@ impl Work<'_> {
         Ok(OrgView { spend: self.account_view(org_budget(&org.id))?, org })
     }
 
-    pub(super) fn account_view(&mut self, id: BudgetId) -> Result<AccountView, AdminError> {
+    /// A budget in its current period; where there is none, what counts without limiting.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn account_view(&mut self, id: BudgetId) -> Result<AccountView, AdminError> {
         let budget = self.rows.budget(&id)?.unwrap_or_default();
         let open = self.open_account(id.clone(), &budget)?;
         Ok(AccountView {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::{AdminError, Page, Work};
+use crate::permissions::Sight;
 use crate::store::{UsageGroup, UsageOwner, UsageSearch, UsageSums};
 
 /// The sums of one group.
@@ -39,29 +40,43 @@ impl UsageOwner {
 }
 
 impl Work<'_> {
-    /// Sums in the order of their groups. However many groups there are, only those of the page are
-    /// held.
+    /// Sums in the order of their groups, over the calls of keys that belonged, when they made them, to
+    /// what whoever asks may see. However many groups there are, only those of the page are held.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn usage(&mut self, search: &UsageSearch) -> Result<Page<GroupSums>, AdminError> {
+    pub fn usage(
+        &mut self,
+        sight: &Sight,
+        search: &UsageSearch,
+    ) -> Result<Page<GroupSums>, AdminError> {
         let most = usize::try_from(search.limit).unwrap_or(usize::MAX);
-        let is_ordered = search.is_ordered();
+        let places = search.whose.seen_by(sight);
         let mut groups: BTreeMap<UsageOwner, UsageSums> = BTreeMap::new();
-        self.rows.scan_usage(search, &mut |row, sums| {
-            let group = search.group.of(&row);
-            if is_ordered && groups.len() > most && !groups.contains_key(&group) {
-                return ControlFlow::Break(());
-            }
-            let before = groups.entry(group).or_default();
-            *before = before.plus(sums);
-            // The last of them is behind the page, whatever comes. It can never come in again, since
-            // the groups before it only get more.
-            if groups.len() > most.saturating_add(1) {
-                groups.pop_last();
-            }
-            ControlFlow::Continue(())
-        })?;
+        for (number, whose) in places.iter().enumerate() {
+            let part = UsageSearch { whose: whose.clone(), ..search.clone() };
+            // In the order of groups nothing comes behind the page; a second place begins anew.
+            let is_ordered = part.is_ordered() && places.len() == 1;
+            let before = places.get(..number).unwrap_or_default();
+            self.rows.scan_usage(&part, &mut |row, sums| {
+                // Places may overlap.
+                if before.iter().any(|other| other.holds(&row.org, &row.team, &row.user)) {
+                    return ControlFlow::Continue(());
+                }
+                let group = part.group.of(&row);
+                if is_ordered && groups.len() > most && !groups.contains_key(&group) {
+                    return ControlFlow::Break(());
+                }
+                let before = groups.entry(group).or_default();
+                *before = before.plus(sums);
+                // The last of them is behind the page, whatever comes. It can never come in again,
+                // since the groups before it only get more.
+                if groups.len() > most.saturating_add(1) {
+                    groups.pop_last();
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
         let groups: Vec<_> = groups.into_iter().collect();
         Ok(Page::of(groups, search.limit, |(group, _)| group.cursor()))
     }

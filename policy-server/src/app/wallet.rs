@@ -138,6 +138,8 @@ impl Work<'_> {
     }
 }
 
-pub(super) fn wallet_budget(org: &OrgId) -> BudgetId {
+/// The id of an organisation's wallet.
+#[must_use]
+pub fn wallet_budget(org: &OrgId) -> BudgetId {
     BudgetId { level: Level::Wallet, owner: org.as_str().to_owned() }
 }

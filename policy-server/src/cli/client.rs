@@ -19,7 +19,10 @@ const ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No token to authenticate by.
-    #[error("TOLLGATE_ADMIN_TOKEN is not set: it was printed at the server's first start")]
+    #[error(
+        "TOLLGATE_ADMIN_TOKEN is not set: it takes a personal token, or the admin token that was \
+         printed at the server's first start"
+    )]
     NoToken,
     /// The server cannot be reached.
     #[error("cannot reach the admin API at {url}: {source}")]

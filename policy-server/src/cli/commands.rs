@@ -7,6 +7,7 @@ use super::client::{Client, ClientError, segment};
 use super::table::{Column, lines, table};
 use bounds::BoundArgs;
 use prices::PriceArgs;
+use tenancy::ChangeArgs;
 
 /// How to print.
 #[derive(Debug, Args)]
@@ -111,6 +112,20 @@ pub enum OrgCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Stop all of its keys and sign-ins at once.
+    Suspend {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Let them go on.
+    Resume {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
 }
 
 const ORG_COLUMNS: &[Column] = &[
@@ -150,6 +165,12 @@ impl OrgCommand {
             Self::Delete { id, output } => {
                 let answer = client.send("DELETE", &path(&id), &[], None)?;
                 Ok(output.object(&answer))
+            }
+            Self::Suspend { id, change } => {
+                change.send(client, "POST", &format!("{}/suspend", path(&id)), None)
+            }
+            Self::Resume { id, change } => {
+                change.send(client, "POST", &format!("{}/resume", path(&id)), None)
             }
         }
     }
@@ -276,13 +297,21 @@ fn pretty(answer: &Value) -> String {
     serde_json::to_string_pretty(answer).unwrap_or_else(|_| answer.to_string())
 }
 
+mod audit;
 mod bounds;
 mod budgets;
 mod keys;
+mod me;
+mod people;
 mod prices;
 mod requests;
+mod teams;
 mod tenancy;
+pub use audit::{AuditCommand, SettingsCommand};
 pub use budgets::BudgetCommand;
 pub use keys::KeyCommand;
+pub use me::MeCommand;
+pub use people::{ServiceAccountCommand, TokenCommand, UserCommand};
 pub use requests::{RequestCommand, UsageArgs};
-pub use tenancy::{MemberCommand, WalletCommand};
+pub use teams::TeamCommand;
+pub use tenancy::WalletCommand;

@@ -15,7 +15,8 @@ use tracing_subscriber::EnvFilter;
 
 use self::client::Client;
 use self::commands::{
-    BudgetCommand, KeyCommand, MemberCommand, ModelCommand, OrgCommand, RequestCommand, UsageArgs,
+    AuditCommand, BudgetCommand, KeyCommand, MeCommand, ModelCommand, OrgCommand, RequestCommand,
+    ServiceAccountCommand, SettingsCommand, TeamCommand, TokenCommand, UsageArgs, UserCommand,
     WalletCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
@@ -59,12 +60,27 @@ enum Command {
     Requests(RequestCommand),
     /// Sums of use, by key, user, team, organisation, model or day.
     Usage(UsageArgs),
-    /// Budgets that the keys of a team share.
+    /// Teams, their members, and budgets that their keys share.
     #[command(subcommand)]
-    Teams(MemberCommand),
-    /// Budgets that the keys of a user share.
+    Teams(TeamCommand),
+    /// People, and budgets that their keys share.
     #[command(subcommand)]
-    Users(MemberCommand),
+    Users(UserCommand),
+    /// Owners of a team's keys that never sign in.
+    #[command(subcommand)]
+    ServiceAccounts(ServiceAccountCommand),
+    /// Personal tokens, by which people and scripts sign in.
+    #[command(subcommand)]
+    Tokens(TokenCommand),
+    /// Whoever signs in: own tokens and own keys.
+    #[command(subcommand)]
+    Me(MeCommand),
+    /// Who did what, and who tried.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Settings of the server.
+    #[command(subcommand)]
+    Settings(SettingsCommand),
     /// Prepaid money of organisations.
     #[command(subcommand)]
     Wallets(WalletCommand),
@@ -112,8 +128,13 @@ pub fn main() -> ExitCode {
         Command::Requests(command) => administer(|client| command.run(client)),
         Command::Usage(args) => administer(|client| args.run(client)),
         Command::Budgets(command) => administer(|client| command.run(client)),
-        Command::Teams(command) => administer(|client| command.run("teams", client)),
-        Command::Users(command) => administer(|client| command.run("users", client)),
+        Command::Teams(command) => administer(|client| command.run(client)),
+        Command::Users(command) => administer(|client| command.run(client)),
+        Command::ServiceAccounts(command) => administer(|client| command.run(client)),
+        Command::Tokens(command) => administer(|client| command.run(client)),
+        Command::Me(command) => administer(|client| command.run(client)),
+        Command::Audit(command) => administer(|client| command.run(client)),
+        Command::Settings(command) => administer(|client| command.run(client)),
         Command::Wallets(command) => administer(|client| command.run(client)),
     }
 }

@@ -1,16 +1,27 @@
-//! The admin API: `/admin/v1/…`, for holders of the admin token.
+//! The admin API: `/admin/v1/…`, for holders of the admin token and of personal tokens.
 
+mod audit;
 mod catalogue;
 mod key_secrets;
 mod keys;
+mod me;
+mod members;
 mod money;
 mod orgs;
 mod requests;
+mod routes;
+mod teams;
 mod tenancy;
+mod tokens;
+mod trail;
+mod users;
+mod visitor;
+
+use std::net::SocketAddr;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -22,8 +33,11 @@ use super::answer::AdminProblem;
 use super::edge::{Edge, bearer};
 use super::query::Parameters;
 use super::wait;
-use crate::app::AdminError;
-use crate::store::StoreError;
+use crate::app::{AdminError, FieldProblem, token_prefix};
+pub use routes::Need;
+use routes::Routes;
+use visitor::Caller;
+pub(super) use visitor::Visitor;
 
 /// Descriptions that people write; a list of two thousand models fits.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -33,34 +47,83 @@ type Body = Result<Bytes, BytesRejection>;
 type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 type Id = Result<Path<String>, PathRejection>;
 
-/// Routes of the admin API; all but the health check need the token.
+fn routes() -> Routes {
+    let families = [
+        me::routes,
+        keys::routes,
+        key_secrets::routes,
+        orgs::routes,
+        teams::routes,
+        members::routes,
+        users::routes,
+        tokens::routes,
+        tenancy::routes,
+        catalogue::routes,
+        money::routes,
+        requests::routes,
+        audit::routes,
+    ];
+    families.into_iter().fold(Routes::default(), |routes, add| add(routes))
+}
+
+/// Every route that needs a permission, and which: all but the health check.
+#[must_use]
+pub fn needs() -> Vec<Need> {
+    routes().into_parts().1
+}
+
+/// Routes of the admin API; all but the health check need a token.
 pub fn router(edge: Edge) -> Router {
-    Router::new()
-        .merge(keys::routes())
-        .merge(key_secrets::routes())
-        .merge(orgs::routes())
-        .merge(tenancy::routes())
-        .merge(catalogue::routes())
-        .merge(money::routes())
-        .merge(requests::routes())
+    routes()
+        .into_parts()
+        .0
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(edge.clone(), authorised))
+        .layer(from_fn_with_state(edge.clone(), signed_in))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .route("/healthz", routing::get(health))
         .with_state(edge)
 }
 
-async fn authorised(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+/// Lets those in who present a token that holds. What they may do is decided per route.
+async fn signed_in(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let Some(token) = bearer(request.headers()).map(<[u8]>::to_vec) else {
         return AdminProblem::bad_token().into_response();
     };
-    let known: Result<bool, StoreError> = edge.read(move |work| work.is_admin_token(&token)).await;
-    match known {
-        Ok(true) => next.run(request).await,
-        Ok(false) => AdminProblem::bad_token().into_response(),
-        Err(error) => AdminProblem::from(AdminError::Store(error)).into_response(),
+    let connection = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let address = connection.map(|connection| connection.0.ip().to_canonical());
+    let digest = metering::api_key::digest(&token);
+    let prefix = token_prefix(&token).map(str::to_owned);
+    let now_ms = edge.now().monotonic_ms;
+    let checked = edge.attempts().check(address, prefix.as_deref(), &digest, now_ms);
+    if let Err(too_many) = checked {
+        return AdminProblem::too_many_attempts(too_many.retry_after_ms).into_response();
     }
+    let signed_in = edge.read(move |work| {
+        let signed_in = work.sign_in(&token)?;
+        let token = signed_in.token.filter(|token| work.use_is_news(token, address));
+        Ok((signed_in.actor, token.map(|token| token.id)))
+    });
+    let (actor, used) = match signed_in.await {
+        Ok(signed_in) => signed_in,
+        Err(error) => {
+            if let AdminError::SignIn { code, .. } = &error {
+                edge.attempts().failed(address, prefix.as_deref(), &digest, now_ms);
+                tracing::warn!(code, ?address, ?prefix, "somebody could not sign in");
+            }
+            return AdminProblem::from(error).into_response();
+        }
+    };
+    edge.attempts().succeeded(&digest, now_ms);
+    if let Some(id) = used {
+        let noted: Result<(), AdminError> =
+            edge.write(move |work| work.note_use(&id, address)).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the use of a token could not be noted");
+        }
+    }
+    request.extensions_mut().insert(Caller { actor, address });
+    next.run(request).await
 }
 
 /// Whether the store answers. Needs no token and says nothing else.
@@ -110,8 +173,38 @@ fn id<T, E>(
     path: Id,
     make: impl FnOnce(String) -> Result<T, E>,
 ) -> Result<T, AdminProblem> {
-    let text = path.map(|Path(text)| text).unwrap_or_default();
+    made(what, path.map(|Path(text)| text).unwrap_or_default(), make)
+}
+
+/// Two ids in the path, the second within the first.
+fn ids<A, B, E, F>(
+    path: Result<Path<(String, String)>, PathRejection>,
+    (outer, make_outer): (&'static str, impl FnOnce(String) -> Result<A, E>),
+    (inner, make_inner): (&'static str, impl FnOnce(String) -> Result<B, F>),
+) -> Result<(A, B), AdminProblem> {
+    let (first, second) = path.map(|Path(texts)| texts).unwrap_or_default();
+    Ok((made(outer, first, make_outer)?, made(inner, second, make_inner)?))
+}
+
+fn made<T, E>(
+    what: &'static str,
+    text: String,
+    make: impl FnOnce(String) -> Result<T, E>,
+) -> Result<T, AdminProblem> {
     make(text.clone()).map_err(|_| AdminError::not_found(what, text).into())
+}
+
+/// These routes take nothing; a body that says more would be ignored silently.
+fn no_fields(body: Body) -> Result<(), AdminProblem> {
+    let bytes = bytes(body)?;
+    let empty = bytes.is_empty()
+        || serde_json::from_slice::<Map<_, Value>>(&bytes).is_ok_and(|fields| fields.is_empty());
+    if empty {
+        return Ok(());
+    }
+    let message = "this route takes no body";
+    let problem = FieldProblem::with_code("", "unknown_field", message);
+    Err(AdminError::Invalid(vec![problem]).into())
 }
 
 /// The object after a change, with whether it is in force everywhere.

@@ -76,6 +76,8 @@ impl IntoResponse for FilterProblem {
 pub struct AdminProblem {
     status: StatusCode,
     error: Value,
+    /// Seconds after which to try again, where that is known.
+    retry_after_s: Option<u64>,
 }
 
 impl AdminProblem {
@@ -88,6 +90,8 @@ impl AdminProblem {
     ) -> Self {
         let kind = match status {
             StatusCode::UNAUTHORIZED => "authentication_error",
+            StatusCode::FORBIDDEN => "permission_error",
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
             StatusCode::SERVICE_UNAVAILABLE => "service_unavailable",
             _ => "invalid_request_error",
         };
@@ -96,13 +100,23 @@ impl AdminProblem {
             error: json!({
                 "message": message.into(), "type": kind, "param": param, "code": code,
             }),
+            retry_after_s: None,
         }
     }
 
-    /// 401: the admin token is missing or wrong.
+    /// 401: the token is missing or wrong.
     pub fn bad_token() -> Self {
-        let message = "the admin token is missing or wrong: send Authorization: Bearer tga_…";
+        let message = "the token is missing or wrong: send Authorization: Bearer with the admin \
+                       token (tga_…) or a personal one (tgp_…)";
         Self::new(StatusCode::UNAUTHORIZED, "invalid_admin_token", message, None)
+    }
+
+    /// 429: too many sign-ins have failed.
+    pub fn too_many_attempts(retry_after_ms: u64) -> Self {
+        let message = "too many attempts to sign in have failed from here or with this token";
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let retry_after_s = Some(retry_after_ms.div_ceil(1_000).max(1));
+        Self { retry_after_s, ..Self::new(status, "too_many_attempts", message, None) }
     }
 }
 
@@ -126,6 +140,12 @@ impl From<AdminError> for AdminProblem {
             }
             AdminError::NotFound { .. } => {
                 Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string(), None)
+            }
+            AdminError::SignIn { code, message } => {
+                Self::new(StatusCode::UNAUTHORIZED, code, message, None)
+            }
+            AdminError::Forbidden { code, message, param } => {
+                Self::new(StatusCode::FORBIDDEN, code, message, param.as_deref())
             }
             AdminError::Conflict { code, message, param } => {
                 Self::new(StatusCode::CONFLICT, code, message, param.as_deref())
@@ -155,7 +175,11 @@ impl From<AdminError> for AdminProblem {
 impl IntoResponse for AdminProblem {
     fn into_response(self) -> Response {
         let body = Json(json!({"error": self.error}));
-        with_headers(self.status, (self.status, body).into_response())
+        let mut response = with_headers(self.status, (self.status, body).into_response());
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 

@@ -17,14 +17,14 @@ const LARGEST_CAP: NanoUsd = NanoUsd(1_000_000_000 * 1_000_000_000);
 /// When any field cannot be accepted.
 pub fn budget_form(body: &[u8]) -> Result<BudgetForm, AdminError> {
     let mut form = Form::parse(body)?;
-    let budget = fields(&mut form);
+    let budget = cap(&mut form);
     form.finish()?;
     budget.ok_or_else(|| AdminError::Invalid(Vec::new()))
 }
 
 /// Reads the field `budget`.
 pub fn budget(form: &mut Form) -> Given<BudgetForm> {
-    form.nested("budget", fields)
+    form.nested("budget", cap)
 }
 
 /// Reads a top-up: `{"usd": "100.00", "note": "invoice 7", "id": "inv-7"}`.
@@ -47,7 +47,8 @@ pub fn top_up_form(body: &[u8]) -> Result<TopUpForm, AdminError> {
     Ok(TopUpForm { amount, note, id: id.value() })
 }
 
-fn fields(form: &mut Form) -> Option<BudgetForm> {
+/// Reads the fields of a cap.
+pub fn cap(form: &mut Form) -> Option<BudgetForm> {
     let cap = form.required("usd", usd);
     let period = form.given("period", word(&Period::ALL, Period::as_str));
     Some(BudgetForm { cap: cap?, period: period.value() })

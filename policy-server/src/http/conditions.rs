@@ -52,12 +52,14 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, AdminProblem> {
     if versions.len() > VERSIONS_MOST { Err(wrong()) } else { Ok(Some(IfMatch::OneOf(versions))) }
 }
 
-/// By what the request is known again where it is repeated. `route` and `body` are what it asks for.
+/// By what the request is known again where it is repeated by the same `sender`. `route` and `body`
+/// are what it asks for.
 ///
 /// # Errors
 /// When the header is no word of its sender.
 pub fn idempotency(
     headers: &HeaderMap,
+    sender: &str,
     route: &str,
     body: &[u8],
 ) -> Result<Option<Idempotency>, AdminProblem> {
@@ -74,7 +76,9 @@ pub fn idempotency(
         return Err(AdminProblem::new(status, "invalid_header", message, name));
     }
     let request = [route.as_bytes(), b"\n", body].concat();
-    Ok(Some(Idempotency { key: digest(word), request: digest(&request) }))
+    // Nobody is answered with the key of another sender who happened to choose the same word.
+    let word = [sender.as_bytes(), b"\n", word].concat();
+    Ok(Some(Idempotency { key: digest(&word), request: digest(&request) }))
 }
 
 #[cfg(test)]
@@ -103,13 +107,16 @@ mod tests {
     #[test]
     fn a_request_is_known_by_its_word_and_what_it_asks() {
         let read = |values: &[&'static str], body: &[u8]| {
-            idempotency(&headers(&IDEMPOTENCY_KEY, values), "/keys", body)
+            idempotency(&headers(&IDEMPOTENCY_KEY, values), "admin", "/keys", body)
         };
         assert_eq!(read(&[], b"").unwrap(), None);
         let one = read(&["a"], b"{}").unwrap().unwrap();
         assert_eq!(read(&["a"], b"{}").unwrap(), Some(one));
         let other = read(&["a"], b"{ }").unwrap().unwrap();
         assert!(other.key == one.key && other.request != one.request);
+        let elses = headers(&IDEMPOTENCY_KEY, &["a"]);
+        let elses = idempotency(&elses, "acme/ada", "/keys", b"{}").unwrap().unwrap();
+        assert_ne!(elses.key, one.key, "the word of another sender");
         assert!(read(&[""], b"").is_err() && read(&["a", "b"], b"").is_err());
     }
 }

@@ -1,12 +1,13 @@
 //! What every handler works with.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::http::{HeaderMap, header};
 
 use crate::app::{Counters, FilterError, Work};
+use crate::attempts::Attempts;
 use crate::clock::{Clock, Now};
-use crate::live::Shared;
+use crate::live::{Shared, lock};
 use crate::settings::{FilterToken, KeepRequests};
 use crate::store::sqlite::Readers;
 use crate::store::{StoreError, Transaction};
@@ -21,6 +22,7 @@ pub struct Edge {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) filter_token: Arc<FilterToken>,
     pub(crate) keep_requests: KeepRequests,
+    pub(crate) attempts: Arc<Mutex<Attempts>>,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,
 }
@@ -30,6 +32,11 @@ impl Edge {
     #[must_use]
     pub fn now(&self) -> Now {
         self.clock.now()
+    }
+
+    /// What is remembered of attempts to sign in to the admin API.
+    pub(crate) fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        lock(&self.attempts)
     }
 
     /// Runs a job in the writer's next batch.

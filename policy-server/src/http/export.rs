@@ -1,15 +1,17 @@
 //! The request log as a file. It is read page by page, each in a transaction of its own, and only
 //! as fast as it is taken: however long it is, one page of it is held.
 
+use std::io;
+
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::Value;
 
-use super::edge::Edge;
+use super::admin::Visitor;
+use super::answer::AdminProblem;
 use super::show;
-use crate::app::AdminError;
 use crate::store::{RecordPlace, RecordRow, RecordSearch};
 
 /// Records read at once: with metadata as long as it may be they take some two megabytes.
@@ -97,25 +99,25 @@ impl Format {
     }
 }
 
-/// The log as far as `search` says, from its first page on; an error in a later one breaks the
+/// The log as far as `search` says and whoever asks may see it, from its first page on; an error in a later one breaks the
 /// answer off, so that nobody takes a part for the whole.
 ///
 /// # Errors
 /// When the first page cannot be read.
 pub async fn export(
-    edge: Edge,
+    visitor: Visitor,
     format: Format,
     search: RecordSearch,
-) -> Result<Response, AdminError> {
+) -> Result<Response, AdminProblem> {
     let search = RecordSearch { limit: RECORDS_PER_PAGE, ..search };
-    let first = Page::read(edge, format, search, format.head()).await?;
+    let first = Page::read(visitor, format, search, format.head()).await?;
     let pages = stream::unfold(Some(Ok(first)), |page| async {
         match page? {
             Ok(Page { bytes, next: None }) => Some((Ok(bytes), None)),
             Ok(Page { bytes, next: Some(next) }) => Some((Ok(bytes), Some(next.read().await))),
             Err(error) => {
-                tracing::error!(%error, "an export of the request log broke off");
-                Some((Err(error), None))
+                tracing::error!(?error, "an export of the request log broke off");
+                Some((Err(io::Error::other("the rest of the log cannot be read")), None))
             }
         }
     });
@@ -134,29 +136,29 @@ struct Page {
 
 /// Where to go on.
 struct Next {
-    edge: Edge,
+    visitor: Visitor,
     format: Format,
     search: RecordSearch,
 }
 
 impl Next {
-    async fn read(self) -> Result<Page, AdminError> {
-        Page::read(self.edge, self.format, self.search, Vec::new()).await
+    async fn read(self) -> Result<Page, AdminProblem> {
+        Page::read(self.visitor, self.format, self.search, Vec::new()).await
     }
 }
 
 impl Page {
     async fn read(
-        edge: Edge,
+        visitor: Visitor,
         format: Format,
         search: RecordSearch,
         mut bytes: Vec<u8>,
-    ) -> Result<Self, AdminError> {
+    ) -> Result<Self, AdminProblem> {
         let asked = search.clone();
-        let page = edge.read(move |work| work.records(asked)).await?;
+        let page = visitor.list(None, move |work, sight| work.records(&sight, asked)).await?;
         bytes.extend(format.lines(&page.items));
         let next = page.next.as_deref().and_then(RecordPlace::of_cursor).map(|after| Next {
-            edge,
+            visitor,
             format,
             search: RecordSearch { after: Some(after), ..search },
         });

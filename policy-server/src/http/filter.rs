@@ -82,7 +82,8 @@ async fn admit(State(edge): State<Edge>, body: Body) -> Answer<AdmitReply> {
         })
     };
     let reply = until_money_returns(&edge, attempt).await?;
-    edge.shared.answered(&request.holder, request.n, &reply.lease);
+    let asked = request.ask.as_ref().map(|_| request.n);
+    edge.shared.answered(&request.holder, asked, &reply.lease);
     Ok(Json(reply))
 }
 
@@ -97,7 +98,7 @@ async fn lease(State(edge): State<Edge>, body: Body) -> Answer<LeaseReply> {
         })
     };
     let reply = until_money_returns(&edge, attempt).await?;
-    edge.shared.answered(&request.holder, request.n, &reply.answer);
+    edge.shared.answered(&request.holder, Some(request.n), &reply.answer);
     Ok(Json(reply))
 }
 

@@ -155,7 +155,8 @@ fn lifetime(value: Value) -> Read<Lifetime> {
     Lifetime::parse(&text(value)?).ok_or_else(|| Lifetime::EXPECTED.to_owned())
 }
 
-fn limits(form: &mut Form) -> Given<Vec<StoredLimit>> {
+/// Reads the field `limits`.
+pub fn limits(form: &mut Form) -> Given<Vec<StoredLimit>> {
     let limits = form.list("limits", LIMITS_MOST, limit);
     if let Given::Value(limits) = &limits {
         for (index, one) in limits.iter().enumerate() {
@@ -238,8 +239,14 @@ pub fn cut_calls(cut_calls: CutCalls) -> &'static str {
     }
 }
 
-fn instant(value: Value) -> Read<u64> {
+/// Reads an instant, in milliseconds since 1970 UTC.
+pub fn instant(value: Value) -> Read<u64> {
     let wrong = "must be an instant such as \"2027-06-01T00:00:00Z\", not before 1970";
-    let at = OffsetDateTime::parse(&text(value)?, &Rfc3339).map_err(|_| wrong.to_owned())?;
-    u64::try_from(at.unix_timestamp_nanos() / 1_000_000).map_err(|_| wrong.to_owned())
+    instant_text(&text(value)?).ok_or_else(|| wrong.to_owned())
+}
+
+/// An instant as RFC 3339, in milliseconds since 1970 UTC.
+pub fn instant_text(text: &str) -> Option<u64> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
 }

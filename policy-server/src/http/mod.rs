@@ -12,9 +12,11 @@ mod form;
 mod key_form;
 mod model_form;
 mod org_form;
+mod people_form;
 mod price_form;
 mod query;
 mod show;
+mod show_people;
 mod wait;
 
 use axum::Router;
@@ -25,6 +27,8 @@ pub use edge::Edge;
 pub fn filter_router(edge: Edge) -> Router {
     filter::router(edge)
 }
+
+pub use admin::{Need, needs};
 
 /// The admin API.
 pub fn admin_router(edge: Edge) -> Router {

@@ -38,6 +38,7 @@ pub fn key(view: &KeyView) -> Map<String, Value> {
         "tags": key.tags,
         "kind": kind(key.kind),
         "status": view.status.as_str(),
+        "suspended": view.suspended.map(|level| level.as_str()),
         "version": key.version,
         "created_at": instant(key.created_unix_ms),
         "updated_at": instant(key.updated_unix_ms),
@@ -82,6 +83,7 @@ pub fn org(view: &OrgView) -> Map<String, Value> {
         "models": model_set(&org.models),
         "price_multiplier": org.price_multiplier.to_decimal(),
         "budget": budget(&view.spend.budget),
+        "suspended_at": org.suspended_unix_ms.map(instant),
         "created_at": instant(org.created_unix_ms),
         "updated_at": instant(org.updated_unix_ms),
         "spend": spend(&view.spend),
@@ -172,6 +174,15 @@ pub fn account(view: &AccountView) -> Map<String, Value> {
     shown
 }
 
+/// What administrators set of a budget, without what was spent.
+pub fn cap(view: &AccountView) -> Map<String, Value> {
+    object(json!({
+        "cap_usd": view.budget.cap.map(NanoUsd::to_usd),
+        "period": view.budget.period.as_str(),
+        "frozen": view.budget.frozen,
+    }))
+}
+
 /// Money that was put into a wallet.
 pub fn wallet_entry(entry: &WalletEntry) -> Map<String, Value> {
     object(json!({
@@ -223,7 +234,8 @@ fn model_set(models: &ModelSet) -> Value {
     }
 }
 
-fn limit(limit: &StoredLimit) -> Value {
+/// A rate limit.
+pub fn limit(limit: &StoredLimit) -> Value {
     json!({
         "unit": unit(limit.unit),
         "window": limit.window.map(window),
@@ -232,7 +244,8 @@ fn limit(limit: &StoredLimit) -> Value {
     })
 }
 
-fn object(value: Value) -> Map<String, Value> {
+/// The fields of an object.
+pub fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
         _ => Map::new(),

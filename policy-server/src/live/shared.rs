@@ -58,9 +58,10 @@ impl Shared {
         }
     }
 
-    /// An ask is about to be answered, for good: see [`Live::note_refused`].
-    pub fn answered(&self, holder: &HolderId, n: u64, answer: &LeaseAnswer) {
-        if !matches!(answer, LeaseAnswer::Granted(_)) {
+    /// The ask with this number is about to be answered, for good: see [`Live::note_refused`]. None
+    /// where nothing was asked for: then there is nothing to remember, and nothing that must make place.
+    pub fn answered(&self, holder: &HolderId, asked: Option<u64>, answer: &LeaseAnswer) {
+        if let Some(n) = asked.filter(|_| !matches!(answer, LeaseAnswer::Granted(_))) {
             self.live().note_refused(holder, n);
         }
     }

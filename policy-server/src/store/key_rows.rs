@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use wire::v1::{CutCalls, KeyKind, KeyState, Level, ModelSet, Scope, Unit, Window};
 use wire::{AllowedNetworks, KeyDigest, KeyId, NanoUsd, OrgId, Revision, TeamId, UserId};
 
+use crate::permissions::Sight;
+
 /// What an operator has made of a key. Expiry is separate: it depends on the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyLife {
@@ -310,6 +312,8 @@ pub struct KeySearch {
     pub status: Option<KeyStatus>,
     /// Wall time by which keys have expired, in milliseconds.
     pub now_unix_ms: u64,
+    /// Only keys that whoever asks may see.
+    pub sight: Sight,
     /// In which order. Those that are not by age need an organisation, and neither a text nor
     /// deleted keys: no index has them.
     pub order: KeyOrder,

@@ -5,11 +5,13 @@ mod key_rows;
 mod record_rows;
 mod rows;
 pub mod sqlite;
+mod tenancy_rows;
 
 use std::ops::ControlFlow;
 
 use wire::{
-    CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId, PriceMultiplier,
+    CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId,
+    PriceMultiplier, TeamId, UserId,
 };
 
 pub use key_rows::{
@@ -20,11 +22,15 @@ use metering::budget::Account;
 use metering::period::Period;
 use metering::permits::Permits;
 pub use record_rows::{
-    RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
+    RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums, Whose,
 };
 pub use rows::{
-    AccountId, AuditRow, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow,
-    OrgRow, ServerRow, Share, WalletAccount, WalletEntry, WindowId,
+    AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow, OrgRow,
+    ServerRow, Share, WalletAccount, WalletEntry, WindowId,
+};
+pub use tenancy_rows::{
+    AuditRow, AuditSearch, Ceiling, MembershipRow, Outcome, PersonalTokenRow, SelfService, TeamRow,
+    UserRow,
 };
 use wire::v1::{CallRecord, Price};
 
@@ -70,6 +76,10 @@ pub trait Transaction:
     + RecordRows
     + UsageRows
     + TokenRows
+    + TeamRows
+    + UserRows
+    + PersonalTokenRows
+    + SettingRows
     + AuditRows
 {
 }
@@ -114,7 +124,8 @@ pub trait OrgRows {
     fn save_org(&mut self, org: &OrgRow) -> StoreResult<()>;
     /// Whether calls of the organisation were ever to be priced by this multiplier.
     fn had_multiplier(&mut self, id: &OrgId, multiplier: PriceMultiplier) -> StoreResult<bool>;
-    /// Removes the row; ledger, records and multipliers stay.
+    /// Removes the organisation with its teams, users and their tokens; ledger, records and
+    /// multipliers stay.
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()>;
 }
 
@@ -134,6 +145,14 @@ pub trait KeyRows {
     fn key_counts(
         &mut self,
         org: Option<&OrgId>,
+        now_unix_ms: u64,
+    ) -> StoreResult<Vec<(KeyStatus, u64)>>;
+    /// How many keys of these teams and this user of an organisation there are in each state.
+    fn key_counts_of(
+        &mut self,
+        org: &OrgId,
+        teams: &[TeamId],
+        user: Option<&UserId>,
         now_unix_ms: u64,
     ) -> StoreResult<Vec<(KeyStatus, u64)>>;
     /// Keys that expired by now and are not found as such yet, at most `limit`.
@@ -275,6 +294,146 @@ pub trait LeaseRows {
 pub trait AuditRows {
     /// Appends a line.
     fn add_audit(&mut self, line: &AuditRow) -> StoreResult<()>;
+    /// Lines that match, newest first, with the position of each for the next page.
+    fn audit(&mut self, search: &AuditSearch) -> StoreResult<Vec<(i64, AuditRow)>>;
+    /// Whether there is a line from before a wall time.
+    fn has_audit_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
+    /// Removes the oldest lines from before a wall time, at most `limit`. Answers how many.
+    fn forget_audit(&mut self, unix_ms: u64, limit: u32) -> StoreResult<usize>;
+}
+
+/// Teams.
+pub trait TeamRows {
+    /// One team.
+    fn team(&mut self, org: &OrgId, id: &TeamId) -> StoreResult<Option<TeamRow>>;
+    /// Teams of an organisation in the order of their ids, after `after`, at most `limit`; where
+    /// `only` is given, none but those.
+    fn teams(
+        &mut self,
+        org: &OrgId,
+        only: Option<&[TeamId]>,
+        after: Option<&str>,
+        limit: u32,
+    ) -> StoreResult<Vec<TeamRow>>;
+    /// Inserts or replaces.
+    fn save_team(&mut self, team: &TeamRow) -> StoreResult<()>;
+    /// How many teams an organisation has.
+    fn team_count(&mut self, org: &OrgId) -> StoreResult<u64>;
+    /// Removes a team and its memberships.
+    fn remove_team(&mut self, org: &OrgId, id: &TeamId) -> StoreResult<()>;
+}
+
+/// Users and their places in teams.
+pub trait UserRows {
+    /// One user.
+    fn user(&mut self, org: &OrgId, id: &UserId) -> StoreResult<Option<UserRow>>;
+    /// Users of an organisation in the order of their ids, at most `limit`.
+    fn users(&mut self, search: &UserSearch) -> StoreResult<Vec<UserRow>>;
+    /// Inserts or replaces.
+    fn save_user(&mut self, user: &UserRow) -> StoreResult<()>;
+    /// Removes a user and his memberships.
+    fn remove_user(&mut self, org: &OrgId, id: &UserId) -> StoreResult<()>;
+    /// A user's place in a team.
+    fn membership(
+        &mut self,
+        org: &OrgId,
+        team: &TeamId,
+        user: &UserId,
+    ) -> StoreResult<Option<MembershipRow>>;
+    /// The teams of a user, at most `limit`.
+    fn memberships_of(
+        &mut self,
+        org: &OrgId,
+        user: &UserId,
+        limit: u32,
+    ) -> StoreResult<Vec<MembershipRow>>;
+    /// Members of a team in the order of their ids, after `after`, at most `limit`.
+    fn members(
+        &mut self,
+        org: &OrgId,
+        team: &TeamId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> StoreResult<Vec<MembershipRow>>;
+    /// Inserts or replaces.
+    fn save_membership(&mut self, membership: &MembershipRow) -> StoreResult<()>;
+    /// Removes a user from a team.
+    fn remove_membership(&mut self, org: &OrgId, team: &TeamId, user: &UserId) -> StoreResult<()>;
+    /// Keys of a user that have not ended, of one team where one is given, oldest first, at most
+    /// `limit`.
+    fn keys_of_user(
+        &mut self,
+        org: &OrgId,
+        user: &UserId,
+        team: Option<&TeamId>,
+        limit: u32,
+    ) -> StoreResult<Vec<KeyRow>>;
+    /// Whether a team has keys that have not ended, or service accounts.
+    fn team_is_used(&mut self, org: &OrgId, team: &TeamId) -> StoreResult<bool>;
+}
+
+/// Which users to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSearch {
+    /// The organisation.
+    pub org: OrgId,
+    /// Only this one.
+    pub only: Option<UserId>,
+    /// Only service accounts (of these teams, where some are given), or only people.
+    pub service: Option<Service>,
+    /// Only ids after this one.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which kind of users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Service {
+    /// People.
+    No,
+    /// Service accounts.
+    Yes,
+    /// Service accounts of these teams.
+    Of(Vec<TeamId>),
+}
+
+/// Personal tokens.
+pub trait PersonalTokenRows {
+    /// One token.
+    fn personal_token(&mut self, id: &str) -> StoreResult<Option<PersonalTokenRow>>;
+    /// The token with this digest.
+    fn personal_token_by_digest(
+        &mut self,
+        digest: &KeyDigest,
+    ) -> StoreResult<Option<PersonalTokenRow>>;
+    /// Tokens of a user, newest first, with the position of each for the next page.
+    fn personal_tokens(
+        &mut self,
+        org: &OrgId,
+        user: &UserId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> StoreResult<Vec<(i64, PersonalTokenRow)>>;
+    /// How many tokens of a user can sign in at a wall time.
+    fn usable_token_count(&mut self, org: &OrgId, user: &UserId, unix_ms: u64) -> StoreResult<u64>;
+    /// Inserts or replaces; digest and owner stay.
+    fn save_personal_token(&mut self, token: &PersonalTokenRow) -> StoreResult<()>;
+    /// Ends every token of a user for good.
+    fn revoke_personal_tokens(
+        &mut self,
+        org: &OrgId,
+        user: &UserId,
+        unix_ms: u64,
+    ) -> StoreResult<()>;
+}
+
+/// What administrators set of the server itself.
+pub trait SettingRows {
+    /// A setting; none: its default.
+    fn setting(&mut self, name: &str) -> StoreResult<Option<u64>>;
+    /// Sets it, or goes back to its default.
+    fn save_setting(&mut self, name: &str, value: Option<u64>) -> StoreResult<()>;
 }
 
 /// Registered VMs.

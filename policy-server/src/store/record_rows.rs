@@ -3,6 +3,8 @@
 use wire::v1::{CallRecord, Usage};
 use wire::{HolderId, ModelName, NanoUsd, OrgId, TeamId, UserId};
 
+use crate::permissions::Sight;
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// One line of the request log.
@@ -33,6 +35,59 @@ pub struct RecordPlace {
     pub position: i64,
 }
 
+/// Where keys belonged when they made their calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// This organisation.
+    pub org: Option<String>,
+    /// This team of the organisation.
+    pub team: Option<String>,
+    /// This user of the organisation.
+    pub user: Option<String>,
+}
+
+impl Whose {
+    /// Whether what a row says is among it.
+    #[must_use]
+    pub fn holds(&self, org: &str, team: &str, user: &str) -> bool {
+        let fits = |wanted: &Option<String>, has| wanted.as_deref().is_none_or(|w| w == has);
+        fits(&self.org, org) && fits(&self.team, team) && fits(&self.user, user)
+    }
+
+    /// What both this and another place hold; none where they have nothing in common.
+    fn and(&self, other: &Self) -> Option<Self> {
+        let both = |one: &Option<String>, other: &Option<String>| match (one, other) {
+            (Some(one), Some(other)) if one != other => None,
+            (one, other) => Some(one.clone().or_else(|| other.clone())),
+        };
+        Some(Self {
+            org: both(&self.org, &other.org)?,
+            team: both(&self.team, &other.team)?,
+            user: both(&self.user, &other.user)?,
+        })
+    }
+
+    /// What somebody sees of it, as places that together hold all of that: each can be walked along
+    /// an index. Some may overlap.
+    #[must_use]
+    pub fn seen_by(&self, sight: &Sight) -> Vec<Self> {
+        let of = |org: &OrgId, team: Option<&TeamId>, user: Option<&UserId>| Self {
+            org: Some(org.as_str().to_owned()),
+            team: team.map(|team| team.as_str().to_owned()),
+            user: user.map(|user| user.as_str().to_owned()),
+        };
+        let seen: Vec<Self> = match sight {
+            Sight::Everything => vec![Self::default()],
+            Sight::Org(org) => vec![of(org, None, None)],
+            Sight::Part { org, teams, user } => {
+                let teams = teams.iter().map(|team| of(org, Some(team), None));
+                teams.chain(user.as_ref().map(|user| of(org, None, Some(user)))).collect()
+            }
+        };
+        seen.iter().filter_map(|seen| self.and(seen)).collect()
+    }
+}
+
 /// Which records to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordSearch {
@@ -40,12 +95,8 @@ pub struct RecordSearch {
     pub request: Option<String>,
     /// Only calls of this key.
     pub key: Option<String>,
-    /// Only calls of keys of this organisation.
-    pub org: Option<String>,
-    /// Only calls of keys of this team of the organisation.
-    pub team: Option<String>,
-    /// Only calls of keys of this user of the organisation.
-    pub user: Option<String>,
+    /// Only calls of keys that belonged here.
+    pub whose: Whose,
     /// Only calls of this concrete model.
     pub model: Option<ModelName>,
     /// Only calls with this status.
@@ -204,12 +255,8 @@ pub struct UsageSearch {
     pub to_day: u64,
     /// Only this key.
     pub key: Option<String>,
-    /// Only this organisation.
-    pub org: Option<String>,
-    /// Only this team of the organisation.
-    pub team: Option<String>,
-    /// Only this user of the organisation.
-    pub user: Option<String>,
+    /// Only calls of keys that belonged here.
+    pub whose: Whose,
     /// Only this model.
     pub model: Option<String>,
     /// How to group.
@@ -231,6 +278,51 @@ impl UsageSearch {
     #[must_use]
     pub fn is_filtered(&self) -> bool {
         // A team or user is one of an organisation only.
-        self.key.is_some() || self.org.is_some() || self.model.is_some()
+        self.key.is_some() || self.whose.org.is_some() || self.model.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whose(org: &str, team: &str, user: &str) -> Whose {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Whose { org: text(org), team: text(team), user: text(user) }
+    }
+
+    #[test]
+    fn what_somebody_sees_of_a_filter_is_what_both_hold() {
+        let acme = OrgId::new("acme").unwrap();
+        let team = |name: &str| TeamId::new(name).unwrap();
+        let part = Sight::Part {
+            org: acme.clone(),
+            teams: vec![team("a"), team("b")],
+            user: Some(UserId::new("dev").unwrap()),
+        };
+        let nothing = Sight::Part { org: acme.clone(), teams: vec![], user: None };
+        let org = Sight::Org(acme);
+        for (asked, sight, seen) in [
+            (whose("", "", ""), &Sight::Everything, vec![whose("", "", "")]),
+            (whose("beta", "a", ""), &Sight::Everything, vec![whose("beta", "a", "")]),
+            (whose("", "", ""), &org, vec![whose("acme", "", "")]),
+            (whose("acme", "a", "u"), &org, vec![whose("acme", "a", "u")]),
+            (whose("beta", "", ""), &org, vec![]),
+            (
+                whose("", "", ""),
+                &part,
+                vec![whose("acme", "a", ""), whose("acme", "b", ""), whose("acme", "", "dev")],
+            ),
+            (whose("acme", "a", ""), &part, vec![whose("acme", "a", ""), whose("acme", "a", "dev")]),
+            (whose("acme", "c", ""), &part, vec![whose("acme", "c", "dev")]),
+            (whose("acme", "c", "u"), &part, vec![]),
+            (whose("beta", "a", ""), &part, vec![]),
+            (whose("", "", ""), &nothing, vec![]),
+        ] {
+            assert_eq!(asked.seen_by(sight), seen, "{asked:?} {sight:?}");
+        }
+        assert!(whose("acme", "", "dev").holds("acme", "c", "dev"));
+        assert!(!whose("acme", "a", "").holds("acme", "", "dev"));
+        assert!(!whose("acme", "", "").holds("", "", ""));
     }
 }

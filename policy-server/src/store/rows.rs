@@ -32,6 +32,8 @@ pub struct OrgRow {
     pub models: ModelSet,
     /// What its plan multiplies every price by.
     pub price_multiplier: PriceMultiplier,
+    /// Since when its keys are stopped, in milliseconds since 1970 UTC.
+    pub suspended_unix_ms: Option<u64>,
     /// Creation in milliseconds since 1970 UTC.
     pub created_unix_ms: u64,
     /// Last change in milliseconds since 1970 UTC.
@@ -145,21 +147,6 @@ pub struct Share {
     pub account: AccountId,
     /// The account has stopped counting what is parked; see [`metering::budget::Account::release`].
     pub released: bool,
-}
-
-/// A line of the audit: what was done to money by hand or by time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRow {
-    /// When, in milliseconds since 1970 UTC.
-    pub at_unix_ms: u64,
-    /// `system` or `admin`.
-    pub actor: &'static str,
-    /// What was done.
-    pub action: &'static str,
-    /// To what.
-    pub target: String,
-    /// The money that it moved; none where it moved none.
-    pub amount: Option<NanoUsd>,
 }
 
 /// A lease.

@@ -115,7 +115,7 @@ fn the_admin_token_is_shown_at_the_first_start_only_and_administers() {
     for level in ["key     key_", "user    acme/ada", "team    acme/search", "org ", "wallet "] {
         assert!(above.lines().any(|line| line.starts_with(level)), "{level}: {above}");
     }
-    assert!(ok(&["teams", "show", "acme", "search"]).contains("20.00"));
+    assert!(ok(&["teams", "budget", "acme", "search"]).contains("20.00"));
     ok(&["users", "uncap", "acme", "ada"]);
     ok(&["keys", "rotate", id]);
     ok(&["keys", "disable", id]);

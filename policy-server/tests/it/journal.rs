@@ -75,7 +75,8 @@ async fn operate(world: &World, dice: &mut Dice, keys: &mut Vec<Key>, holders: &
     let key = keys[dice.roll(keys.len() as u64) as usize].clone();
     let holder = holders[dice.roll(holders.len() as u64) as usize].clone();
     let (n, path) = (dice.roll(12), format!("keys/{}", key.id));
-    match dice.roll(14) {
+    match dice.roll(17) {
+        14.. => administer_people(world, dice).await,
         0 => {
             let period = ["none", "day", "month"][dice.roll(3) as usize];
             let name = ["–", "it's", "ключ"][dice.roll(3) as usize];
@@ -126,6 +127,33 @@ async fn operate(world: &World, dice: &mut Dice, keys: &mut Vec<Key>, holders: &
             world.pass(ms).await;
         }
     }
+}
+
+/// One random operation on a team, its members and their tokens and keys, or on the audit.
+async fn administer_people(world: &World, dice: &mut Dice) {
+    let user = ["ada", "bob"][dice.roll(2) as usize];
+    let (path, member) =
+        (format!("orgs/acme/users/{user}"), format!("orgs/acme/teams/search/members/{user}"));
+    let what = ["orgs/acme", "orgs/acme/teams/search", &path][dice.roll(3) as usize];
+    let (method, path, body) = match dice.roll(12) {
+        0 => ("PUT", "orgs/acme/teams/search".to_owned(), json!({"self_service": {}})),
+        1 => ("PUT", path, json!({"role": "org_auditor"})),
+        2 => ("DELETE", path, Value::Null),
+        3 => ("POST", format!("{path}/tokens"), json!({"name": "laptop"})),
+        4 => {
+            let (_, tokens) = world.admin("GET", &format!("{path}/tokens"), Value::Null).await;
+            let token = tokens["data"][0]["id"].as_str().unwrap_or("tok_none").to_owned();
+            let action = ["rotate", "revoke"][dice.roll(2) as usize];
+            ("POST", format!("{path}/tokens/{token}/{action}"), Value::Null)
+        }
+        5 | 6 => ("PUT", member, json!({"role": "team_developer"})),
+        7 => ("DELETE", format!("{member}?wait=0"), Value::Null),
+        8 => ("POST", format!("{what}/suspend?wait=0"), Value::Null),
+        9 => ("POST", format!("{what}/resume"), Value::Null),
+        10 => ("PUT", "settings".to_owned(), json!({"audit_retention_days": 1 + dice.roll(2)})),
+        _ => ("POST", "keys".to_owned(), json!({"org": "acme", "team": "search", "user": user})),
+    };
+    world.admin(method, &path, body).await;
 }
 
 #[tokio::test]

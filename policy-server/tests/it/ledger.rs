@@ -107,6 +107,23 @@ async fn a_repeated_registration_forgets_no_refusal() {
     world.granted(&holder, &key, 2, ask(20_000)).await;
 }
 
+/// A filter looks many keys up without asking for anything, and gives no number then.
+#[tokio::test]
+async fn looking_keys_up_pushes_no_refusal_out() {
+    let world = World::with_org(Some("0.01")).await;
+    let key = world.key(json!({})).await;
+    let holder = world.holder(1).await;
+    world.refused(&holder, &key, 1, ask(20_000)).await;
+    for _ in 0..policy_server::live::REFUSALS_KEPT {
+        world.admit(&holder, &key, 0, None).await;
+    }
+    let more = json!({"budget": {"usd": "1.00"}});
+    world.admin_ok("PUT", "orgs/acme", more).await;
+    world.refused(&holder, &key, 1, ask(20_000)).await;
+    // nor was the number refused that such a look-up has
+    world.granted(&holder, &key, 0, ask(20_000)).await;
+}
+
 #[tokio::test]
 async fn a_number_is_never_used_for_two_keys() {
     let world = World::with_org(Some("1.00")).await;

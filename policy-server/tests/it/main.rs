@@ -4,10 +4,12 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure how long answers take")]
 
 mod admin;
+mod audit;
 mod backup;
 mod broken_disk;
 mod changes;
 mod command_line;
+mod command_line_people;
 mod exhausted;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -27,8 +29,12 @@ mod lost_sessions;
 mod many_holders;
 mod model_bounds;
 mod parked;
+mod people;
+mod permission_page;
+mod permission_table;
 mod permit_runs;
 mod permits;
+mod personal_tokens;
 mod plans;
 mod prices;
 mod process;
@@ -36,7 +42,10 @@ mod recall;
 mod requests;
 mod restart;
 mod restore;
+mod self_service;
+mod sight;
 mod slices;
+mod suspension;
 mod tables;
 mod usage;
 mod wallets;

@@ -43,7 +43,7 @@ fn sums(world: &World) -> [(i64, i64, i64); 2] {
 fn audit(world: &World) -> Vec<(String, String, String, i64)> {
     let tables = world.tables();
     let mut statement = tables
-        .prepare("SELECT actor, action, target, amount / 1000 FROM audit ORDER BY position")
+        .prepare("SELECT actor, action, target, amount / 1000 FROM audit WHERE kind = 'money' ORDER BY position")
         .unwrap();
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
     statement.query_map([], read).unwrap().map(Result::unwrap).collect()

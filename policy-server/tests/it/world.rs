@@ -356,6 +356,7 @@ fn start_with(
     build(settings, Arc::clone(clock) as _, Box::new(SeededEntropy::new(seed)))
 }
 
+/// The answer's JSON, or its text where it is something else.
 pub async fn send(
     router: &Router,
     method: &str,
@@ -370,7 +371,11 @@ pub async fn send(
     let request = request.body(body.into()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let status = response.status();
+    let kind = response.headers().get("content-type").cloned();
     let bytes = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
+    if kind.is_some_and(|kind| kind != "application/json") {
+        return (status, Value::String(String::from_utf8(bytes.to_vec()).unwrap()));
+    }
     let answer = serde_json::from_slice(&bytes)
         .unwrap_or_else(|error| panic!("{method} {path}: {status}, no JSON: {error}"));
     (status, answer)

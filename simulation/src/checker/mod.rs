@@ -315,6 +315,18 @@ impl Checker {
         self.windows.admitted(admission)
     }
 
+    /// A request was told that others hold the money.
+    ///
+    /// # Errors
+    /// When nobody asks for money for calls of its key.
+    pub fn refused_for_others(&self, key: &str) -> Verdict {
+        if self.placements.may_be_capped(key, &self.placements.eras(key)) {
+            return Ok(());
+        }
+        let text = format!("key {key} has no budget and lacks money");
+        broken(Invariant::Refusal, text)
+    }
+
     /// A call has ended in a living VM. `tokens`: what it used, at least.
     pub fn ended(&mut self, now_ms: u64, proxy: usize, key: &str, tokens: u64) {
         self.windows.ended(now_ms, proxy, key, tokens);

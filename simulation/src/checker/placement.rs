@@ -137,6 +137,11 @@ impl Placements {
         self.among(key, eras).iter().all(|era| era.placement.is_capped)
     }
 
+    /// Whether money may be asked for a call of these eras.
+    pub(super) fn may_be_capped(&self, key: &str, eras: &Eras) -> bool {
+        self.among(key, eras).iter().any(|era| era.placement.is_capped)
+    }
+
     /// The budgets that a call counts in for certain: those of every era that it may belong to.
     pub(super) fn certain(&self, key: &str, eras: &Eras) -> BTreeSet<(String, String)> {
         let budgets = self.among(key, eras).iter().map(|era| era.placement.budgets());

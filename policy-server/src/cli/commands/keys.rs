@@ -61,7 +61,8 @@ pub struct KeyFields {
 }
 
 impl KeyFields {
-    fn body(&self) -> Result<Map<String, Value>, ClientError> {
+    /// The fields as JSON.
+    pub(super) fn body(&self) -> Result<Map<String, Value>, ClientError> {
         let mut body = Map::new();
         insert(&mut body, "name", self.name.clone());
         insert(&mut body, "description", self.description.clone());
@@ -233,7 +234,7 @@ pub struct WaitTarget {
     if_version: Option<u64>,
 }
 
-const KEY_COLUMNS: &[Column] = &[
+pub(super) const KEY_COLUMNS: &[Column] = &[
     ("id", "/id"),
     ("name", "/name"),
     ("org", "/org"),
@@ -340,7 +341,7 @@ fn or_null(text: String) -> Value {
 }
 
 /// `requests/1m=60` as JSON; the server checks the words.
-fn limit(text: &str) -> Result<Value, ClientError> {
+pub(super) fn limit(text: &str) -> Result<Value, ClientError> {
     let wrong = || {
         let message =
             format!("--limit-rate {text}: expected UNIT/WINDOW[/SCOPE]=MAX or concurrent=MAX");

@@ -1,14 +1,14 @@
-//! `tollgate teams`, `users` and `wallets`: whose money it is.
+//! Budgets of teams and users, and `tollgate wallets`: whose money it is.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
 use super::{Output, PageArgs, insert};
 
-/// `tollgate teams …` and `tollgate users …`: who shares a budget within an organisation. They
-/// exist by being named on keys.
+/// The part of `tollgate teams …` and `tollgate users …` that is about money: who shares a budget
+/// within an organisation.
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
     /// Set the budget that all keys of it share.
@@ -24,7 +24,7 @@ pub enum MemberCommand {
         change: ChangeArgs,
     },
     /// Show its budget and what was spent.
-    Show {
+    Budget {
         #[command(flatten)]
         member: MemberArgs,
         #[command(flatten)]
@@ -43,9 +43,9 @@ pub enum MemberCommand {
 #[derive(Debug, Args)]
 pub struct MemberArgs {
     /// Its organisation.
-    org: String,
+    pub(super) org: String,
     /// Its id.
-    id: String,
+    pub(super) id: String,
 }
 
 /// How long to wait until every proxy knows, and how to print.
@@ -55,12 +55,25 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "MS")]
     wait: Option<u64>,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 impl ChangeArgs {
-    fn query(&self) -> Vec<(&'static str, String)> {
+    /// The parameters of the request.
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         self.wait.map(|wait| ("wait", wait.to_string())).into_iter().collect()
+    }
+
+    /// Sends a change and answers what to print.
+    pub(super) fn send(
+        &self,
+        client: &Client,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<String, ClientError> {
+        let answer = client.send(method, path, &self.query(), body)?;
+        Ok(self.output.object(&answer))
     }
 }
 
@@ -79,7 +92,7 @@ impl MemberCommand {
                 let answer = client.send("PUT", &path(&member), &change.query(), body.as_ref())?;
                 Ok(change.output.object(&answer))
             }
-            Self::Show { member, output } => {
+            Self::Budget { member, output } => {
                 Ok(output.object(&client.send("GET", &path(&member), &[], None)?))
             }
             Self::Uncap { member, change } => {

@@ -2,40 +2,44 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::Json;
 use serde_json::json;
 use wire::ModelName;
 
-use super::{Answer, Body, Id, Pairs, applied, bytes, id, parameters};
-use crate::app::{AdminError, FieldProblem};
-use crate::http::edge::Edge;
+use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
+use crate::app::{AdminError, FieldProblem, Target};
 use crate::http::model_form::model_form;
 use crate::http::show;
+use crate::permissions::Action::{ModelsRead, ModelsWrite};
 
-pub fn routes() -> Router<Edge> {
-    Router::new()
-        .route("/admin/v1/models", get(list))
-        .route("/admin/v1/models/{id}", get(one).put(put).delete(retire))
-        .route("/admin/v1/models/{id}/retire", post(retire))
+const LIST: &str = "/admin/v1/models";
+const ONE: &str = "/admin/v1/models/{id}";
+
+pub fn routes(routes: Routes) -> Routes {
+    routes
+        .get(LIST, ModelsRead, list)
+        .get(ONE, ModelsRead, one)
+        .put(ONE, ModelsWrite, "model.put", put)
+        .delete(ONE, ModelsWrite, "model.retire", retire)
+        .post("/admin/v1/models/{id}/retire", ModelsWrite, "model.retire", retire)
 }
 
 /// The whole catalogue: its size is bounded where models are added.
-async fn list(State(edge): State<Edge>, pairs: Pairs) -> Answer {
+async fn list(visitor: Visitor, pairs: Pairs) -> Answer {
     parameters(pairs)?.finish()?;
-    let models = edge.read(|work| work.models()).await?;
+    let models = visitor.list(None, |work, _| work.models()).await?;
     let data: Vec<_> = models.iter().map(show::model).collect();
     Ok(Json(json!({"data": data, "next_cursor": null})))
 }
 
-async fn one(State(edge): State<Edge>, path: Id) -> Answer {
+async fn one(visitor: Visitor, path: Id) -> Answer {
     let name = id("model", path, ModelName::new)?;
-    let model = edge.read(move |work| work.model(&name)).await?;
+    let target = Target::Model(name.clone());
+    let model = visitor.read(target, move |work, _| work.model(&name)).await?;
     Ok(Json(show::model(&model).into()))
 }
 
-async fn put(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+async fn put(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
     let name = path.map(|path| path.0).unwrap_or_default();
     let name = ModelName::new(name).ok().filter(|name| name.as_str() != "*");
     let Some(name) = name else {
@@ -46,16 +50,18 @@ async fn put(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> An
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
-    let form = model_form(&bytes(body)?)?;
-    let changed = edge.write(move |work| work.put_model(name, form)).await?;
-    Ok(applied(&edge, show::model(&changed.value), changed.revision, wait).await)
+    let form = model_form(&bytes(body)?);
+    let target = Target::Model(name.clone());
+    let changed = visitor.change(target, move |work, _| work.put_model(name, form?)).await?;
+    Ok(applied(&visitor.edge, show::model(&changed.value), changed.revision, wait).await)
 }
 
-async fn retire(State(edge): State<Edge>, path: Id, pairs: Pairs) -> Answer {
+async fn retire(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let name = id("model", path, ModelName::new)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
-    let changed = edge.write(move |work| work.retire_model(&name)).await?;
-    Ok(applied(&edge, show::model(&changed.value), changed.revision, wait).await)
+    let target = Target::Model(name.clone());
+    let changed = visitor.change(target, move |work, _| work.retire_model(&name)).await?;
+    Ok(applied(&visitor.edge, show::model(&changed.value), changed.revision, wait).await)
 }

@@ -2,87 +2,132 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
-use axum::routing::post;
-use axum::{Json, Router};
 use serde_json::{Value, json};
 use wire::KeyId;
 
 use super::keys::{Tagged, shown, tagged};
-use super::{Body, Id, Pairs, applied, bytes, id, parameters};
-use crate::app::{Changed, CreatedKey, KeyView, Once};
+use super::{Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
+use crate::app::{AdminError, Changed, CreatedKey, KeyForm, KeyView, Once, Target, Work};
 use crate::http::conditions::{idempotency, if_match};
 use crate::http::edge::Edge;
 use crate::http::key_form::{imported_key_form, key_form, rotation_form};
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
+use crate::permissions::Action::KeysWrite;
+use crate::permissions::Standing;
 
 /// Says that the request had been carried out before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-pub fn routes() -> Router<Edge> {
-    Router::new()
-        .route("/admin/v1/keys", post(create))
-        .route("/admin/v1/keys/import", post(import))
-        .route("/admin/v1/keys/{id}/rotate", post(rotate))
+pub fn routes(routes: Routes) -> Routes {
+    routes
+        .post("/admin/v1/keys", KeysWrite, "key.create", create)
+        .post("/admin/v1/keys/import", KeysWrite, "key.import", import)
+        .post("/admin/v1/keys/{id}/rotate", KeysWrite, "key.rotate", rotate)
 }
 
-/// 201 with the secret; 200 without it where the same request had made the key before.
-async fn create(State(edge): State<Edge>, pairs: Pairs, headers: HeaderMap, body: Body) -> Tagged {
+/// 201 with the secret; 200 without it where the same request had made the key before. Whoever has
+/// signed in makes keys of his own organisation where the form names none.
+async fn create(visitor: Visitor, pairs: Pairs, headers: HeaderMap, body: Body) -> Tagged {
     let body = bytes(body)?;
-    let form = key_form(&body)?;
-    let once = idempotency(&headers, "keys", &body)?;
+    let mut form = key_form(&body)?;
+    let once = idempotency(&headers, &visitor.actor().name(), "keys", &body)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
-    match edge.write(move |work| work.create_key_once(form, once)).await? {
-        Once::Now(changed) => {
-            let shown = with_secret(&edge, &changed, wait).await;
-            Ok((StatusCode::CREATED, tagged(&changed.value.view, shown)).into_response())
-        }
-        Once::Before(changed) => again(&edge, &changed, wait).await,
-    }
+    let made = visitor.change(place(&visitor, &mut form), move |work, deed| {
+        check_names(work, &deed.by, &deed.target)?;
+        let made = work.create_key_once(form, once)?;
+        deed.target = Target::Key(made_id(&made, |created| &created.view));
+        Ok(made)
+    });
+    created(&visitor.edge, made.await?, wait).await
 }
 
 /// As [`create`], of a secret that is known by its digest only.
-async fn import(State(edge): State<Edge>, pairs: Pairs, headers: HeaderMap, body: Body) -> Tagged {
+async fn import(visitor: Visitor, pairs: Pairs, headers: HeaderMap, body: Body) -> Tagged {
     let body = bytes(body)?;
-    let (form, secret) = imported_key_form(&body)?;
-    let once = idempotency(&headers, "keys/import", &body)?;
+    let (mut form, secret) = imported_key_form(&body)?;
+    let once = idempotency(&headers, &visitor.actor().name(), "keys/import", &body)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
-    match edge.write(move |work| work.import_key_once(form, secret, once)).await? {
+    let made = visitor.change(place(&visitor, &mut form), move |work, deed| {
+        check_names(work, &deed.by, &deed.target)?;
+        let made = work.import_key_once(form, secret, once)?;
+        deed.target = Target::Key(made_id(&made, |view| view));
+        Ok(made)
+    });
+    match made.await? {
         Once::Now(changed) => {
-            Ok((StatusCode::CREATED, shown(&edge, &changed, wait).await?).into_response())
+            let shown = shown(&visitor.edge, &changed, wait).await?;
+            Ok((StatusCode::CREATED, shown).into_response())
         }
-        Once::Before(changed) => again(&edge, &changed, wait).await,
+        Once::Before(changed) => again(&visitor.edge, &changed, wait).await,
     }
 }
 
-async fn rotate(
-    State(edge): State<Edge>,
+pub async fn rotate(
+    visitor: Visitor,
     path: Id,
     pairs: Pairs,
     headers: HeaderMap,
     body: Body,
 ) -> Tagged {
     let id = id("key", path, KeyId::new)?;
-    let grace_ms = rotation_form(&bytes(body)?)?;
+    let grace_ms = rotation_form(&bytes(body)?);
     let seen = if_match(&headers)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(WAIT_DEFAULT);
     query.finish()?;
-    let changed = edge
-        .write(move |work| {
-            work.expect_key(&id, seen.as_ref())?;
-            work.rotate_key(&id, grace_ms)
-        })
-        .await?;
-    let shown = with_secret(&edge, &changed, wait).await;
+    let changed = visitor.change(Target::Key(id.clone()), move |work, _| {
+        work.expect_key(&id, seen.as_ref())?;
+        work.rotate_key(&id, grace_ms?)
+    });
+    let changed = changed.await?;
+    let shown = with_secret(&visitor.edge, &changed, wait).await;
     Ok(tagged(&changed.value.view, shown))
+}
+
+/// The answer to a request that makes a key.
+pub async fn created(edge: &Edge, made: Once<CreatedKey>, wait: Duration) -> Tagged {
+    match made {
+        Once::Now(changed) => {
+            let shown = with_secret(edge, &changed, wait).await;
+            Ok((StatusCode::CREATED, tagged(&changed.value.view, shown)).into_response())
+        }
+        Once::Before(changed) => again(edge, &changed, wait).await,
+    }
+}
+
+/// Which key a request has made, now or before.
+pub fn made_id<T>(made: &Once<T>, view: impl FnOnce(&T) -> &KeyView) -> KeyId {
+    match made {
+        Once::Now(changed) => view(&changed.value).key.id.clone(),
+        Once::Before(changed) => changed.value.key.id.clone(),
+    }
+}
+
+/// Where a key is to be made; the form gets the organisation that it means.
+fn place(visitor: &Visitor, form: &mut KeyForm) -> Target {
+    form.org = form.org.take().or_else(|| visitor.org());
+    let (team, user) = (form.team.clone().value(), form.user.clone().value());
+    match form.org.clone() {
+        Some(org) => Target::Place { org, team, user },
+        None => Target::Server,
+    }
+}
+
+fn check_names(work: &mut Work<'_>, by: &Standing, place: &Target) -> Result<(), AdminError> {
+    match place {
+        Target::Place { org, team, user } => {
+            work.check_names(by, org, team.as_ref(), user.as_ref())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The key that the same request made before. Its secret was told then and is not known any more.

@@ -2,57 +2,91 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Json;
 use wire::OrgId;
 
-use super::{Answer, Body, Id, Pairs, applied, bytes, id, parameters};
-use crate::app::{AdminError, FieldProblem};
+use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, no_fields, parameters};
+use crate::app::{AdminError, FieldProblem, Suspendable, Target};
 use crate::http::answer::AdminProblem;
-use crate::http::edge::Edge;
 use crate::http::org_form::org_form;
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
+use crate::permissions::Action::{OrgsRead, OrgsWrite};
 
-pub fn routes() -> Router<Edge> {
-    Router::new()
-        .route("/admin/v1/orgs", get(list))
-        .route("/admin/v1/orgs/{id}", get(one).put(put).delete(delete))
+const LIST: &str = "/admin/v1/orgs";
+const ONE: &str = "/admin/v1/orgs/{org}";
+
+pub fn routes(routes: Routes) -> Routes {
+    routes
+        .get(LIST, OrgsRead, list)
+        .get(ONE, OrgsRead, one)
+        .put(ONE, OrgsWrite, "org.put", put)
+        .delete(ONE, OrgsWrite, "org.delete", delete)
+        .post("/admin/v1/orgs/{org}/suspend", OrgsWrite, "org.suspend", suspend)
+        .post("/admin/v1/orgs/{org}/resume", OrgsWrite, "org.resume", resume)
 }
 
-async fn list(State(edge): State<Edge>, pairs: Pairs) -> Answer {
+async fn list(visitor: Visitor, pairs: Pairs) -> Answer {
     let mut query = parameters(pairs)?;
     let after = query.text("cursor");
     let limit = query.limit();
     query.finish()?;
-    let page = edge.read(move |work| work.orgs(after.as_deref(), limit)).await?;
-    Ok(Json(show::page(&page, show::org)))
+    let page = visitor.list(None, move |work, sight| work.orgs(&sight, after.as_deref(), limit));
+    Ok(Json(show::page(&page.await?, show::org)))
 }
 
-async fn one(State(edge): State<Edge>, path: Id) -> Answer {
+async fn one(visitor: Visitor, path: Id) -> Answer {
     let id = id("organisation", path, OrgId::new)?;
-    let view = edge.read(move |work| work.org(&id)).await?;
+    let view = visitor.read(Target::Org(id.clone()), move |work, _| work.org(&id)).await?;
     Ok(Json(show::org(&view).into()))
 }
 
-async fn put(State(edge): State<Edge>, path: Id, pairs: Pairs, body: Body) -> Answer {
+async fn put(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
     let id = new_id(path)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(WAIT_DEFAULT);
     query.finish()?;
-    let form = org_form(&bytes(body)?)?;
-    let changed = edge.write(move |work| work.put_org(id, form)).await?;
-    Ok(applied(&edge, show::org(&changed.value), changed.revision, wait).await)
+    let form = org_form(&bytes(body)?);
+    let target = Target::Org(id.clone());
+    let changed = visitor.change(target, move |work, _| work.put_org(id, form?)).await?;
+    Ok(applied(&visitor.edge, show::org(&changed.value), changed.revision, wait).await)
 }
 
-async fn delete(State(edge): State<Edge>, path: Id, pairs: Pairs) -> Answer {
+async fn delete(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let id = id("organisation", path, OrgId::new)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
-    let changed = edge.write(move |work| work.delete_org(&id)).await?;
-    Ok(applied(&edge, show::org(&changed.value), changed.revision, wait).await)
+    let target = Target::Org(id.clone());
+    let changed = visitor.change(target, move |work, _| work.delete_org(&id)).await?;
+    Ok(applied(&visitor.edge, show::org(&changed.value), changed.revision, wait).await)
+}
+
+async fn suspend(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
+    stop(visitor, path, pairs, body, true).await
+}
+
+async fn resume(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
+    stop(visitor, path, pairs, body, false).await
+}
+
+async fn stop(visitor: Visitor, path: Id, pairs: Pairs, body: Body, stop: bool) -> Answer {
+    let id = id("organisation", path, OrgId::new)?;
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(if stop { WAIT_DEFAULT } else { Duration::ZERO });
+    query.finish()?;
+    no_fields(body)?;
+    let changed = visitor.change(Target::Org(id.clone()), move |work, deed| {
+        let own = deed.by.user.as_ref().is_some_and(|(org, _)| *org == id);
+        if stop && own {
+            let message = "your own organisation cannot be suspended by you";
+            return Err(AdminError::conflict("own_account", message));
+        }
+        let revision = work.suspend(&Suspendable::Org(id.clone()), stop)?.revision;
+        Ok((work.org(&id)?, revision))
+    });
+    let (view, revision) = changed.await?;
+    Ok(applied(&visitor.edge, show::org(&view), revision, wait).await)
 }
 
 /// An id that is being chosen: it must fit paths, headers and commands without quoting.

@@ -2,110 +2,142 @@
 
 use std::time::Duration;
 
+use axum::Json;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde_json::json;
 use wire::{OrgId, TeamId, UserId};
 
-use super::{Answer, Body, Id, Pairs, applied, bytes, id, parameters};
-use crate::app::{AdminError, BudgetForm, FieldProblem, Member};
+use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
+use crate::app::{AdminError, BudgetForm, FieldProblem, Member, Target, wallet_budget};
 use crate::http::answer::AdminProblem;
 use crate::http::budget_form::{budget_form, top_up_form};
-use crate::http::edge::Edge;
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
+use crate::permissions::Action::{
+    BudgetsRead, BudgetsWrite, TeamsWrite, UsersWrite, WalletsRead, WalletsWrite,
+};
 
 type Ids = Result<Path<(String, String)>, PathRejection>;
 
-pub fn routes() -> Router<Edge> {
-    let team = get(show_team).put(cap_team).delete(free_team);
-    let user = get(show_user).put(cap_user).delete(free_user);
-    Router::new()
-        .route("/admin/v1/orgs/{org}/teams/{team}/budget", team)
-        .route("/admin/v1/orgs/{org}/users/{user}/budget", user)
-        .route("/admin/v1/orgs/{org}/wallet", get(wallet))
-        .route("/admin/v1/orgs/{org}/wallet/top-ups", post(top_up).get(top_ups))
+const TEAM: &str = "/admin/v1/orgs/{org}/teams/{team}/budget";
+const USER: &str = "/admin/v1/orgs/{org}/users/{user}/budget";
+const WALLET: &str = "/admin/v1/orgs/{org}/wallet";
+const TOP_UPS: &str = "/admin/v1/orgs/{org}/wallet/top-ups";
+
+pub fn routes(routes: Routes) -> Routes {
+    routes
+        .get(TEAM, BudgetsRead, show_team)
+        .put(TEAM, BudgetsWrite, "budget.put", cap_team)
+        .delete(TEAM, BudgetsWrite, "budget.remove", free_team)
+        .get(USER, BudgetsRead, show_user)
+        .put(USER, BudgetsWrite, "budget.put", cap_user)
+        .delete(USER, BudgetsWrite, "budget.remove", free_user)
+        .get(WALLET, WalletsRead, wallet)
+        .get(TOP_UPS, WalletsRead, top_ups)
+        .post(TOP_UPS, WalletsWrite, "wallet.top_up", top_up)
 }
 
-async fn show_team(State(edge): State<Edge>, path: Ids) -> Answer {
-    show_budget(edge, team(path)?).await
+async fn show_team(visitor: Visitor, path: Ids) -> Answer {
+    show_budget(visitor, team(path)?).await
 }
 
-async fn show_user(State(edge): State<Edge>, path: Ids) -> Answer {
-    show_budget(edge, user(path)?).await
+async fn show_user(visitor: Visitor, path: Ids) -> Answer {
+    show_budget(visitor, user(path)?).await
 }
 
-async fn cap_team(State(edge): State<Edge>, path: Ids, pairs: Pairs, body: Body) -> Answer {
-    let form = budget_form(&bytes(body)?)?;
-    cap(edge, team(path)?, pairs, Some(form)).await
+async fn cap_team(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
+    let form = budget_form(&bytes(body)?);
+    cap(visitor, team(path)?, pairs, form.map(Some)).await
 }
 
-async fn cap_user(State(edge): State<Edge>, path: Ids, pairs: Pairs, body: Body) -> Answer {
-    let form = budget_form(&bytes(body)?)?;
-    cap(edge, user(path)?, pairs, Some(form)).await
+async fn cap_user(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
+    let form = budget_form(&bytes(body)?);
+    cap(visitor, user(path)?, pairs, form.map(Some)).await
 }
 
-async fn free_team(State(edge): State<Edge>, path: Ids, pairs: Pairs) -> Answer {
-    cap(edge, team(path)?, pairs, None).await
+async fn free_team(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
+    cap(visitor, team(path)?, pairs, Ok(None)).await
 }
 
-async fn free_user(State(edge): State<Edge>, path: Ids, pairs: Pairs) -> Answer {
-    cap(edge, user(path)?, pairs, None).await
+async fn free_user(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
+    cap(visitor, user(path)?, pairs, Ok(None)).await
 }
 
-async fn show_budget(edge: Edge, (org, member): (OrgId, Member)) -> Answer {
-    let view = edge.read(move |work| work.member_budget(&org, &member)).await?;
+async fn show_budget(visitor: Visitor, (org, member): (OrgId, Member)) -> Answer {
+    let target = Target::Budget(member.budget(&org));
+    let view = visitor.read(target, move |work, _| work.member_budget(&org, &member)).await?;
     Ok(Json(show::account(&view).into()))
 }
 
 async fn cap(
-    edge: Edge,
+    visitor: Visitor,
     (org, member): (OrgId, Member),
     pairs: Pairs,
-    form: Option<BudgetForm>,
+    form: Result<Option<BudgetForm>, AdminError>,
 ) -> Answer {
     let mut query = parameters(pairs)?;
     let wait = query.wait(WAIT_DEFAULT);
     query.finish()?;
-    let changed = edge.write(move |work| work.cap_member(&org, &member, form)).await?;
-    Ok(applied(&edge, show::account(&changed.value), changed.revision, wait).await)
+    let changed = visitor.change(Target::Budget(member.budget(&org)), move |work, deed| {
+        let form = form?;
+        // Whoever may not add teams and users does not add them by naming them.
+        match &member {
+            Member::Team(team) => {
+                let target = Target::Team(org.clone(), team.clone());
+                if !work.may(&deed.by, TeamsWrite, &target)? {
+                    work.team(&org, team)?;
+                }
+            }
+            Member::User(user) => {
+                let target = Target::User(org.clone(), user.clone());
+                if !work.may(&deed.by, UsersWrite, &target)? {
+                    work.user(&org, user)?;
+                }
+            }
+        }
+        work.cap_member(&org, &member, form)
+    });
+    let changed = changed.await?;
+    Ok(applied(&visitor.edge, show::account(&changed.value), changed.revision, wait).await)
 }
 
-async fn wallet(State(edge): State<Edge>, path: Id) -> Answer {
+async fn wallet(visitor: Visitor, path: Id) -> Answer {
     let org = id("organisation", path, OrgId::new)?;
-    let view = edge.read(move |work| work.wallet(&org)).await?;
+    let target = Target::Budget(wallet_budget(&org));
+    let view = visitor.read(target, move |work, _| work.wallet(&org)).await?;
     Ok(Json(show::account(&view).into()))
 }
 
-async fn top_ups(State(edge): State<Edge>, path: Id, pairs: Pairs) -> Answer {
+async fn top_ups(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let org = id("organisation", path, OrgId::new)?;
     let mut query = parameters(pairs)?;
     let (before, limit) = (query.position(), query.limit());
     query.finish()?;
-    let page = edge.read(move |work| work.top_ups(&org, before, limit)).await?;
+    let target = Target::Budget(wallet_budget(&org));
+    let page = visitor.read(target, move |work, _| work.top_ups(&org, before, limit)).await?;
     Ok(Json(show::page(&page, show::wallet_entry)))
 }
 
 /// 201 with the entry and the wallet; 200 where this id had been added before.
 async fn top_up(
-    State(edge): State<Edge>,
+    visitor: Visitor,
     path: Id,
     pairs: Pairs,
     body: Body,
 ) -> Result<Response, AdminProblem> {
     let org = id("organisation", path, OrgId::new)?;
-    let form = top_up_form(&bytes(body)?)?;
+    let form = top_up_form(&bytes(body)?);
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
-    let changed = edge.write(move |work| work.top_up(&org, form)).await?;
+    let target = Target::Budget(wallet_budget(&org));
+    let changed = visitor.change(target, move |work, _| work.top_up(&org, form?)).await?;
     let mut object = show::wallet_entry(&changed.value.entry);
     object.insert("wallet".to_owned(), json!(show::account(&changed.value.wallet)));
-    let shown = applied(&edge, object, changed.revision, wait).await;
+    let shown = applied(&visitor.edge, object, changed.revision, wait).await;
     let status = if changed.value.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, shown).into_response())
 }

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use wire::NanoUsd;
 use wire::PriceMultiplier;
 
-use crate::store::{HolderState, KeyFormat, KeyLife, KeyStatus, StoreError, StoreResult};
+use crate::permissions::Role;
+use crate::store::{HolderState, KeyFormat, KeyLife, KeyStatus, Outcome, StoreError, StoreResult};
 
 /// SQLite's integers have 63 bits. A number that does not fit is stored as the largest that does:
 /// for money this errs against the spender, and no accepted cap comes near it.
@@ -113,6 +114,17 @@ impl Columns<'_, '_> {
 
     pub fn period(&self, name: &'static str) -> Result<Period, SqlError> {
         self.checked(name, |text| Period::parse(&text).ok_or("no such period"))
+    }
+
+    pub fn role(&self, name: &'static str) -> Result<Role, SqlError> {
+        self.checked(name, |text| Role::parse(&text).ok_or("no such role"))
+    }
+
+    pub fn outcome(&self, name: &'static str) -> Result<Outcome, SqlError> {
+        self.checked(name, |text| {
+            let mut all = Outcome::ALL.into_iter();
+            all.find(|outcome| outcome.as_str() == text).ok_or("no such outcome")
+        })
     }
 
     pub fn life(&self, name: &'static str) -> Result<KeyLife, SqlError> {

@@ -2,7 +2,7 @@ use super::*;
 use crate::store::AuditRow;
 
 fn line(target: String) -> AuditRow {
-    AuditRow { at_unix_ms: 1, actor: "system", action: "test", target, amount: None }
+    AuditRow::of_money(1, "system", "test", target, None)
 }
 
 fn lines(store: &Sqlite) -> i64 {

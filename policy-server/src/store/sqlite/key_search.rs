@@ -4,9 +4,12 @@
 use rusqlite::Row;
 use rusqlite::types::ToSql;
 
+use wire::{OrgId, TeamId, UserId};
+
 use super::encoding::integer;
 use super::keys::key;
 use super::{Rows, key_grams};
+use crate::permissions::Sight;
 use crate::store::{
     KeyCursor, KeyOrder, KeyRow, KeySearch, KeyStatus, SortValue, StoreError, StoreResult,
 };
@@ -20,6 +23,16 @@ pub const NEWLY_EXPIRED: &str = "SELECT * FROM keys INDEXED BY keys_expiring
 pub const COUNT_NEWLY_EXPIRED: &str = "SELECT count(*) AS count FROM keys INDEXED BY keys_expiring
      WHERE status = 'active' AND expires_ms IS NOT NULL AND expires_ms <= ?1
        AND (?2 IS NULL OR org = ?2)";
+
+/// How many keys of some teams and of a user there are in each state, in their organisation.
+pub const COUNT_OF_MEMBER: &str = "SELECT count(*) AS count, CASE
+         WHEN status = 'active' AND expires_ms <= ?4 THEN 'expired' ELSE status END AS now_status
+     FROM keys WHERE position IN (
+         SELECT position FROM keys INDEXED BY keys_of_team
+             WHERE team IS NOT NULL AND org = ?1 AND team IN (SELECT value FROM json_each(?2))
+         UNION SELECT position FROM keys INDEXED BY keys_of_user
+             WHERE user IS NOT NULL AND org = ?1 AND user = ?3)
+     GROUP BY now_status";
 
 /// Keys that have a piece of text, as far as they are counted.
 const LOOK_UP: &str = "SELECT rowid FROM key_texts WHERE key_texts MATCH ?
@@ -54,6 +67,37 @@ pub enum Part {
 
 /// Keys that match, in order.
 pub fn run(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<Vec<(KeyCursor, KeyRow)>> {
+    let Sight::Part { org, teams, user } = &search.sight else { return whole(rows, search) };
+    // Each team and the user by its own index; a key can be found by both.
+    let mut found = Vec::new();
+    for only in parts(search, org, teams, user.as_ref()) {
+        found.append(&mut whole(rows, &only)?);
+    }
+    found.sort_by(|(one, _), (other, _)| in_order(search.order, one, other));
+    found.dedup_by_key(|(cursor, _)| cursor.place);
+    found.truncate(usize::try_from(search.limit).unwrap_or(usize::MAX));
+    Ok(found)
+}
+
+/// The searches that together find what somebody may see who sees neither all nor an organisation.
+fn parts(
+    search: &KeySearch,
+    org: &OrgId,
+    teams: &[TeamId],
+    user: Option<&UserId>,
+) -> Vec<KeySearch> {
+    if search.org.as_ref().is_some_and(|asked| asked != org) {
+        return Vec::new();
+    }
+    let only = KeySearch { org: Some(org.clone()), sight: Sight::Everything, ..search.clone() };
+    let of_teams = teams.iter().filter(|team| search.team.as_ref().is_none_or(|t| t == *team));
+    let of_user = user.filter(|user| search.user.as_ref().is_none_or(|u| u == *user));
+    let of_teams = of_teams.map(|team| KeySearch { team: Some(team.clone()), ..only.clone() });
+    let of_user = of_user.map(|user| KeySearch { user: Some(user.clone()), ..only.clone() });
+    of_teams.chain(of_user).collect()
+}
+
+fn whole(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<Vec<(KeyCursor, KeyRow)>> {
     let words = words(rows, search)?;
     let mut found = page(rows, search, &words, Part::Noted)?;
     if search.status == Some(KeyStatus::Expired) {

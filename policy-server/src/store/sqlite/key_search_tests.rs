@@ -29,6 +29,7 @@ fn searches() -> impl Iterator<Item = KeySearch> {
                 user: is_given(3).then(|| UserId::new("ada").unwrap()),
                 tag: is_given(4).then(|| "prod".to_owned()),
                 status,
+                sight: Sight::Everything,
                 now_unix_ms: 9,
                 order,
                 after: is_given(5).then_some(KeyCursor { value, place: 7 }),

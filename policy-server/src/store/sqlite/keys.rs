@@ -97,6 +97,25 @@ impl KeyRows for Rows<'_> {
         Ok(counts)
     }
 
+    fn key_counts_of(
+        &mut self,
+        org: &OrgId,
+        teams: &[TeamId],
+        user: Option<&UserId>,
+        now_unix_ms: u64,
+    ) -> StoreResult<Vec<(KeyStatus, u64)>> {
+        let found = self.all(
+            key_search::COUNT_OF_MEMBER,
+            params![org.as_str(), json(&teams)?, user.map(UserId::as_str), integer(now_unix_ms)],
+            |row| Ok((row.get::<_, String>("now_status")?, Columns(row).number("count")?)),
+        )?;
+        let count = |status: KeyStatus| {
+            let of_status = found.iter().find(|(word, _)| word == status.as_str());
+            (status, of_status.map_or(0, |(_, count)| *count))
+        };
+        Ok(KeyStatus::ALL.into_iter().map(count).collect())
+    }
+
     fn newly_expired(&mut self, now_unix_ms: u64, limit: u32) -> StoreResult<Vec<KeyRow>> {
         self.all(key_search::NEWLY_EXPIRED, params![integer(now_unix_ms), limit], key)
     }

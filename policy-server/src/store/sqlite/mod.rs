@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file with a write-ahead log, synced at every commit, written
 //! by one connection only. Other connections read.
 
+mod audit_log;
 mod catalogue;
 mod digests;
 mod encoding;
@@ -11,7 +12,8 @@ mod key_grams;
 mod key_search;
 mod keys;
 mod ledger;
-mod log;
+mod people;
+mod personal_tokens;
 mod records;
 mod schema;
 mod sessions;

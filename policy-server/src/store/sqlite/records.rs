@@ -91,9 +91,9 @@ impl Listing {
         for (column, value) in [
             ("request", &search.request),
             ("key", &search.key),
-            ("org", &search.org),
-            ("team", &search.team),
-            ("user", &search.user),
+            ("org", &search.whose.org),
+            ("team", &search.whose.team),
+            ("user", &search.whose.user),
             ("model", &model),
         ] {
             if let Some(value) = value {
@@ -126,8 +126,8 @@ impl Listing {
 
 /// The index of the filter that is likely to leave the fewest rows.
 fn index(search: &RecordSearch) -> &'static str {
-    let RecordSearch { request, key, org, team, user, model, status, .. } = search;
-    match (org, team, user) {
+    let RecordSearch { request, key, whose, model, status, .. } = search;
+    match (&whose.org, &whose.team, &whose.user) {
         _ if request.is_some() => "records_by_request",
         _ if key.is_some() => "records_of_key",
         (Some(_), _, Some(_)) => "records_of_user",
@@ -157,6 +157,8 @@ mod tests {
     use super::*;
     use wire::ModelName;
 
+    use crate::store::Whose;
+
     use crate::store::sqlite::{test_connection, test_plan};
 
     /// Every combination of filters walks along one index, from where the page begins, and sorts
@@ -171,9 +173,7 @@ mod tests {
             let search = RecordSearch {
                 request: only(0),
                 key: only(1),
-                org: only(2),
-                team: only(3),
-                user: only(4),
+                whose: Whose { org: only(2), team: only(3), user: only(4) },
                 model: only(5).map(|text| ModelName::new(text).unwrap()),
                 status: has(6).then_some(200),
                 from_unix_ms: has(7).then_some(1),

@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0005_prices.sql"),
     include_str!("../../../migrations/sqlite/0006_plans.sql"),
     include_str!("../../../migrations/sqlite/0007_key_fields.sql"),
+    include_str!("../../../migrations/sqlite/0008_tenancy.sql"),
     include_str!("../../../migrations/sqlite/0010_records.sql"),
     include_str!("../../../migrations/sqlite/0011_clocks.sql"),
 ];
@@ -180,6 +181,43 @@ mod tests {
         let rows: Vec<String> = rows.map(Result::unwrap).collect();
         let last = i64::MAX / 86_400_000;
         assert_eq!(rows, ["k o t 1 2 7 3 2 11".to_owned(), format!("gone   {last} 1 0 0 0 0")]);
+    }
+
+    #[test]
+    fn teams_and_users_that_keys_and_budgets_name_become_rows() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let tenancy = STEPS.iter().position(|step| step.contains("TABLE teams")).unwrap();
+        for step in STEPS.iter().take(tenancy) {
+            connection.execute_batch(step).unwrap();
+        }
+        let before = u32::try_from(tenancy).unwrap();
+        connection.pragma_update(None, "user_version", before).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO orgs (id, name, models, created_ms, updated_ms, price_multiplier)
+                 VALUES ('acme', 'Acme', '[]', 1, 1, 1000000);
+                 INSERT INTO keys (id, org, team, user, name, prefix, format, life, limits,
+                     cut_calls, moved_revision, created_ms, updated_ms)
+                 SELECT id, org, team, user, '', '', 'tollgate', life, '[]', 'estimate', 0, at, at
+                 FROM (SELECT 'a' AS id, 'acme' AS org, 't' AS team, 'u' AS user,
+                              'active' AS life, 7 AS at
+                       UNION ALL SELECT 'b', 'acme', 't', NULL, 'active', 5
+                       UNION ALL SELECT 'c', 'acme', 'gone', 'gone', 'deleted', 5
+                       UNION ALL SELECT 'd', 'nowhere', 't', 'u', 'active', 5);
+                 INSERT INTO budgets (level, owner, cap, period) VALUES
+                     ('team', 'acme/t', 5, 'none'), ('team', 'acme/a/b', 5, 'none'),
+                     ('user', 'acme/v', 5, 'none'), ('user', 'nowhere/v', 5, 'none');",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let all = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        assert_eq!(all("SELECT org || ' ' || id FROM teams ORDER BY id"), ["acme a/b", "acme t"]);
+        assert_eq!(all("SELECT id || ' ' || role FROM users"), ["u org_member", "v org_member"]);
+        assert_eq!(all("SELECT created_ms || '' FROM teams WHERE id = 't'"), ["5"]);
     }
 
     #[test]

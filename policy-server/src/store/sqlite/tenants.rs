@@ -22,13 +22,15 @@ impl OrgRows for Rows<'_> {
 
     fn save_org(&mut self, org: &OrgRow) -> StoreResult<()> {
         self.execute(
-            "INSERT OR REPLACE INTO orgs (id, name, models, price_multiplier, created_ms, updated_ms)
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO orgs (id, name, models, price_multiplier, suspended_ms,
+                 created_ms, updated_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
             params![
                 org.id.as_str(),
                 org.name,
                 json(&org.models)?,
                 integer(org.price_multiplier.ppm()),
+                org.suspended_unix_ms.map(integer),
                 integer(org.created_unix_ms),
                 integer(org.updated_unix_ms)
             ],
@@ -49,7 +51,16 @@ impl OrgRows for Rows<'_> {
     }
 
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()> {
-        self.execute("DELETE FROM orgs WHERE id = ?", params![id.as_str()])
+        for sql in [
+            "DELETE FROM memberships WHERE org = ?",
+            "DELETE FROM personal_tokens WHERE org = ?",
+            "DELETE FROM users WHERE org = ?",
+            "DELETE FROM teams WHERE org = ?",
+            "DELETE FROM orgs WHERE id = ?",
+        ] {
+            self.execute(sql, params![id.as_str()])?;
+        }
+        Ok(())
     }
 }
 
@@ -60,6 +71,7 @@ fn org(row: &Row<'_>) -> rusqlite::Result<OrgRow> {
         name: columns.text("name")?,
         models: columns.json("models")?,
         price_multiplier: columns.multiplier("price_multiplier")?,
+        suspended_unix_ms: columns.optional_number("suspended_ms")?,
         created_unix_ms: columns.number("created_ms")?,
         updated_unix_ms: columns.number("updated_ms")?,
     })

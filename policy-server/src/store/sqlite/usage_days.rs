@@ -75,9 +75,9 @@ impl Scan {
         let mut values = Vec::new();
         for (column, value) in [
             ("key", &search.key),
-            ("org", &search.org),
-            ("team", &search.team),
-            ("user", &search.user),
+            ("org", &search.whose.org),
+            ("team", &search.whose.team),
+            ("user", &search.whose.user),
             ("model", &search.model),
         ] {
             if let Some(value) = value {
@@ -134,8 +134,8 @@ impl Scan {
 
 /// The index to walk along; none: the table's own order, which is by day.
 fn index(search: &UsageSearch) -> Option<&'static str> {
-    let UsageSearch { key, org, team, user, model, .. } = search;
-    match (org, team, user) {
+    let UsageSearch { key, whose, model, .. } = search;
+    match (&whose.org, &whose.team, &whose.user) {
         _ if key.is_some() => Some("usage_of_key"),
         (Some(_), _, Some(_)) => Some("usage_of_user"),
         (Some(_), Some(_), None) => Some("usage_of_team"),
@@ -178,6 +178,7 @@ fn sums(row: &Row<'_>) -> rusqlite::Result<UsageSums> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Whose;
     use crate::store::sqlite::{test_connection, test_plan};
 
     /// Whatever is asked for walks along one index and sorts nothing, so that a page reads no more
@@ -200,9 +201,7 @@ mod tests {
                     from_day: 1,
                     to_day: 9,
                     key: only(0),
-                    org: only(1),
-                    team: only(2),
-                    user: only(3),
+                    whose: Whose { org: only(1), team: only(2), user: only(3) },
                     model: only(4),
                     group,
                     after: only(5).map(|_| group.of(&place)),

@@ -1,0 +1,178 @@
+//! Members of teams, and service accounts.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use wire::{OrgId, TeamId, UserId};
+
+use super::{
+    Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, ids, made, no_fields, parameters,
+};
+use crate::app::{Suspendable, Target};
+use crate::http::answer::AdminProblem;
+use crate::http::people_form::{member_form, service_account_form};
+use crate::http::wait::WAIT_DEFAULT;
+use crate::http::{show, show_people};
+use crate::permissions::Action::{MembersRead, MembersWrite};
+
+type Ids = Result<Path<(String, String)>, PathRejection>;
+type ThreeIds = Result<Path<(String, String, String)>, PathRejection>;
+
+const MEMBERS: &str = "/admin/v1/orgs/{org}/teams/{team}/members";
+const MEMBER: &str = "/admin/v1/orgs/{org}/teams/{team}/members/{user}";
+const ACCOUNTS: &str = "/admin/v1/orgs/{org}/service-accounts";
+const ACCOUNT: &str = "/admin/v1/orgs/{org}/service-accounts/{account}";
+const SUSPEND: &str = "/admin/v1/orgs/{org}/service-accounts/{account}/suspend";
+const RESUME: &str = "/admin/v1/orgs/{org}/service-accounts/{account}/resume";
+
+pub fn routes(routes: Routes) -> Routes {
+    routes
+        .get(MEMBERS, MembersRead, list)
+        .get(MEMBER, MembersRead, one)
+        .put(MEMBER, MembersWrite, "member.put", put)
+        .delete(MEMBER, MembersWrite, "member.remove", remove)
+        .get(ACCOUNTS, MembersRead, list_accounts)
+        .post(ACCOUNTS, MembersWrite, "service_account.create", create_account)
+        .get(ACCOUNT, MembersRead, one_account)
+        .delete(ACCOUNT, MembersWrite, "service_account.delete", delete_account)
+        .post(SUSPEND, MembersWrite, "service_account.suspend", suspend_account)
+        .post(RESUME, MembersWrite, "service_account.resume", resume_account)
+}
+
+async fn list(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
+    let (org, team) = ids(path, ("organisation", OrgId::new), ("team", TeamId::new))?;
+    let mut query = parameters(pairs)?;
+    let (after, limit) = (query.text("cursor"), query.limit());
+    query.finish()?;
+    let target = Target::Team(org.clone(), team.clone());
+    let page =
+        visitor.read(target, move |work, _| work.members(&org, &team, after.as_deref(), limit));
+    Ok(Json(show::page(&page.await?, show_people::member)))
+}
+
+async fn one(visitor: Visitor, path: ThreeIds) -> Answer {
+    let (org, team, user) = member(path)?;
+    let target = Target::Member(org.clone(), team.clone(), user.clone());
+    let row = visitor.read(target, move |work, _| work.membership(&org, &team, &user)).await?;
+    Ok(Json(show_people::member(&row).into()))
+}
+
+async fn put(visitor: Visitor, path: ThreeIds, pairs: Pairs, body: Body) -> Answer {
+    let (org, team, user) = member(path)?;
+    parameters(pairs)?.finish()?;
+    let role = member_form(&bytes(body)?);
+    let target = Target::Member(org.clone(), team.clone(), user.clone());
+    let row = visitor.change(target, move |work, _| work.put_member(&org, &team, &user, role?));
+    Ok(Json(show_people::member(&row.await?).into()))
+}
+
+/// The member's keys in the team end as well; the answer says how many.
+async fn remove(visitor: Visitor, path: ThreeIds, pairs: Pairs) -> Answer {
+    let (org, team, user) = member(path)?;
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(WAIT_DEFAULT);
+    query.finish()?;
+    let target = Target::Member(org.clone(), team.clone(), user.clone());
+    let changed = visitor.change(target, move |work, _| work.remove_member(&org, &team, &user));
+    let changed = changed.await?;
+    let mut shown = show_people::member(&changed.value.membership);
+    shown.insert("revoked_keys".to_owned(), json!(changed.value.revoked_keys));
+    Ok(applied(&visitor.edge, shown, changed.revision, wait).await)
+}
+
+async fn list_accounts(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
+    let org = id("organisation", path, OrgId::new)?;
+    let mut query = parameters(pairs)?;
+    let (after, limit) = (query.text("cursor"), query.limit());
+    query.finish()?;
+    let page = visitor
+        .list(Some(org.clone()), move |work, sight| work.users(&sight, &org, true, after, limit));
+    Ok(Json(show::page(&page.await?, show_people::user)))
+}
+
+async fn create_account(
+    visitor: Visitor,
+    path: Id,
+    pairs: Pairs,
+    body: Body,
+) -> Result<Response, AdminProblem> {
+    let org = id("organisation", path, OrgId::new)?;
+    parameters(pairs)?.finish()?;
+    let form = service_account_form(&bytes(body)?)?;
+    let target = Target::Team(org.clone(), form.team.clone());
+    let row = visitor.change(target, move |work, deed| {
+        let row = work.create_service_account(&org, form)?;
+        deed.target = Target::ServiceAccount(org, row.id.clone());
+        Ok(row)
+    });
+    let shown = Json(serde_json::Value::Object(show_people::user(&row.await?)));
+    Ok((StatusCode::CREATED, shown).into_response())
+}
+
+async fn one_account(visitor: Visitor, path: Ids) -> Answer {
+    let (org, user) = account(path)?;
+    let target = Target::ServiceAccount(org.clone(), user.clone());
+    let row = visitor.read(target, move |work, _| work.service_account(&org, &user)).await?;
+    Ok(Json(show_people::user(&row).into()))
+}
+
+/// Its keys end as well; the answer says how many.
+async fn delete_account(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
+    let (org, user) = account(path)?;
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(WAIT_DEFAULT);
+    query.finish()?;
+    let target = Target::ServiceAccount(org.clone(), user.clone());
+    let changed = visitor.change(target, move |work, deed| {
+        work.service_account(&org, &user)?;
+        work.delete_user(&deed.by, &org, &user)
+    });
+    let changed = changed.await?;
+    let (row, ended) = changed.value;
+    let mut shown = show_people::user(&row);
+    shown.insert("revoked_keys".to_owned(), json!(ended));
+    Ok(applied(&visitor.edge, shown, changed.revision, wait).await)
+}
+
+async fn suspend_account(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
+    stop(visitor, path, pairs, body, true).await
+}
+
+async fn resume_account(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
+    stop(visitor, path, pairs, body, false).await
+}
+
+async fn stop(visitor: Visitor, path: Ids, pairs: Pairs, body: Body, stop: bool) -> Answer {
+    let (org, user) = account(path)?;
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(if stop { WAIT_DEFAULT } else { Duration::ZERO });
+    query.finish()?;
+    no_fields(body)?;
+    let target = Target::ServiceAccount(org.clone(), user.clone());
+    let changed = visitor.change(target, move |work, _| {
+        work.service_account(&org, &user)?;
+        let what = Suspendable::User(org.clone(), user.clone());
+        let revision = work.suspend(&what, stop)?.revision;
+        Ok((work.user(&org, &user)?, revision))
+    });
+    let (row, revision) = changed.await?;
+    Ok(applied(&visitor.edge, show_people::user(&row), revision, wait).await)
+}
+
+fn account(path: Ids) -> Result<(OrgId, UserId), AdminProblem> {
+    ids(path, ("organisation", OrgId::new), ("service account", UserId::new))
+}
+
+fn member(path: ThreeIds) -> Result<(OrgId, TeamId, UserId), AdminProblem> {
+    let (org, team, user) = path.map(|Path(texts)| texts).unwrap_or_default();
+    Ok((
+        made("organisation", org, OrgId::new)?,
+        made("team", team, TeamId::new)?,
+        made("user", user, UserId::new)?,
+    ))
+}

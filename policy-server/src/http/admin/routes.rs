@@ -1,0 +1,97 @@
+//! Routes as data: each says which action of the table it needs, and what the audit calls it.
+
+use axum::extract::Extension;
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, on};
+use axum::{Router, http::Method};
+
+use crate::http::edge::Edge;
+use crate::permissions::Action;
+
+/// What a route needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// The method.
+    pub method: Method,
+    /// The path, with the names of its parameters.
+    pub path: &'static str,
+    /// What whoever asks must be permitted.
+    pub action: Action,
+    /// What the audit calls it; none where it changes nothing.
+    pub verb: Option<&'static str>,
+}
+
+/// Routes that are being put together, and what each needs: nothing is reachable beside the list.
+#[derive(Default)]
+pub struct Routes {
+    router: Router<Edge>,
+    needs: Vec<Need>,
+}
+
+impl Routes {
+    /// A route that reads.
+    pub fn get<H, T>(self, path: &'static str, action: Action, handler: H) -> Self
+    where
+        H: Handler<T, Edge>,
+        T: 'static,
+    {
+        let need = Need { method: Method::GET, path, action, verb: None };
+        self.add(MethodFilter::GET, need, handler)
+    }
+
+    /// A route by which something is put in its place.
+    pub fn put<H, T>(self, path: &'static str, action: Action, verb: &'static str, put: H) -> Self
+    where
+        H: Handler<T, Edge>,
+        T: 'static,
+    {
+        let need = Need { method: Method::PUT, path, action, verb: Some(verb) };
+        self.add(MethodFilter::PUT, need, put)
+    }
+
+    /// A route by which something is made or done.
+    pub fn post<H, T>(self, path: &'static str, action: Action, verb: &'static str, post: H) -> Self
+    where
+        H: Handler<T, Edge>,
+        T: 'static,
+    {
+        let need = Need { method: Method::POST, path, action, verb: Some(verb) };
+        self.add(MethodFilter::POST, need, post)
+    }
+
+    /// A route by which fields are changed.
+    pub fn patch<H, T>(self, path: &'static str, action: Action, verb: &'static str, to: H) -> Self
+    where
+        H: Handler<T, Edge>,
+        T: 'static,
+    {
+        let need = Need { method: Method::PATCH, path, action, verb: Some(verb) };
+        self.add(MethodFilter::PATCH, need, to)
+    }
+
+    /// A route by which something is removed.
+    pub fn delete<H, T>(self, path: &'static str, action: Action, verb: &'static str, to: H) -> Self
+    where
+        H: Handler<T, Edge>,
+        T: 'static,
+    {
+        let need = Need { method: Method::DELETE, path, action, verb: Some(verb) };
+        self.add(MethodFilter::DELETE, need, to)
+    }
+
+    /// All of them, for mounting and for listing.
+    pub fn into_parts(self) -> (Router<Edge>, Vec<Need>) {
+        (self.router, self.needs)
+    }
+
+    fn add<H, T>(mut self, filter: MethodFilter, need: Need, handler: H) -> Self
+    where
+        H: Handler<T, Edge>,
+        T: 'static,
+    {
+        let route = on(filter, handler).route_layer(Extension(need.clone()));
+        self.router = self.router.route(need.path, route);
+        self.needs.push(need);
+        self
+    }
+}

@@ -1,0 +1,106 @@
+//! `/admin/v1/orgs/{org}/users`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use serde_json::json;
+use wire::{OrgId, UserId};
+
+use super::{
+    Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, ids, no_fields, parameters,
+};
+use crate::app::{Suspendable, Target};
+use crate::http::answer::AdminProblem;
+use crate::http::people_form::user_form;
+use crate::http::wait::WAIT_DEFAULT;
+use crate::http::{show, show_people};
+use crate::permissions::Action::{UsersRead, UsersWrite};
+
+type Ids = Result<Path<(String, String)>, PathRejection>;
+
+const LIST: &str = "/admin/v1/orgs/{org}/users";
+const ONE: &str = "/admin/v1/orgs/{org}/users/{user}";
+const SUSPEND: &str = "/admin/v1/orgs/{org}/users/{user}/suspend";
+const RESUME: &str = "/admin/v1/orgs/{org}/users/{user}/resume";
+
+pub fn routes(routes: Routes) -> Routes {
+    routes
+        .get(LIST, UsersRead, list)
+        .get(ONE, UsersRead, one)
+        .put(ONE, UsersWrite, "user.put", put)
+        .delete(ONE, UsersWrite, "user.delete", delete)
+        .post(SUSPEND, UsersWrite, "user.suspend", suspend)
+        .post(RESUME, UsersWrite, "user.resume", resume)
+}
+
+async fn list(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
+    let org = id("organisation", path, OrgId::new)?;
+    let mut query = parameters(pairs)?;
+    let (after, limit) = (query.text("cursor"), query.limit());
+    query.finish()?;
+    let page = visitor
+        .list(Some(org.clone()), move |work, sight| work.users(&sight, &org, false, after, limit));
+    Ok(Json(show::page(&page.await?, show_people::user)))
+}
+
+async fn one(visitor: Visitor, path: Ids) -> Answer {
+    let (org, user) = user(path)?;
+    let target = Target::User(org.clone(), user.clone());
+    let row = visitor.read(target, move |work, _| work.user(&org, &user)).await?;
+    Ok(Json(show_people::user(&row).into()))
+}
+
+async fn put(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
+    let (org, user) = user(path)?;
+    parameters(pairs)?.finish()?;
+    let form = user_form(&bytes(body)?);
+    let target = Target::User(org.clone(), user.clone());
+    let row = visitor.change(target, move |work, deed| work.put_user(&deed.by, &org, user, form?));
+    Ok(Json(show_people::user(&row.await?).into()))
+}
+
+/// The user's tokens and keys end as well; the answer says how many keys.
+async fn delete(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
+    let (org, user) = user(path)?;
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(WAIT_DEFAULT);
+    query.finish()?;
+    let target = Target::User(org.clone(), user.clone());
+    let changed = visitor.change(target, move |work, deed| work.delete_user(&deed.by, &org, &user));
+    let changed = changed.await?;
+    let (row, ended) = changed.value;
+    let mut shown = show_people::user(&row);
+    shown.insert("revoked_keys".to_owned(), json!(ended));
+    Ok(applied(&visitor.edge, shown, changed.revision, wait).await)
+}
+
+async fn suspend(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
+    stop(visitor, path, pairs, body, true).await
+}
+
+async fn resume(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
+    stop(visitor, path, pairs, body, false).await
+}
+
+async fn stop(visitor: Visitor, path: Ids, pairs: Pairs, body: Body, stop: bool) -> Answer {
+    let (org, user) = user(path)?;
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(if stop { WAIT_DEFAULT } else { Duration::ZERO });
+    query.finish()?;
+    no_fields(body)?;
+    let target = Target::User(org.clone(), user.clone());
+    let changed = visitor.change(target, move |work, deed| {
+        work.check_may_suspend(&deed.by, &org, &user)?;
+        let what = Suspendable::User(org.clone(), user.clone());
+        let revision = work.suspend(&what, stop)?.revision;
+        Ok((work.user(&org, &user)?, revision))
+    });
+    let (row, revision) = changed.await?;
+    Ok(applied(&visitor.edge, show_people::user(&row), revision, wait).await)
+}
+
+fn user(path: Ids) -> Result<(OrgId, UserId), AdminProblem> {
+    ids(path, ("organisation", OrgId::new), ("user", UserId::new))
+}

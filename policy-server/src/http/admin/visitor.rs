@@ -1,0 +1,219 @@
+//! Whoever sends a request, and the one way from a request to the application: through the table
+//! of permissions, within the same transaction, and into the audit.
+
+use std::net::IpAddr;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use wire::OrgId;
+
+use super::routes::Need;
+use super::trail::{difference, snapshot};
+use crate::app::{Actor, AdminError, Target, Work};
+use crate::http::answer::AdminProblem;
+use crate::http::edge::Edge;
+use crate::permissions::{Sight, Standing};
+use crate::store::{AuditRow, Outcome, StoreError};
+
+/// Who has signed in, and from where.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who.
+    pub actor: Actor,
+    /// From where; not known where there is no connection, as in tests.
+    pub address: Option<IpAddr>,
+}
+
+/// Who asks for what, for handlers.
+pub struct Visitor {
+    /// What handlers work with.
+    pub edge: Edge,
+    caller: Caller,
+    need: Need,
+}
+
+/// What a change is done by, and to what.
+pub struct Deed {
+    /// Whose roles permit it.
+    pub by: Standing,
+    /// Who does it.
+    pub actor: Actor,
+    /// What it is done to: to be replaced by what was made.
+    pub target: Target,
+}
+
+/// Where a request ended.
+enum Stopped {
+    /// The table does not permit it.
+    AtTheGate(AdminError),
+    /// It was permitted and failed.
+    Later(AdminError),
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Self::Later(error.into())
+    }
+}
+
+impl From<AdminError> for Stopped {
+    fn from(error: AdminError) -> Self {
+        Self::Later(error)
+    }
+}
+
+impl FromRequestParts<Edge> for Visitor {
+    type Rejection = AdminProblem;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, AdminProblem> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let need = parts.extensions.get::<Need>().cloned();
+        match (caller, need) {
+            (Some(caller), Some(need)) => Ok(Self { edge: edge.clone(), caller, need }),
+            // A route outside of the list, which nobody is permitted.
+            _ => Err(AdminProblem::bad_token()),
+        }
+    }
+}
+
+impl Visitor {
+    /// The organisation of whoever asks; none for the admin token.
+    pub fn org(&self) -> Option<OrgId> {
+        match &self.caller.actor {
+            Actor::AdminToken => None,
+            Actor::Person { org, .. } => Some(org.clone()),
+        }
+    }
+
+    /// Who asks.
+    pub fn actor(&self) -> &Actor {
+        &self.caller.actor
+    }
+
+    /// Reads something of a target.
+    pub async fn read<T>(
+        &self,
+        target: Target,
+        job: impl FnOnce(&mut Work<'_>, &Standing) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminProblem>
+    where
+        T: Send + 'static,
+    {
+        let (actor, action) = (self.caller.actor.clone(), self.need.action);
+        let about = target.clone();
+        let outcome = self.edge.read(move |work| {
+            let by = work.authorise(&actor, action, &about).map_err(Stopped::AtTheGate)?;
+            Ok(job(work, &by)?)
+        });
+        self.settle(outcome.await, &target).await
+    }
+
+    /// Reads a list, of one organisation where that is given.
+    pub async fn list<T>(
+        &self,
+        org: Option<OrgId>,
+        job: impl FnOnce(&mut Work<'_>, Sight) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminProblem>
+    where
+        T: Send + 'static,
+    {
+        let (actor, action) = (self.caller.actor.clone(), self.need.action);
+        let target = org.clone().map_or(Target::Server, Target::Org);
+        let outcome = self.edge.read(move |work| {
+            let permitted = work.authorise_list(&actor, action, org.as_ref());
+            let (_, sight) = permitted.map_err(Stopped::AtTheGate)?;
+            Ok(job(work, sight)?)
+        });
+        self.settle(outcome.await, &target).await
+    }
+
+    /// Changes a target and writes it into the audit, in one transaction.
+    pub async fn change<T>(
+        &self,
+        target: Target,
+        job: impl FnOnce(&mut Work<'_>, &mut Deed) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminProblem>
+    where
+        T: Send + 'static,
+    {
+        let (actor, action) = (self.caller.actor.clone(), self.need.action);
+        let (about, line) = (target.clone(), self.line(&target));
+        let outcome = self.edge.write(move |work| {
+            let by = work.authorise(&actor, action, &about).map_err(Stopped::AtTheGate)?;
+            let before = snapshot(work, &about)?;
+            let looked_at = about.clone();
+            let mut deed = Deed { by, actor, target: about };
+            let value = job(work, &mut deed)?;
+            let is_same = deed.target == looked_at;
+            let before = before.filter(|_| is_same);
+            let after = snapshot(work, &deed.target)?;
+            let (before, after) = difference(before, after);
+            let org = work.org_of(&deed.target)?;
+            let (kind, target) = (deed.target.kind().to_owned(), deed.target.id());
+            work.add_audit(AuditRow { org, kind, target, before, after, ..line })?;
+            Ok(value)
+        });
+        self.settle(outcome.await, &target).await
+    }
+
+    /// Writes into the audit what was refused, and changes that failed. What a list or a target
+    /// keeps from somebody who only read is no attempt at anything: ids are mistyped every day.
+    async fn settle<T>(
+        &self,
+        outcome: Result<T, Stopped>,
+        target: &Target,
+    ) -> Result<T, AdminProblem> {
+        let (error, refused) = match outcome {
+            Ok(value) => return Ok(value),
+            Err(Stopped::AtTheGate(error)) => (error, true),
+            Err(Stopped::Later(error)) => {
+                let refused = matches!(error, AdminError::Forbidden { .. });
+                (error, refused)
+            }
+        };
+        let is_change = self.need.verb.is_some();
+        let noted = match &error {
+            AdminError::Store(_) | AdminError::Entropy(_) | AdminError::Ledger(_) => false,
+            AdminError::Forbidden { .. } => true,
+            _ => is_change,
+        };
+        if noted {
+            let line = AuditRow {
+                outcome: if refused { Outcome::Refused } else { Outcome::Failed },
+                code: Some(error.code().to_owned()),
+                ..self.line(target)
+            };
+            // Into the log of whoever tried: nobody fills that of another organisation.
+            let (own, about) = (self.org(), target.clone());
+            let written = self.edge.write(move |work| {
+                let org = match own {
+                    Some(own) => Some(own),
+                    None => work.org_of(&about)?,
+                };
+                work.add_audit(AuditRow { org, ..line })
+            });
+            if let Err(problem) = written.await {
+                tracing::error!(error = %problem, "a refusal could not be written into the audit");
+            }
+        }
+        Err(error.into())
+    }
+
+    fn line(&self, target: &Target) -> AuditRow {
+        let action = self.need.verb.unwrap_or_else(|| self.need.action.as_str());
+        AuditRow {
+            at_unix_ms: 0,
+            actor: self.caller.actor.name(),
+            action: action.to_owned(),
+            kind: target.kind().to_owned(),
+            target: target.id(),
+            org: None,
+            amount: None,
+            before: None,
+            after: None,
+            address: self.caller.address.map(|address| address.to_string()),
+            outcome: Outcome::Done,
+            code: None,
+        }
+    }
+}
