@@ -22,7 +22,8 @@ use metering::budget::Account;
 use metering::period::Period;
 use metering::permits::Permits;
 pub use record_rows::{
-    RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums, Whose,
+    RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
+    Whose,
 };
 pub use rows::{
     AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow, OrgRow,

@@ -313,7 +313,11 @@ mod tests {
                 &part,
                 vec![whose("acme", "a", ""), whose("acme", "b", ""), whose("acme", "", "dev")],
             ),
-            (whose("acme", "a", ""), &part, vec![whose("acme", "a", ""), whose("acme", "a", "dev")]),
+            (
+                whose("acme", "a", ""),
+                &part,
+                vec![whose("acme", "a", ""), whose("acme", "a", "dev")],
+            ),
             (whose("acme", "c", ""), &part, vec![whose("acme", "c", "dev")]),
             (whose("acme", "c", "u"), &part, vec![]),
             (whose("beta", "a", ""), &part, vec![]),
