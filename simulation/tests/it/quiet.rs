@@ -38,7 +38,8 @@ fn permits_come_when_it_was_said() {
 
 #[test]
 fn recalls_that_are_ignored_are_found() {
-    let broken = (0..SEEDS).find_map(|seed| {
+    // Few worlds have a worker that keeps money which another one needs.
+    let broken = (0..8 * SEEDS).find_map(|seed| {
         let violation = hushed(seed, Some(Mutation::IgnoredRecall)).violation?;
         (violation.invariant == Invariant::Liveness).then_some((seed, violation))
     });

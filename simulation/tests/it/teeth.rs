@@ -39,17 +39,17 @@ macro_rules! teeth {
 }
 
 teeth! {
-    halved_spending_is_found: HalvedSpent breaks Charges;
+    halved_spending_is_found: HalvedSpent breaks Cover;
     a_lost_disclaimer_is_found: DroppedVoid breaks Rest;
     a_swallowed_report_is_found: SwallowedReport breaks Charges;
     a_repeated_record_is_found: RepeatedRecord breaks Charges;
     a_deaf_worker_is_found: DeafWorker breaks Revocation;
-    a_lease_closed_too_early_is_found: EarlyFinal breaks Charges;
+    a_lease_closed_too_early_is_found: EarlyFinal breaks Cover;
     forgotten_grants_are_found: ForgottenOutstanding breaks Ledger;
-    forgotten_parked_money_is_found: ForgottenParked breaks Charges;
+    forgotten_parked_money_is_found: ForgottenParked breaks Cover;
     windows_counted_apart_are_found: PrivateMemory breaks Windows;
     an_endless_session_is_found: EndlessSession breaks Revocation;
-    released_instead_of_parked_is_found: ReleasedParked breaks Charges;
+    released_instead_of_parked_is_found: ReleasedParked breaks Cover;
     dropped_late_reports_are_found: DroppedLateReport breaks Charges;
     added_reports_are_found: AddedReport breaks Charges;
     counted_refusals_are_found: CountedRefusal breaks Windows;
@@ -57,11 +57,11 @@ teeth! {
     an_ignored_session_is_found: StoppedClock breaks Revocation;
     an_ignored_expiry_is_found: StoppedWallClock breaks Revocation;
     an_accepted_old_revision_is_found: OldRevision breaks Revocation;
-    forgotten_budgets_of_keys_are_found: ForgottenKeys breaks Charges;
-    forgotten_budgets_of_users_are_found: ForgottenUsers breaks Charges;
-    forgotten_budgets_of_teams_are_found: ForgottenTeams breaks Charges;
-    forgotten_budgets_of_organisations_are_found: ForgottenOrgs breaks Charges;
-    forgotten_wallets_are_found: ForgottenWallets breaks Charges;
+    forgotten_budgets_of_keys_are_found: ForgottenKeys breaks Cover;
+    forgotten_budgets_of_users_are_found: ForgottenUsers breaks Cover;
+    forgotten_budgets_of_teams_are_found: ForgottenTeams breaks Cover;
+    forgotten_budgets_of_organisations_are_found: ForgottenOrgs breaks Cover;
+    forgotten_wallets_are_found: ForgottenWallets breaks Cover;
     a_grant_before_the_recall_is_found: GrantBeforeRecall breaks Placement;
     leases_kept_through_a_move_are_found: KeptLeases breaks Placement;
     thawed_budgets_are_found: ThawedBudgets breaks Ledger;
