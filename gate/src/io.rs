@@ -255,12 +255,17 @@ pub struct Reply {
 impl Reply {
     /// A request that was understood and is answered with JSON, under its id.
     pub(crate) fn json(voice: Voice, body: &serde_json::Value, request_id: &str) -> Self {
+        Self::json_text(voice, body.to_string(), request_id)
+    }
+
+    /// The same where the JSON is written already.
+    pub(crate) fn json_text(voice: Voice, body: String, request_id: &str) -> Self {
         let ids = voice.request_id_headers().map(|name| (name, request_id.to_owned()));
         let kind = ("content-type", "application/json".to_owned());
         Self {
             status: 200,
             headers: std::iter::once(kind).chain(ids).collect(),
-            body: body.to_string().into_bytes(),
+            body: body.into_bytes(),
         }
     }
 }

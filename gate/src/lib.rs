@@ -30,6 +30,7 @@ mod route;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod url_query;
+mod usage_page;
 mod windows;
 
 pub use dialect::Dialect;

@@ -7,6 +7,7 @@ mod forward;
 mod housekeeping;
 mod recheck;
 mod stop;
+mod usage;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;

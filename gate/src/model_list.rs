@@ -2,7 +2,7 @@
 //! They count in no window.
 
 mod page;
-mod query;
+pub(crate) mod query;
 mod shown;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,12 @@ use crate::pool::Said;
 pub(crate) const MOST_RECORDS: usize = 10_000;
 /// Most records in one report: a body of some 450 KB. As many waiting are sent at once.
 const BATCH: usize = 1_000;
+/// Most bytes of what callers say of their calls, in records that wait and of calls that run: as much
+/// as the records themselves. A call that would add more is not admitted.
+const MOST_METADATA: usize = 4 << 20;
+/// Most bytes of it in one report, as JSON: with the longest records around it they stay within what
+/// the server takes.
+const METADATA_PER_REPORT: usize = 512 << 10;
 /// First pause after a failed report, in milliseconds; doubled up to [`LONGEST_PAUSE_MS`].
 const FIRST_PAUSE_MS: u64 = 100;
 const LONGEST_PAUSE_MS: u64 = 5_000;
@@ -29,6 +35,8 @@ pub(crate) struct Outbox {
     next_sequence: u64,
     /// Numbers what is said of leases, so that an answer to an older statement ends no newer one.
     next_statement: u64,
+    /// Bytes of metadata of running calls and of records that wait.
+    metadata: usize,
     in_flight: Option<Batch>,
     failures: u32,
     not_before_ms: u64,
@@ -78,6 +86,21 @@ impl Outbox {
             |queue: &Queue| queue.records.len().max(queue.leases.len()).max(queue.void.len());
         let waiting: usize = self.queues.iter().map(longest).sum();
         waiting.saturating_add(running) < MOST_RECORDS
+    }
+
+    /// Whether this much metadata of another call finds a place.
+    pub(crate) fn has_room_for_metadata(&self, bytes: usize) -> bool {
+        bytes == 0 || self.metadata.saturating_add(bytes) <= MOST_METADATA
+    }
+
+    /// A call with this much metadata runs from now on; its record will hold it.
+    pub(crate) fn expect_metadata(&mut self, bytes: usize) {
+        self.metadata = self.metadata.saturating_add(bytes);
+    }
+
+    /// This much metadata is not kept any more.
+    pub(crate) fn forget_metadata(&mut self, bytes: usize) {
+        self.metadata = self.metadata.saturating_sub(bytes);
     }
 
     pub(crate) fn next_sequence(&mut self) -> u64 {
@@ -143,7 +166,7 @@ impl Outbox {
         let (numbers, reports): (Vec<_>, Vec<_>) =
             leases.map(|(id, (number, report))| ((id.clone(), *number), report.clone())).unzip();
         let batch = Batch {
-            records: queue.records.len().min(BATCH),
+            records: records_per_report(&queue.records),
             leases: numbers,
             void: queue.void.len().min(BATCH),
         };
@@ -155,6 +178,7 @@ impl Outbox {
         };
         // What did not fit is as urgent as it was.
         queue.is_urgent &= queue.leases.len() > BATCH || queue.void.len() > BATCH;
+        queue.is_urgent |= batch.records < queue.records.len().min(BATCH);
         self.in_flight = Some(batch);
         self.sent_ms = Some(now_ms);
         Some(contents)
@@ -163,7 +187,9 @@ impl Outbox {
     /// The report under way is durable at the server.
     pub(crate) fn acknowledged(&mut self) {
         if let (Some(batch), Some(queue)) = (self.in_flight.take(), self.queues.front_mut()) {
-            queue.records.drain(..batch.records.min(queue.records.len()));
+            let told = queue.records.drain(..batch.records.min(queue.records.len()));
+            let metadata: usize = told.map(|record| record.metadata.size()).sum();
+            self.metadata = self.metadata.saturating_sub(metadata);
             for (id, number) in batch.leases {
                 if queue.leases.get(&id).is_some_and(|(latest, _)| *latest == number) {
                     queue.leases.remove(&id);
@@ -195,6 +221,20 @@ impl Outbox {
     }
 }
 
+/// How many of the records that wait fit into one report; at least one, if there is any.
+fn records_per_report(records: &VecDeque<CallRecord>) -> usize {
+    let written = |record: &CallRecord| match &record.metadata {
+        metadata if metadata.is_empty() => 0,
+        metadata => serde_json::to_vec(metadata).map_or(0, |json| json.len()),
+    };
+    let mut metadata = 0;
+    let fits = records.iter().take(BATCH).take_while(|record| {
+        metadata += written(record);
+        metadata <= METADATA_PER_REPORT
+    });
+    fits.count().max(records.len().min(1))
+}
+
 /// Pause after the given number of earlier failures: between half and all of a doubling time.
 pub(crate) fn pause_ms(failures: u32, jitter: u64) -> u64 {
     let full = FIRST_PAUSE_MS.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE_MS);
@@ -204,6 +244,7 @@ pub(crate) fn pause_ms(failures: u32, jitter: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wire::Metadata;
 
     fn reporter(name: &str) -> Reporter {
         (HolderId::new(name).unwrap(), Epoch(1))
@@ -288,6 +329,67 @@ mod tests {
         outbox.reporter_unknown();
         outbox.failed(0, 0);
         assert_eq!(outbox.due(1000, &two).unwrap().reporter, two);
+    }
+
+    fn call(sequence: u64, metadata: &Metadata) -> CallRecord {
+        let json = r#"{"sequence":1,"request":"r","key":"k","model":"m","catalogue_version":1,
+            "usage":{"input_tokens":1,"output_tokens":1},"cost":1,"basis":"measured","reserved":1,
+            "status":200,"streamed":false,"ending":"complete","started_unix_ms":1,"duration_ms":1}"#;
+        let record: CallRecord = serde_json::from_str(json).unwrap();
+        CallRecord { sequence, metadata: metadata.clone(), ..record }
+    }
+
+    fn longest_metadata() -> Metadata {
+        let mut metadata = Metadata::default();
+        for n in 0..Metadata::MOST_PAIRS {
+            let name = format!("{n:064}");
+            // Each takes six bytes in JSON.
+            metadata.add(name, "\u{1}".repeat(Metadata::LONGEST_VALUE)).unwrap();
+        }
+        metadata
+    }
+
+    #[test]
+    fn what_callers_say_is_bounded_in_memory_and_in_a_report() {
+        let one = reporter("h1");
+        let metadata = longest_metadata();
+        let mut outbox = Outbox::default();
+        let mut running = 0u64;
+        while outbox.has_room_for_metadata(metadata.size()) {
+            outbox.expect_metadata(metadata.size());
+            running += 1;
+        }
+        assert_eq!(usize::try_from(running).unwrap(), MOST_METADATA / metadata.size());
+        assert!(outbox.has_room_for_metadata(0), "other calls go on");
+        for sequence in 1..=running {
+            outbox.record(Some(one.clone()), call(sequence, &metadata));
+        }
+        let (mut next, mut reports) = (1, 0);
+        // None of them waits for the interval: there is always as much as a report may hold.
+        while let Some(report) = outbox.due(0, &one) {
+            let length = serde_json::to_vec(&report.records).unwrap().len();
+            assert!(length < METADATA_PER_REPORT + 300 * report.records.len(), "{length}");
+            let sequences: Vec<_> = report.records.iter().map(|record| record.sequence).collect();
+            let until = next + u64::try_from(sequences.len()).unwrap();
+            assert_eq!(sequences, (next..until).collect::<Vec<_>>());
+            (next, reports) = (until, reports + 1);
+            outbox.acknowledged();
+        }
+        assert_eq!(next, running + 1);
+        assert!(reports > 10, "{reports}");
+        assert!(outbox.has_room_for_metadata(MOST_METADATA), "all of it is told");
+    }
+
+    #[test]
+    fn a_record_without_metadata_takes_none_of_its_room() {
+        let one = reporter("h1");
+        let mut outbox = Outbox::default();
+        for sequence in 1..=5 {
+            outbox.record(Some(one.clone()), call(sequence, &Metadata::default()));
+        }
+        assert_eq!(outbox.due(0, &one).unwrap().records.len(), 5);
+        outbox.acknowledged();
+        assert!(outbox.is_empty());
     }
 
     #[test]

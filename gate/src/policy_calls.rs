@@ -32,6 +32,8 @@ pub(crate) enum Purpose {
     Ahead,
     /// `POST /proxy/v1/reports`.
     Report,
+    /// `POST /proxy/v1/usage`.
+    Usage,
 }
 
 impl Purpose {

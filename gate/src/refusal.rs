@@ -48,6 +48,8 @@ pub enum Refusal {
         /// What it must be.
         expected: &'static str,
     },
+    /// What the caller says of the call is no such object.
+    BadMetadata,
     /// No such model, or one without a price.
     UnknownModel(String),
     /// Nothing of this name to show to the key (404 where a model is itself what is asked for).

@@ -37,6 +37,8 @@ pub(crate) enum Target {
     Models,
     /// One model of the key.
     Model(String),
+    /// What the key has used.
+    Usage,
 }
 
 /// What the head of a request says beside its path.
@@ -109,6 +111,9 @@ struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     fn known(&self) -> Option<Route> {
+        if (self.method, self.path) == (b"GET", b"/v1/usage") {
+            return Some(Route { dialect: Dialect::OpenAi, target: Target::Usage });
+        }
         if let Some(rest) = mounted(self.path, b"/anthropic") {
             return self.anthropic(rest);
         }

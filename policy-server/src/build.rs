@@ -76,6 +76,7 @@ pub fn build(
         counters,
         clock,
         filter_token: Arc::new(settings.filter_token),
+        keep_requests: settings.keep_requests,
         attempts: Arc::default(),
     };
     Ok(App {

@@ -34,6 +34,7 @@ pub mod restore;
 pub mod serve;
 pub mod settings;
 pub mod store;
+mod time_range;
 pub mod writer;
 
 pub use build::{App, StartError, build};

@@ -119,6 +119,37 @@ pub struct Settings {
     pub filter_token: FilterToken,
     /// How long holders may act on what they know.
     pub session: SessionTimes,
+    /// How long the request log is kept.
+    pub keep_requests: KeepRequests,
+}
+
+/// For how long records of the request log are kept after their arrival. Sums and money stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepRequests {
+    /// Days; at least [`KeepRequests::SHORTEST_DAYS`].
+    pub days: u32,
+}
+
+impl KeepRequests {
+    /// A call is told from a repeated report of it by its record: no filter repeats one after so
+    /// long.
+    pub const SHORTEST_DAYS: u32 = 30;
+    /// A hundred years: as good as for ever.
+    pub const LONGEST_DAYS: u32 = 36_525;
+
+    /// What arrived before this time is to be forgotten now, both in milliseconds since 1970 UTC.
+    #[must_use]
+    pub fn beginning(self, now_unix_ms: u64) -> u64 {
+        let days = self.days.max(Self::SHORTEST_DAYS);
+        now_unix_ms.saturating_sub(u64::from(days) * crate::time_range::DAY_MS)
+    }
+}
+
+impl Default for KeepRequests {
+    /// More than a year, so that a month can be compared with the same month of the year before.
+    fn default() -> Self {
+        Self { days: 400 }
+    }
 }
 
 /// Where the server listens.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use policy_server::clock::{Clock, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
-use policy_server::settings::{FilterToken, Settings};
+use policy_server::settings::{FilterToken, KeepRequests, Settings};
 use policy_server::{App, build};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -83,6 +83,7 @@ impl Gateway {
             journal: None,
             filter_token: FilterToken::new(Some(FILTER_TOKEN))?,
             session: SessionTimes::default(),
+            keep_requests: KeepRequests::default(),
         };
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let app = build(settings, shared, Box::new(SeededEntropy::new(1)))?;

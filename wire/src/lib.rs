@@ -5,6 +5,7 @@
 
 mod digest;
 mod ids;
+mod metadata;
 mod money;
 mod multiplier;
 mod networks;
@@ -13,6 +14,7 @@ pub mod v1;
 
 pub use digest::{KeyDigest, Nonce, ParseHexError};
 pub use ids::{HolderId, InvalidId, KeyId, LeaseId, ModelName, OrgId, RequestId, TeamId, UserId};
+pub use metadata::{InvalidMetadata, Metadata};
 pub use money::{MoneyError, NanoUsd, PicoUsdPerToken};
 pub use multiplier::{InvalidMultiplier, PriceMultiplier};
 pub use networks::{AllowedNetworks, InvalidNetwork, Network};

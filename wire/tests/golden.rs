@@ -1,5 +1,6 @@
 //! Every message of the filter API against its frozen JSON, in both directions. A file that has to
-//! change is a change of protocol: say so in the changelog.
+//! change is a change of protocol: say so in the changelog. All messages are in one file, since they are
+//! made of the same few values.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -11,11 +12,12 @@ use wire::v1::{
     Ending, Grant, KeyAnswer, KeyKind, KeyPolicy, KeyState, LeaseAnswer, LeaseReply, LeaseReport,
     LeaseRequest, Level, Limit, Model, ModelSet, Price, Problem, ProblemBody, Refusal,
     RegisterReply, RegisterRequest, ReportReply, ReportRequest, Scope, Subject, Unit, Usage,
-    Window,
+    UsageAnswer, UsagePage, UsageParameter, UsageReply, UsageRequest, UsedCall, Window,
 };
 use wire::{
-    CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId,
-    PROTOCOL_VERSION, PicoUsdPerToken, PriceMultiplier, RequestId, Revision, TeamId, UserId,
+    CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, Metadata, ModelName, NanoUsd,
+    Nonce, OrgId, PROTOCOL_VERSION, PicoUsdPerToken, PriceMultiplier, RequestId, Revision, TeamId,
+    UserId,
 };
 
 const EPOCH: Epoch = Epoch(1_795_176_000_000);
@@ -259,8 +261,95 @@ fn record() -> CallRecord {
         ending: Ending::Complete,
         started_unix_ms: 1_795_176_000_123,
         duration_ms: 842,
+        metadata: Metadata::default(),
         address: None,
     }
+}
+
+fn metadata() -> Metadata {
+    let mut metadata = Metadata::default();
+    metadata.add("project".into(), "nightly \"summary\"".into()).unwrap();
+    metadata.add("step".into(), "käse\n".into()).unwrap();
+    metadata
+}
+
+/// What a caller says of a call is written only where it says something.
+#[test]
+fn records_with_metadata() {
+    golden("record_metadata", &CallRecord { metadata: metadata(), ..record() });
+    let plain = serde_json::to_string(&record()).unwrap();
+    also_reads(&plain.replacen('{', r#"{"metadata":{},"#, 1), &record());
+    refuses::<CallRecord>(&plain.replacen('{', r#"{"metadata":{"a":1},"#, 1));
+}
+
+#[test]
+fn usage_pages() {
+    let request = UsageRequest {
+        holder: holder(),
+        epoch: EPOCH,
+        digest: KeyDigest([0x0f; 32]),
+        from: Some("2026-11-01".into()),
+        to: Some("2026-11-20T12:00:00Z".into()),
+        limit: Some("100".into()),
+        cursor: Some("req_0123456789abcdef".into()),
+    };
+    golden("usage_request", &request);
+    let (from, to, limit, cursor) = (None, None, None, None);
+    golden("usage_request_first", &UsageRequest { from, to, limit, cursor, ..request });
+    let call = UsedCall {
+        request: record().request,
+        model: model(),
+        input_tokens: 2_006,
+        cached_input_tokens: 1_920,
+        output_tokens: 300,
+        cost: NanoUsd(336_900),
+        status: 200,
+        started_unix_ms: 1_795_176_000_123,
+        duration_ms: 842,
+        metadata: metadata(),
+    };
+    let plain = UsedCall { metadata: Metadata::default(), ..call.clone() };
+    let reply = |answer| UsageReply { epoch: EPOCH, revision: REVISION, answer };
+    let page =
+        UsagePage { calls: vec![call, plain], next_cursor: Some("req_0123456789abcdef".into()) };
+    golden("usage_reply", &reply(UsageAnswer::Page(page)));
+    let end = UsagePage { calls: vec![], next_cursor: None };
+    golden("usage_reply_end", &reply(UsageAnswer::Page(end)));
+    golden("usage_reply_unknown_key", &reply(UsageAnswer::UnknownKey));
+    let bad =
+        [UsageParameter::From, UsageParameter::To, UsageParameter::Limit, UsageParameter::Cursor];
+    golden("usage_answers_bad_parameter", &bad.map(UsageAnswer::BadParameter));
+}
+
+/// However long its texts are, a call alone fits into a reply.
+#[test]
+fn the_longest_call_fits_into_a_reply_of_usage() {
+    let mut metadata = Metadata::default();
+    for n in 0..Metadata::MOST_PAIRS {
+        // Every byte of a control character takes six in JSON.
+        let name = format!("{n:x}{}", "\u{1}".repeat(Metadata::LONGEST_NAME - 1));
+        metadata.add(name, "\u{1}".repeat(Metadata::LONGEST_VALUE)).unwrap();
+    }
+    let longest = UsedCall {
+        request: RequestId::new("\\".repeat(RequestId::LONGEST)).unwrap(),
+        model: ModelName::new("\\".repeat(ModelName::LONGEST)).unwrap(),
+        input_tokens: u64::MAX,
+        cached_input_tokens: u64::MAX,
+        output_tokens: u64::MAX,
+        cost: NanoUsd::MAX,
+        status: u16::MAX,
+        started_unix_ms: u64::MAX,
+        duration_ms: u64::MAX,
+        metadata,
+    };
+    let page = UsagePage { calls: vec![longest], next_cursor: Some("\\".repeat(64)) };
+    let reply = UsageReply {
+        epoch: Epoch(u64::MAX),
+        revision: Revision(u64::MAX),
+        answer: UsageAnswer::Page(page),
+    };
+    let length = serde_json::to_vec(&reply).unwrap().len();
+    assert!(length <= UsageReply::LONGEST, "{length}");
 }
 
 #[test]
@@ -492,7 +581,7 @@ fn every_file_belongs_to_a_test() {
         assert!(source.contains(&format!("\"{name}\"")), "{name}.json is tested by nobody");
         files += 1;
     }
-    assert!(files >= 28, "{files} files");
+    assert!(files >= 34, "{files} files");
 }
 
 #[test]

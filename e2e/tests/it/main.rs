@@ -31,5 +31,6 @@ mod server_killed;
 mod server_unreachable;
 mod stream_end;
 mod trailers;
+mod usage_page;
 mod vm_trap;
 mod windows;

@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::route::{Hints, Route, Target, is_googles_openai_path};
 use crate::url_query;
 use metering::request::{Operation, Problem, Request, Source, read};
-use wire::{ModelName, RequestId};
+use wire::{Metadata, ModelName, RequestId};
 
 impl Exchange {
     /// Reads the head of a request.
@@ -49,7 +49,7 @@ impl Exchange {
         let body = match target {
             Target::Call { .. } => Body::Coming,
             // What a path of the configuration costs does not depend on its body.
-            Target::Listed(_) | Target::Models | Target::Model(_) => Body::None,
+            Target::Listed(_) | Target::Models | Target::Model(_) | Target::Usage => Body::None,
         };
         let open = Open {
             path: url_query::without_credentials(path).unwrap_or_else(|| path.to_vec()),
@@ -57,6 +57,7 @@ impl Exchange {
             stray_parameter: stray_parameter(dialect, &target, path),
             target,
             digest,
+            metadata: metadata(headers),
             address,
             is_dry_run: dry_run::is_asked_for(headers, profile),
             has_content_length: value(headers, b"content-length").is_some(),
@@ -67,6 +68,7 @@ impl Exchange {
             lease_number: None,
             granted: None,
             refused: None,
+            usage: None,
             asked: None,
             want: Want::default(),
             ask_is_open: false,
@@ -113,7 +115,9 @@ impl Open {
                 operation: Operation::Messages | Operation::CountMessageTokens, ..
             }
             | Target::Listed(_) => Betas::Pass,
-            Target::Call { .. } | Target::Models | Target::Model(_) => Betas::Removed,
+            Target::Call { .. } | Target::Models | Target::Model(_) | Target::Usage => {
+                Betas::Removed
+            }
         }
     }
 
@@ -162,6 +166,24 @@ impl Open {
         if matches!(self.body, Body::Coming) {
             self.body = Body::Read(self.read(body).map(Box::new));
         }
+    }
+}
+
+/// The header in which a caller says what a call is for.
+const METADATA_HEADER: &[u8] = b"x-tollgate-metadata";
+
+/// What was sent as metadata is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BadMetadata;
+
+/// What the caller says of the call: nothing where the header is absent. Like every header of ours
+/// it is removed before the upstream.
+fn metadata(headers: &Headers) -> Result<Metadata, BadMetadata> {
+    let mut sent = headers.iter().filter(|(name, _)| name == METADATA_HEADER);
+    match (sent.next(), sent.next()) {
+        (None, _) => Ok(Metadata::default()),
+        (Some((_, json)), None) => serde_json::from_slice(json).map_err(|_| BadMetadata),
+        (Some(_), Some(_)) => Err(BadMetadata),
     }
 }
 

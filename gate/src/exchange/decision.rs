@@ -80,7 +80,7 @@ pub(crate) fn check_key(
 /// The ask of a request whose body is sound and whose model has a price; none for any other, which
 /// will be refused without money, and for what costs nothing.
 pub(crate) fn ask(open: &Open, models: &Models, allow: &[FeatureKind]) -> Option<Ask> {
-    let name = open.model()?;
+    let name = open.model().filter(|_| open.metadata.is_ok())?;
     let model = models.find(name).filter(|model| !model.retired)?;
     let price = model.price?;
     if let Some(request) = open.request() {
@@ -247,6 +247,9 @@ fn check_request<'a>(
         Body::Read(Err(problem)) => return Err(Refusal::Body(problem.clone())),
         Body::Read(Ok(_)) | Body::None => {}
     }
+    if open.metadata.is_err() {
+        return Err(Refusal::BadMetadata);
+    }
     let asked = open.model().ok_or(Refusal::UnknownEndpoint)?;
     let name = || asked.to_owned();
     let model = known.models.find(asked).ok_or_else(|| Refusal::UnknownModel(name()))?;
@@ -392,6 +395,7 @@ fn admit(
         catalogue_version: known.models.version,
         admitted,
         metered,
+        metadata: open.metadata.clone().unwrap_or_default(),
         drawn,
         groups,
         window_call,

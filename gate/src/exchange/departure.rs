@@ -47,6 +47,7 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
         ending,
         started_unix_ms: running.began_unix_ms,
         duration_ms: now.monotonic_ms.saturating_sub(running.began_ms),
+        metadata: running.metadata.clone(),
         address: running.address,
     };
     let used_tokens = match basis {

@@ -13,8 +13,8 @@ use metering::charge::Admitted;
 use metering::held_lease::Draw;
 use metering::request::Request;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, KeyPolicy, Refusal as LeaseRefusal};
-use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, ModelName, RequestId};
+use wire::v1::{Ask, KeyPolicy, Refusal as LeaseRefusal, UsageAnswer};
+use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, Metadata, ModelName, RequestId};
 
 use crate::io::CallId;
 use crate::pool::Want;
@@ -23,6 +23,7 @@ use crate::route::Target;
 use crate::windows::Group;
 
 pub(crate) use answer::{Answer, Metered, Shown};
+pub(crate) use arrival::BadMetadata;
 pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide};
 pub(crate) use departure::depart;
 pub(crate) use stop::{Reason, Step as StopStep, Stop};
@@ -62,6 +63,8 @@ pub(crate) struct Open {
     /// A parameter of the query that is not taken.
     pub(crate) stray_parameter: Option<String>,
     pub(crate) digest: KeyDigest,
+    /// What the caller says of the call.
+    pub(crate) metadata: Result<Metadata, BadMetadata>,
     pub(crate) has_content_length: bool,
     /// From where it comes.
     pub(crate) address: Option<IpAddr>,
@@ -78,6 +81,8 @@ pub(crate) struct Open {
     pub(crate) granted: Option<(KeyId, LeaseId)>,
     /// Why it was granted none.
     pub(crate) refused: Option<LeaseRefusal>,
+    /// What the server answered to a request for usage.
+    pub(crate) usage: Option<Box<UsageAnswer>>,
     /// What was asked for under this number. Another ask needs another number: repeating one
     /// answers the lease of the first ask.
     pub(crate) asked: Option<Box<Ask>>,
@@ -120,6 +125,8 @@ pub(crate) struct Running {
     pub(crate) catalogue_version: CatalogueVersion,
     pub(crate) admitted: Admitted,
     pub(crate) metered: Metered,
+    /// What the caller says of it.
+    pub(crate) metadata: Metadata,
     /// What it has drawn, and on which lease.
     pub(crate) drawn: Option<(LeaseId, Draw)>,
     pub(crate) groups: Vec<Group>,

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Catalogue, ChangesReply, KeyAnswer, LeaseAnswer, LeaseReply,
-    LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, ReportReply,
+    LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, ReportReply, UsageReply,
 };
 use wire::{Epoch, LeaseId, NanoUsd, Nonce, PROTOCOL_VERSION, Revision};
 
@@ -49,6 +49,7 @@ impl Gate {
         let call = match (purpose, &self.link.session, ask) {
             (Purpose::Catalogue, Some(session), _) => caller.catalogue(id, at, session),
             (Purpose::Changes, Some(session), _) => caller.changes(id, at, session, (applied, 0)),
+            (Purpose::Usage, Some(session), _) => self.usage_call((id, at), open, session),
             (Purpose::Admit { .. }, Some(session), ask) => {
                 let message = AdmitRequest {
                     holder: session.holder.clone(),
@@ -271,6 +272,9 @@ impl Gate {
                     open.ask_is_open = true;
                 }
             }),
+            Purpose::Usage => self.read_or(status, body, now, |gate, reply: UsageReply| {
+                gate.take_usage(open, reply);
+            }),
             Purpose::Report | Purpose::Ahead | Purpose::Recheck(_) => Effect::GoOn,
         }
     }
@@ -464,7 +468,7 @@ impl Gate {
                 Answered::HolderLost => self.lose_holder(now),
                 Answered::Failed => self.recheck_failed(digest, now_ms),
             },
-            Purpose::Admit { .. } | Purpose::Lease => {}
+            Purpose::Admit { .. } | Purpose::Lease | Purpose::Usage => {}
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use metering::request::{Edits, WrittenLimit, edited_length};
-use wire::RequestId;
 use wire::v1::{Ask, Refusal as LeaseRefusal};
+use wire::{Metadata, RequestId};
 
 use super::Gate;
 use crate::exchange::{
@@ -20,7 +20,7 @@ use crate::route::Target;
 use crate::windows;
 
 /// What an open request does next.
-enum Step {
+pub(super) enum Step {
     Wait,
     Call(Purpose, Option<Box<Ask>>),
     Reply(crate::io::Reply),
@@ -118,7 +118,7 @@ impl Gate {
                 let may_ask = open.granted.is_none() && open.refused.is_none();
                 let allow = &self.config.allow;
                 let ask = if may_ask { ask(open, &models, allow) } else { None };
-                if ask.is_some() && !self.outbox.has_room(self.streams.len()) {
+                if ask.is_some() && !self.outbox_has_room(open) {
                     return Step::Refuse(Refusal::OutboxFull);
                 }
                 return Step::Call(Purpose::Admit { asks: ask.is_some() }, ask.map(Box::new));
@@ -138,7 +138,7 @@ impl Gate {
                     allow: &self.config.allow,
                     profile: self.config.profile,
                     vm: self.vm,
-                    outbox_has_room: self.outbox.has_room(self.streams.len()),
+                    outbox_has_room: self.outbox_has_room(open),
                 };
                 return step_of(decide(open, &known, now, &mut self.pool, memory));
             }
@@ -146,8 +146,15 @@ impl Gate {
                 model_list::list(voice, &models, &policy, open.query(), request.as_str())
             }
             Target::Model(name) => model_list::one(voice, &models, &policy, name, request.as_str()),
+            Target::Usage => return self.usage_step(open, voice, request.as_str()),
         };
         listed.map_or_else(Step::Refuse, Step::Reply)
+    }
+
+    /// Whether the record of this call, with what its caller says of it, will find a place.
+    fn outbox_has_room(&self, open: &Open) -> bool {
+        let metadata = open.metadata.as_ref().map_or(0, Metadata::size);
+        self.outbox.has_room(self.streams.len()) && self.outbox.has_room_for_metadata(metadata)
     }
 
     /// The host has refused an edit: the request is answered here, and nothing is charged.
@@ -161,7 +168,10 @@ impl Gate {
         match std::mem::replace(&mut exchange.stage, Stage::Answered) {
             Stage::Answered => return,
             Stage::Open(open) => self.abandon(&open, now),
-            Stage::Running(running) => self.undo(&running, now, memory),
+            Stage::Running(running) => {
+                self.outbox.forget_metadata(running.metadata.size());
+                self.undo(&running, now, memory);
+            }
         }
         // What was still to be done for the request must not be done, above all not letting it go.
         self.outputs.retain(|output| output.stream() != Some(stream));
@@ -242,6 +252,7 @@ impl Gate {
             }
         }
         let resumes = open.waited;
+        self.outbox.expect_metadata(running.metadata.size());
         if let Some(exchange) = self.streams.get_mut(&stream) {
             exchange.stage = Stage::Running(Box::new(running));
         }

@@ -8,7 +8,7 @@ use crate::refusal::Refusal;
 ///
 /// # Errors
 /// When it is there twice, or its value cannot be decoded: `expected` then says what it must be.
-pub(super) fn parameter(
+pub(crate) fn parameter(
     query: &[u8],
     name: &'static str,
     expected: &'static str,

@@ -3,8 +3,8 @@
 
 use metering::request::Problem;
 use metering::window::Full;
-use wire::NanoUsd;
 use wire::v1::{Level, Limit, Unit, Window};
+use wire::{Metadata, NanoUsd};
 
 use super::Refusal;
 use crate::credential::NoCredential;
@@ -12,6 +12,9 @@ use crate::dialect::Dialect;
 
 /// How long a client should wait when the policy server could not be asked, in seconds.
 const POLICY_RETRY_S: u64 = 1;
+
+/// The header in which callers say what a call is for.
+const METADATA: &str = "x-tollgate-metadata";
 
 /// What is wrong, as far as statuses and types of errors tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +105,17 @@ impl Refusal {
                 let message = format!("The query parameter `{name}` must be {expected}.");
                 let shape = final_answer(Kind::Request, "invalid_value", message);
                 Shape { param: Some((*name).to_owned()), ..shape }
+            }
+            Self::BadMetadata => {
+                let message = format!(
+                    "The header `{METADATA}` must be a JSON object of at most {} strings with \
+                     names of 1 to {} bytes and values of at most {} bytes.",
+                    Metadata::MOST_PAIRS,
+                    Metadata::LONGEST_NAME,
+                    Metadata::LONGEST_VALUE
+                );
+                let shape = final_answer(Kind::Request, "invalid_value", message);
+                Shape { param: Some(METADATA.to_owned()), ..shape }
             }
             Self::UnknownModel(model) => about_model(final_answer(
                 Kind::Request,

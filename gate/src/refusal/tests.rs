@@ -59,6 +59,7 @@ fn is_in_the_table(refusal: &Refusal) {
         | Refusal::UnsupportedEncoding
         | Refusal::Body(_)
         | Refusal::QueryParameter { .. }
+        | Refusal::BadMetadata
         | Refusal::UnknownModel(_)
         | Refusal::NoSuchModel(_)
         | Refusal::ModelRemoved(_)
@@ -107,6 +108,7 @@ fn table() -> Vec<Case> {
         (Refusal::Credential(NoCredential::InUrl), "invalid_api_key", KEY, None, None, false),
         (Refusal::Credential(malformed), "invalid_api_key", KEY, None, None, false),
         (Refusal::UnknownKey, "invalid_api_key", KEY, None, None, false),
+        (Refusal::BadMetadata, "invalid_value", REQUEST, Some("x-tollgate-metadata"), None, false),
         (Refusal::Expired, "key_expired", KEY, None, None, false),
         (Refusal::Revoked, "key_revoked", KEY, None, None, false),
         (Refusal::Disabled, "key_disabled", KEY, None, None, false),

@@ -73,6 +73,8 @@ fn every_operation_has_its_paths() {
 fn model_lists_answer_in_the_dialect_that_asks() {
     for (path, hints, dialect, target) in [
         ("/v1/models", Hints::default(), Dialect::OpenAi, Target::Models),
+        ("/v1/usage?limit=5", Hints::default(), Dialect::OpenAi, Target::Usage),
+        ("/v1/usage", ANTHROPIC, Dialect::OpenAi, Target::Usage),
         ("/v1/models", ANTHROPIC, Dialect::Anthropic, Target::Models),
         ("/v1/models", GOOGLE, Dialect::Gemini, Target::Models),
         ("/v1/models/a", GOOGLE, Dialect::Gemini, Target::Model("a".to_owned())),

@@ -4,7 +4,7 @@ use wire::{OrgId, TeamId, UserId};
 
 use super::{AdminError, FieldProblem, KeyView, Work};
 use crate::permissions::Sight;
-use crate::store::{KeyCursor, KeyOrder, KeySearch, KeyStatus, RecordRow, RecordSearch, SortValue};
+use crate::store::{KeyCursor, KeyOrder, KeySearch, KeyStatus, SortValue};
 
 /// One page and where the next begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,21 +118,6 @@ impl Work<'_> {
             Sight::Part { org, teams, user } => {
                 self.rows.key_counts_of(org, teams, user.as_ref(), now)?
             }
-        })
-    }
-
-    /// Records of ended calls, newest first.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn records(&mut self, mut search: RecordSearch) -> Result<Page<RecordRow>, AdminError> {
-        let limit = search.limit;
-        search.limit = limit.saturating_add(1);
-        let found = self.rows.records(&search)?;
-        let page = Page::of(found, limit, |(position, _)| position.to_string());
-        Ok(Page {
-            items: page.items.into_iter().map(|(_, record)| record).collect(),
-            next: page.next,
         })
     }
 }

@@ -30,12 +30,14 @@ mod policy;
 mod recall;
 mod recovery;
 mod reports;
+mod requests;
 mod selections;
 mod self_service;
 mod spend;
 mod suspension;
 mod teams;
 mod tokens;
+mod usage;
 mod wallet;
 
 use std::sync::Arc;
@@ -71,6 +73,7 @@ pub use spend::{AccountView, KeyView, OrgView};
 pub use suspension::Suspendable;
 pub use teams::TeamForm;
 pub use tokens::{IssuedToken, OVERLAP_MOST_S, TokenForm, TokenStatus, token_prefix};
+pub use usage::GroupSums;
 pub use wallet::{TopUpForm, ToppedUp, wallet_budget};
 
 use crate::clock::{Entropy, NoEntropy, Now};

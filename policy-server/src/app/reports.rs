@@ -1,5 +1,7 @@
 //! What holders say was spent, and the records of ended calls.
 
+use std::collections::BTreeMap;
+
 use metering::budget::Statement;
 use metering::price;
 use wire::v1::{Basis, CallRecord, LeaseReport, Level, ReportReply, ReportRequest};
@@ -8,18 +10,27 @@ use wire::{HolderId, NanoUsd, PriceMultiplier};
 use super::key_usage::Used;
 use super::{Counters, FilterError, Work};
 use crate::failpoint;
-use crate::store::{KeyRow, RecordRow, StoreResult};
-
-/// The store's integers have 63 bits; a counter that large is no counter.
-const LARGEST_NUMBER: u64 = i64::MAX as u64;
+use crate::store::{KeyRow, RecordRow, StoreResult, UsageDay, UsageSums};
 
 /// What became of a record.
 struct Recorded {
     /// Its cost is not what the server computes.
     differs: bool,
-    /// The key that made the call, where the call had not been recorded before.
-    new_of: Option<KeyRow>,
+    /// What it adds, where it was not there before.
+    new: Option<New>,
 }
+
+/// A call that had not been recorded before.
+struct New {
+    /// The key that made it, if it is known.
+    key: Option<KeyRow>,
+    /// In which sums it counts, and how much.
+    day: UsageDay,
+    sums: UsageSums,
+}
+
+/// The store's integers have 63 bits; a counter that large is no counter.
+const LARGEST_NUMBER: u64 = i64::MAX as u64;
 
 impl Work<'_> {
     /// Takes a batch of reports. A lapsed holder may still report: its parked money is settled.
@@ -44,19 +55,27 @@ impl Work<'_> {
         }
         let mut differing = Vec::new();
         let mut used = Used::default();
+        let mut by_day: BTreeMap<UsageDay, UsageSums> = BTreeMap::new();
         for call in &request.records {
             let what = call.request.as_str();
             let recorded = self.part(what, |work| work.record(&request.holder, call))?;
-            let Some(Recorded { differs, new_of }) = recorded else { continue };
+            let Some(Recorded { differs, new }) = recorded else { continue };
             if differs {
                 differing.push(call.sequence);
             }
-            if let Some(key) = new_of {
+            let Some(New { key, day, sums }) = new else { continue };
+            let before = by_day.entry(day).or_default();
+            *before = before.plus(sums);
+            if let Some(key) = key {
                 used.add(key, call, self.now.unix_ms);
             }
         }
         for (key, usage) in used.into_keys() {
             self.rows.save_usage(&key, &usage)?;
+        }
+        for (day, sums) in by_day {
+            let what = format!("use of {} on day {}", day.key, day.day);
+            self.part(&what, |work| Ok(work.count_usage(&day, sums)?))?;
         }
         Ok(ReportReply { epoch: server.epoch, revision: server.revision, differing })
     }
@@ -88,6 +107,12 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Adds to the sums of a day.
+    fn count_usage(&mut self, day: &UsageDay, sums: UsageSums) -> StoreResult<()> {
+        let before = self.rows.usage(day)?.unwrap_or_default();
+        self.rows.save_usage_day(day, &before.plus(sums))
+    }
+
     /// Keeps one record.
     fn record(&mut self, holder: &HolderId, call: &CallRecord) -> Result<Recorded, FilterError> {
         if call.sequence > LARGEST_NUMBER {
@@ -98,7 +123,7 @@ impl Work<'_> {
         let recomputed = self.recompute(call, key.as_ref())?;
         // After a restore a call may come again by another holder: filters make its id, clients never.
         if self.rows.has_record(holder, call)? {
-            return Ok(Recorded { differs: recomputed.is_some(), new_of: None });
+            return Ok(Recorded { differs: recomputed.is_some(), new: None });
         }
         if let Some(recomputed) = recomputed {
             Counters::add(&self.counters.differing_records, 1);
@@ -116,14 +141,19 @@ impl Work<'_> {
         {
             self.settle_without_lease(key, call.cost)?;
         }
-        self.rows.add_record(&RecordRow {
+        let record = RecordRow {
             holder: holder.clone(),
             call: call.clone(),
             org: key.as_ref().map(|key| key.org.clone()),
+            team: key.as_ref().and_then(|key| key.team.clone()),
+            user: key.as_ref().and_then(|key| key.user.clone()),
             recomputed,
             recorded_unix_ms: self.now.unix_ms,
-        })?;
-        Ok(Recorded { differs: recomputed.is_some(), new_of: key })
+        };
+        self.rows.add_record(&record)?;
+        let (day, sums) = (UsageDay::of(&record), UsageSums::of(&call.usage, call.cost));
+        let new = Some(New { key, day, sums });
+        Ok(Recorded { differs: recomputed.is_some(), new })
     }
 
     /// Whether the cost of a call reaches the ledger by its lease. A lease that carries permits

@@ -1,10 +1,13 @@
 //! The admin API from the command line's side.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::Agent;
-use ureq::http::Request;
+use ureq::http::{Request, Response};
+use ureq::{Agent, Body};
 
 /// Longer than the longest `wait` of the API.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,6 +45,14 @@ pub enum ClientError {
     NotJson {
         /// Where it came from.
         url: String,
+    },
+    /// What came cannot be written, or did not come to its end.
+    #[error("cannot write {what}: {source}")]
+    Write {
+        /// Where to.
+        what: String,
+        /// Why.
+        source: io::Error,
     },
     /// What was typed cannot be sent.
     #[error("{0}")]
@@ -96,12 +107,55 @@ impl Client {
         headers: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, ClientError> {
-        let url = format!("{}/admin/v1/{path}{}", self.url, query_string(query));
-        let unreachable = |source: ureq::Error| ClientError::Unreachable {
-            url: self.url.clone(),
-            source: Box::new(source),
+        let request = self.request(method, path, query, headers, body)?;
+        let mut response = self.agent.run(request).map_err(|error| self.unreachable(error))?;
+        let answer = self.json(&mut response)?;
+        if response.status().is_success() { Ok(answer) } else { Err(self.refused(&answer)) }
+    }
+
+    /// Writes what `GET` answers to a file, or to standard output, as it comes: it may be long.
+    pub fn download(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        file: Option<&Path>,
+    ) -> Result<(), ClientError> {
+        let request = self.request("GET", path, query, &[], None)?;
+        // It takes as long as it takes; only its beginning must not be waited for in vain.
+        let request = self
+            .agent
+            .configure_request(request)
+            .timeout_global(None)
+            .timeout_recv_response(Some(TIMEOUT))
+            .build();
+        let mut response = self.agent.run(request).map_err(|error| self.unreachable(error))?;
+        if !response.status().is_success() {
+            let answer = self.json(&mut response)?;
+            return Err(self.refused(&answer));
+        }
+        let what = file.map_or_else(|| "standard output".to_owned(), |f| f.display().to_string());
+        let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
+        let copied = match file {
+            Some(file) => File::create(file).and_then(|mut file| io::copy(&mut reader, &mut file)),
+            None => io::copy(&mut reader, &mut io::stdout().lock()),
         };
-        let bytes = body.map(Value::to_string).unwrap_or_default();
+        match copied {
+            // `tollgate requests export | head`
+            Err(error) if file.is_none() && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(source) => Err(ClientError::Write { what, source }),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, String)],
+        headers: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Request<String>, ClientError> {
+        let url = format!("{}/admin/v1/{path}{}", self.url, query_string(query));
         let mut request = Request::builder()
             .method(method)
             .uri(&url)
@@ -110,31 +164,33 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let request = request
-            .body(bytes)
-            .map_err(|error| ClientError::Input(format!("cannot ask {url}: {error}")))?;
-        let mut response = self.agent.run(request).map_err(unreachable)?;
-        let ok = response.status().is_success();
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(ANSWER_BYTES)
-            .read_to_string()
-            .map_err(unreachable)?;
-        let not_json = ClientError::NotJson { url: self.url.clone() };
-        let Ok(answer) = serde_json::from_str::<Value>(&text) else {
-            return Err(not_json);
-        };
-        if ok {
-            return Ok(answer);
-        }
+        request
+            .body(body.map(Value::to_string).unwrap_or_default())
+            .map_err(|error| ClientError::Input(format!("cannot ask {url}: {error}")))
+    }
+
+    fn json(&self, response: &mut Response<Body>) -> Result<Value, ClientError> {
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES);
+        let text = body.read_to_string().map_err(|error| self.unreachable(error))?;
+        serde_json::from_str(&text).map_err(|_| self.not_json())
+    }
+
+    fn refused(&self, answer: &Value) -> ClientError {
         let said = |name| answer.pointer(&format!("/error/{name}")).and_then(Value::as_str);
         match (said("code"), said("message")) {
             (Some(code), Some(message)) => {
-                Err(ClientError::Refused { code: code.to_owned(), message: message.to_owned() })
+                ClientError::Refused { code: code.to_owned(), message: message.to_owned() }
             }
-            _ => Err(not_json),
+            _ => self.not_json(),
         }
+    }
+
+    fn unreachable(&self, source: ureq::Error) -> ClientError {
+        ClientError::Unreachable { url: self.url.clone(), source: Box::new(source) }
+    }
+
+    fn not_json(&self) -> ClientError {
+        ClientError::NotJson { url: self.url.clone() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The commands of `tollgate orgs`, `models`, `keys`, `plans`, `records` and so on: each is one request.
+//! The commands of `tollgate orgs`, `models`, `keys`, `plans`, `requests` and so on: each is one request.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -285,53 +285,6 @@ impl ModelCommand {
     }
 }
 
-/// `tollgate records …`
-#[derive(Debug, Subcommand)]
-pub enum RecordCommand {
-    /// List ended calls, newest first.
-    List {
-        /// Only calls of this key.
-        #[arg(long)]
-        key: Option<String>,
-        /// Only calls of this organisation.
-        #[arg(long)]
-        org: Option<String>,
-        /// Only the call with this request id.
-        #[arg(long)]
-        request: Option<String>,
-        #[command(flatten)]
-        page: PageArgs,
-        #[command(flatten)]
-        output: Output,
-    },
-}
-
-const RECORD_COLUMNS: &[Column] = &[
-    ("started", "/started_at"),
-    ("request", "/request"),
-    ("key", "/key"),
-    ("model", "/model"),
-    ("input", "/usage/input_tokens"),
-    ("output", "/usage/output_tokens"),
-    ("cost", "/cost_usd"),
-    ("basis", "/basis"),
-    ("status", "/status"),
-];
-
-impl RecordCommand {
-    /// Carries it out and answers what to print.
-    pub fn run(self, client: &Client) -> Result<String, ClientError> {
-        let Self::List { key, org, request, page, output } = self;
-        let mut query = Vec::new();
-        query.extend(key.map(|key| ("key", key)));
-        query.extend(org.map(|org| ("org", org)));
-        query.extend(request.map(|request| ("request", request)));
-        page.query(&mut query);
-        let answer = client.send("GET", "records", &query, None)?;
-        Ok(output.list(&answer, RECORD_COLUMNS))
-    }
-}
-
 pub(super) fn insert<T: Into<Value>>(body: &mut Map<String, Value>, name: &str, value: Option<T>) {
     if let Some(value) = value {
         body.insert(name.to_owned(), value.into());
@@ -356,6 +309,7 @@ mod keys;
 mod me;
 mod people;
 mod prices;
+mod requests;
 mod selections;
 mod teams;
 mod tenancy;
@@ -365,5 +319,6 @@ pub use entitlement::{AliasCommand, GroupCommand, PlanCommand};
 pub use keys::KeyCommand;
 pub use me::MeCommand;
 pub use people::{ServiceAccountCommand, TokenCommand, UserCommand};
+pub use requests::{RequestCommand, UsageArgs};
 pub use teams::TeamCommand;
 pub use tenancy::WalletCommand;

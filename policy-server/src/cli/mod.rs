@@ -16,13 +16,13 @@ use tracing_subscriber::EnvFilter;
 use self::client::Client;
 use self::commands::{
     AliasCommand, AuditCommand, BudgetCommand, GroupCommand, KeyCommand, MeCommand, ModelCommand,
-    OrgCommand, PlanCommand, RecordCommand, ServiceAccountCommand, SettingsCommand, TeamCommand,
-    TokenCommand, UserCommand, WalletCommand,
+    OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, TeamCommand,
+    TokenCommand, UsageArgs, UserCommand, WalletCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
 use crate::live::SessionTimes;
 use crate::serve::serve;
-use crate::settings::{FilterToken, Listen, Settings};
+use crate::settings::{FilterToken, KeepRequests, Listen, Settings};
 
 /// A wrong command or setting, as clap itself answers.
 const EXIT_USAGE: u8 = 2;
@@ -65,8 +65,10 @@ enum Command {
     #[command(subcommand)]
     Budgets(BudgetCommand),
     /// The request log.
-    #[command(subcommand)]
-    Records(RecordCommand),
+    #[command(subcommand, visible_alias = "records")]
+    Requests(RequestCommand),
+    /// Sums of use, by key, user, team, organisation, model or day.
+    Usage(UsageArgs),
     /// Teams, their members, and what their keys share: a budget, limits, models.
     #[command(subcommand)]
     Teams(TeamCommand),
@@ -115,6 +117,11 @@ struct ServeArgs {
     #[arg(long, default_value_t = SessionTimes::default().ttl_ms,
           value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     session_ttl_ms: u64,
+    /// For how many days the request log is kept. Sums by day are kept for ever.
+    #[arg(long, env = "TOLLGATE_KEEP_REQUESTS_DAYS", default_value_t = KeepRequests::default().days,
+          value_parser = clap::value_parser!(u32)
+              .range(i64::from(KeepRequests::SHORTEST_DAYS)..=i64::from(KeepRequests::LONGEST_DAYS)))]
+    keep_requests_days: u32,
 }
 
 /// Runs the command line of this process.
@@ -130,7 +137,8 @@ pub fn main() -> ExitCode {
         Command::Groups(command) => administer(|client| command.run(client)),
         Command::Plans(command) => administer(|client| command.run(client)),
         Command::Keys(command) => administer(|client| command.run(client)),
-        Command::Records(command) => administer(|client| command.run(client)),
+        Command::Requests(command) => administer(|client| command.run(client)),
+        Command::Usage(args) => administer(|client| args.run(client)),
         Command::Budgets(command) => administer(|client| command.run(client)),
         Command::Teams(command) => administer(|client| command.run(client)),
         Command::Users(command) => administer(|client| command.run(client)),
@@ -149,6 +157,7 @@ fn administer(run: impl FnOnce(&Client) -> Result<String, client::ClientError>) 
 
 fn finish(outcome: Result<String, impl std::error::Error>) -> ExitCode {
     match outcome {
+        Ok(text) if text.is_empty() => ExitCode::SUCCESS,
         Ok(text) => {
             // A closed pipe (`tollgate keys list | head`) is no failure.
             let _ = writeln!(std::io::stdout(), "{text}");
@@ -178,6 +187,7 @@ fn run_server(args: ServeArgs) -> ExitCode {
         journal: args.journal,
         filter_token,
         session: SessionTimes { ttl_ms: args.session_ttl_ms, ..SessionTimes::default() },
+        keep_requests: KeepRequests { days: args.keep_requests_days },
     };
     let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()

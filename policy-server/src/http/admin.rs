@@ -9,6 +9,7 @@ mod me;
 mod members;
 mod money;
 mod orgs;
+mod requests;
 mod routes;
 mod teams;
 mod tenancy;
@@ -36,7 +37,8 @@ use super::wait;
 use crate::app::{AdminError, FieldProblem, token_prefix};
 pub use routes::Need;
 use routes::Routes;
-use visitor::{Caller, Visitor};
+use visitor::Caller;
+pub(super) use visitor::Visitor;
 
 /// Descriptions that people write; a list of two thousand models fits.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -60,6 +62,7 @@ fn routes() -> Routes {
         catalogue::routes,
         money::routes,
         entitlement::routes,
+        requests::routes,
         audit::routes,
     ];
     families.into_iter().fold(Routes::default(), |routes, add| add(routes))

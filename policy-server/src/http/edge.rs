@@ -8,7 +8,7 @@ use crate::app::{Counters, FilterError, Work};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, Now};
 use crate::live::{Shared, lock};
-use crate::settings::FilterToken;
+use crate::settings::{FilterToken, KeepRequests};
 use crate::store::sqlite::Readers;
 use crate::store::{StoreError, Transaction};
 use crate::writer::Writer;
@@ -21,6 +21,7 @@ pub struct Edge {
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) filter_token: Arc<FilterToken>,
+    pub(crate) keep_requests: KeepRequests,
     pub(crate) attempts: Arc<Mutex<Attempts>>,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,
@@ -76,11 +77,25 @@ impl Edge {
         }
     }
 
-    /// Does what time brings about: see [`Work::sweep`].
+    /// Does what time brings about: see [`Work::sweep`]; and forgets old records. Answers whether there
+    /// is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
     pub async fn sweep(&self) -> Result<bool, FilterError> {
+        let more = self.sweep_money().await?;
+        Ok(self.forget_records().await? || more)
+    }
+
+    async fn forget_records(&self) -> Result<bool, FilterError> {
+        let before = self.keep_requests.beginning(self.now().unix_ms);
+        if !self.read(move |work| work.has_records_before(before)).await? {
+            return Ok(false);
+        }
+        self.write(move |work| work.forget_records_before(before)).await
+    }
+
+    async fn sweep_money(&self) -> Result<bool, FilterError> {
         let none_lapsed = self.shared.live().lapsed(self.now()).is_empty();
         if none_lapsed && !self.read(|work| work.has_due_work()).await? {
             return Ok(false);

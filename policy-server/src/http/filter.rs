@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use wire::v1::{
     AdmitReply, AdmitRequest, Catalogue, ChangesReply, LeaseReply, LeaseRequest, RegisterReply,
-    RegisterRequest, ReportReply, ReportRequest,
+    RegisterRequest, ReportReply, ReportRequest, UsageReply, UsageRequest,
 };
 use wire::{Epoch, HolderId, Revision};
 
@@ -25,8 +25,9 @@ use super::answer::FilterProblem;
 use super::edge::{Edge, bearer};
 use crate::app::FilterError;
 
-/// A report of a thousand leases and a thousand ended calls, every text as long as it may be.
-const BODY_BYTES: usize = 2 * 1024 * 1024;
+/// A report of a thousand leases and a thousand ended calls, every text as long as it may be, with
+/// as much of what callers say of their calls as a filter puts into one report (512 KiB).
+const BODY_BYTES: usize = 3 * 1024 * 1024;
 
 /// The longest a poll is held: below the idle timeouts of common proxies (30 s and more).
 const WAIT_MOST: Duration = Duration::from_secs(25);
@@ -47,6 +48,7 @@ pub fn router(edge: Edge) -> Router {
         .route("/proxy/v1/reports", post(report))
         .route("/proxy/v1/changes", get(changes))
         .route("/proxy/v1/catalogue", get(catalogue))
+        .route("/proxy/v1/usage", post(usage))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(edge.clone(), authorised))
@@ -199,6 +201,17 @@ async fn catalogue(
     // Through the writer, so that it is no older than any revision already answered.
     let catalogue = edge.write(move |work| work.catalogue(query.epoch)).await?;
     Ok(Json(catalogue))
+}
+
+/// Beside the writer: it may take a while to find what is asked for, and nothing must wait for it.
+async fn usage(State(edge): State<Edge>, body: Body) -> Answer<UsageReply> {
+    let request: UsageRequest = message(body)?;
+    if edge.shared.live().epoch() != request.epoch {
+        return Err(FilterError::OtherEpoch.into());
+    }
+    let touched = edge.shared.live().touch(&request.holder, edge.now());
+    touched.map_err(|_| FilterError::UnknownHolder)?;
+    Ok(Json(edge.read(move |work| work.own_usage(&request)).await?))
 }
 
 async fn unknown_route() -> FilterProblem {

@@ -6,6 +6,7 @@ mod answer;
 mod budget_form;
 mod conditions;
 mod edge;
+mod export;
 mod filter;
 mod form;
 mod key_form;

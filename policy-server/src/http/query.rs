@@ -86,6 +86,16 @@ impl Parameters {
         .unwrap_or(default)
     }
 
+    /// Refuses a team or a user without its organisation: other organisations may have some of the
+    /// same name.
+    pub fn needs_org(&mut self, has_org: bool, has_team: bool, has_user: bool) {
+        for (name, is_given) in [("team", has_team), ("user", has_user)] {
+            if is_given && !has_org {
+                self.problems.push(FieldProblem::invalid(name, "is given without its org"));
+            }
+        }
+    }
+
     /// Ends reading: whatever parameter is left over is unknown.
     ///
     /// # Errors

@@ -8,8 +8,11 @@ use wire::{AllowedNetworks, NanoUsd};
 use super::key_form::{cut_calls, kind, scope, unit, window};
 use super::price_form::show_price;
 use super::show_entitlement::selection;
-use crate::app::{AccountView, KeyStatus, KeyView, OrgView, Page};
-use crate::store::{Budget, CatalogueModel, KeyUsage, RecordRow, StoredLimit, WalletEntry};
+use crate::app::{AccountView, GroupSums, KeyStatus, KeyView, OrgView, Page};
+use crate::store::{
+    Budget, CatalogueModel, KeyUsage, RecordRow, StoredLimit, UsageGroup, UsageOwner, WalletEntry,
+};
+use crate::time_range;
 
 /// An instant as RFC 3339 in UTC, in whole seconds where it is one.
 pub fn instant(unix_ms: u64) -> Value {
@@ -121,6 +124,8 @@ pub fn record(record: &RecordRow) -> Map<String, Value> {
         "request": call.request,
         "key": call.key,
         "org": record.org,
+        "team": record.team,
+        "user": record.user,
         "lease": call.lease,
         "model": call.model,
         "catalogue_version": call.catalogue_version,
@@ -136,8 +141,32 @@ pub fn record(record: &RecordRow) -> Map<String, Value> {
         "ending": call.ending,
         "started_at": instant(call.started_unix_ms),
         "duration_ms": call.duration_ms,
+        "address": call.address,
+        "metadata": call.metadata,
         "recorded_at": instant(record.recorded_unix_ms),
     }))
+}
+
+/// The sums of one group: of which, and what was used. What is not known, or none, is null.
+pub fn group_sums((owner, sums): &GroupSums, group: UsageGroup) -> Map<String, Value> {
+    let id = |id: &str| if id.is_empty() { Value::Null } else { json!(id) };
+    let mut shown = Map::new();
+    match owner {
+        UsageOwner::Day(day) => shown.insert("day".to_owned(), json!(time_range::date(*day))),
+        UsageOwner::Id(text) => shown.insert(group.as_str().to_owned(), id(text)),
+        UsageOwner::Member(org, member) => {
+            shown.insert("org".to_owned(), id(org));
+            shown.insert(group.as_str().to_owned(), id(member))
+        }
+    };
+    shown.extend(object(json!({
+        "requests": sums.requests,
+        "input_tokens": sums.input_tokens,
+        "cached_input_tokens": sums.cached_input_tokens,
+        "output_tokens": sums.output_tokens,
+        "cost_usd": sums.cost.to_usd(),
+    })));
+    shown
 }
 
 /// A budget with its sums and whose it is.

@@ -3,9 +3,12 @@
 
 mod entitlement_rows;
 mod key_rows;
+mod record_rows;
 mod rows;
 pub mod sqlite;
 mod tenancy_rows;
+
+use std::ops::ControlFlow;
 
 use wire::{
     CatalogueVersion, HolderId, KeyDigest, KeyId, LeaseId, ModelName, Nonce, OrgId,
@@ -20,9 +23,13 @@ pub use key_rows::{
 use metering::budget::Account;
 use metering::period::Period;
 use metering::permits::Permits;
+pub use record_rows::{
+    RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
+    Whose,
+};
 pub use rows::{
     AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow, OrgRow,
-    RecordRow, RecordSearch, ServerRow, Share, WalletAccount, WalletEntry, WindowId,
+    ServerRow, Share, WalletAccount, WalletEntry, WindowId,
 };
 pub use tenancy_rows::{
     AuditRow, AuditSearch, Ceiling, MembershipRow, Outcome, PersonalTokenRow, SelfService, TeamRow,
@@ -70,6 +77,7 @@ pub trait Transaction:
     + LeaseRows
     + HolderRows
     + RecordRows
+    + UsageRows
     + TokenRows
     + TeamRows
     + UserRows
@@ -455,6 +463,26 @@ pub trait RecordRows {
     fn has_record(&mut self, holder: &HolderId, call: &CallRecord) -> StoreResult<bool>;
     /// Appends a record.
     fn add_record(&mut self, record: &RecordRow) -> StoreResult<()>;
-    /// Records that match, newest first, with the position of each for the next page.
-    fn records(&mut self, search: &RecordSearch) -> StoreResult<Vec<(i64, RecordRow)>>;
+    /// Records that match, the call that began last first, with the place of each.
+    fn records(&mut self, search: &RecordSearch) -> StoreResult<Vec<(RecordPlace, RecordRow)>>;
+    /// Whether the oldest record arrived before this time.
+    fn has_records_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
+    /// Removes the oldest records as far as they arrived before this time, at most `limit`. Answers
+    /// how many those were.
+    fn remove_records_before(&mut self, unix_ms: u64, limit: u32) -> StoreResult<u64>;
+}
+
+/// Sums over the request log.
+pub trait UsageRows {
+    /// The sums of a day.
+    fn usage(&mut self, day: &UsageDay) -> StoreResult<Option<UsageSums>>;
+    /// Inserts or replaces.
+    fn save_usage_day(&mut self, day: &UsageDay, sums: &UsageSums) -> StoreResult<()>;
+    /// Shows the rows that match to `each` until it has seen enough. Answers without a filter come
+    /// in the order of their groups.
+    fn scan_usage(
+        &mut self,
+        search: &UsageSearch,
+        each: &mut dyn FnMut(UsageDay, UsageSums) -> ControlFlow<()>,
+    ) -> StoreResult<()>;
 }

@@ -4,14 +4,13 @@ use metering::budget::LeaseMoney;
 use metering::period::Period;
 use metering::permits::LeasePermits;
 use serde::{Deserialize, Serialize};
-use wire::v1::{CallRecord, Level, Model, Window};
+use wire::v1::{Level, Model, Window};
 use wire::{
-    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, Nonce, OrgId,
-    PriceMultiplier, Revision,
+    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, NanoUsd, Nonce, OrgId, PriceMultiplier,
+    Revision,
 };
 
 use crate::entitlement::Selection;
-use crate::permissions::Sight;
 
 /// The server's own counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,38 +219,4 @@ pub struct HolderRow {
     pub epoch: Epoch,
     /// First registration in milliseconds since 1970 UTC, for people.
     pub registered_unix_ms: u64,
-}
-
-/// One line of the request log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordRow {
-    /// Who reported it.
-    pub holder: HolderId,
-    /// What it reported.
-    pub call: CallRecord,
-    /// Organisation of the key at that time; none when the key is not known.
-    pub org: Option<OrgId>,
-    /// The cost that the server computes, where it differs from the one charged.
-    pub recomputed: Option<NanoUsd>,
-    /// Arrival in milliseconds since 1970 UTC.
-    pub recorded_unix_ms: u64,
-}
-
-/// Which records to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecordSearch {
-    /// Only calls of this key.
-    pub key: Option<String>,
-    /// Only calls of keys of this organisation.
-    pub org: Option<String>,
-    /// Only calls of keys that whoever asks may see.
-    pub sight: Sight,
-    /// Only the call with this request id.
-    pub request: Option<String>,
-    /// Only calls of this concrete model.
-    pub model: Option<ModelName>,
-    /// Only records before this position.
-    pub before: Option<i64>,
-    /// At most so many.
-    pub limit: u32,
 }

@@ -20,6 +20,7 @@ fn guessable_secrets_and_open_ports_are_refused_with_exit_code_2() {
         (Some(changeme.as_str()), "", "looks like a default value"),
         (Some(same.as_str()), "", "looks like a default value"),
         (Some(TOKEN), "--filter-listen=0.0.0.0:0", "--listen-anywhere"),
+        (Some(TOKEN), "--keep-requests-days=29", "30..=36525"),
     ] {
         let mut command = tollgate();
         command.arg("serve").arg("--database").arg(folder.path().join("x.sqlite"));
@@ -122,6 +123,21 @@ fn the_admin_token_is_shown_at_the_first_start_only_and_administers() {
     assert!(ok(&["keys", "revoke", id]).contains("revoked"));
     ok(&["keys", "delete", id]);
     assert!(ok(&["records", "list"]).starts_with("started"));
+    let filter = ["--org", "acme", "--team", "search", "--status", "200", "--from", "2026-11-20"];
+    assert!(ok(&[&["requests", "list"][..], &filter].concat()).starts_with("started"));
+    let exported = ok(&["requests", "export", "--to", "2026-11-20"]);
+    assert!(exported.starts_with("request,started_at,key,") && exported.lines().count() == 1);
+    let file = folder.path().join("requests.jsonl");
+    let to_file = ["requests", "export", "--format", "jsonl", "--output", file.to_str().unwrap()];
+    assert_eq!(ok(&to_file), "");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
+    assert!(ok(&["usage"]).starts_with("day  requests"));
+    let by_team = ok(&["usage", "--by", "team", "--org", "acme", "--from", "2026-11-20"]);
+    assert!(by_team.starts_with("org  team  requests"), "{by_team}");
+    let absent = run(&server, &token, &["requests", "show", "req_1"]);
+    assert!(text(&absent.stderr).contains("not_found"));
+    let no_org = run(&server, &token, &["usage", "--team", "search"]);
+    assert_eq!(no_org.status.code(), Some(2));
     ok(&["models", "retire", "openai/gpt-4o-mini"]);
     ok(&["orgs", "delete", "acme"]);
 

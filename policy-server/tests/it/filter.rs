@@ -15,6 +15,7 @@ async fn without_the_filters_token_nothing_is_answered() {
         ("POST", "/proxy/v1/reports"),
         ("GET", "/proxy/v1/changes"),
         ("GET", "/proxy/v1/catalogue"),
+        ("POST", "/proxy/v1/usage"),
         ("GET", "/proxy/v1/nope"),
     ];
     let near = "9f86d081884c7d659a2feaa0c55ad016";
@@ -41,7 +42,7 @@ async fn messages_that_are_none_are_refused_with_a_code() {
         let path = format!("/proxy/v1/{path}");
         send(&world.app.filter, "POST", &path, Some(FILTER_TOKEN), body).await
     };
-    let large = "x".repeat(2 * 1024 * 1024 + 1);
+    let large = "x".repeat(3 * 1024 * 1024 + 1);
     for (path, body, status) in [
         ("holders", "".to_owned(), 400),
         ("holders", "[]".to_owned(), 400),

@@ -9,7 +9,7 @@ use policy_server::permissions::{Action, Reach, Role, reach};
 use serde_json::{Value, json};
 
 use crate::people::{Person, ask, member, person};
-use crate::world::World;
+use crate::world::{Key, World, record};
 
 /// To whom something belongs, seen from a person of `acme` who may be in its team `search`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +120,14 @@ impl Made {
                     world.admin("POST", &format!("orgs/{org}/service-accounts"), body).await;
                 made
             }
+            "request" => {
+                let body = json!({"org": org, "team": team, "user": user});
+                let key = Key::of(&world.admin_ok("POST", "keys", body).await);
+                let call = record(&key, None, fresh() + 1, 1);
+                let id = call.request.clone();
+                world.report(&world.holder(1).await, vec![], vec![call]).await;
+                json!({"id": id})
+            }
             other => panic!("{other}"),
         };
         let id = made["id"].as_str().unwrap_or_else(|| panic!("{kind}: {made}")).to_owned();
@@ -198,7 +206,7 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
         "keys" if need.method == "GET" => (&[Own], Unseen::Forbidden, true),
         "keys/counts" => (&[Own], Unseen::Forbidden, true),
         "keys" | "keys/import" => (&all, Unseen::Forbidden, false),
-        "orgs" | "records" | "audit" => (&[Own], Unseen::Forbidden, true),
+        "orgs" | "records" | "requests" | "usage" | "audit" => (&[Own], Unseen::Forbidden, true),
         "models" => (&[Foreign], Unseen::Forbidden, true),
         "budgets" => (&all, Unseen::NotFound, false),
         "budgets/release" => (&[Team, Org, Foreign], Unseen::NotFound, false),
@@ -211,6 +219,8 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
         "me" | "me/tokens" | "me/keys" => (&[Own], Unseen::Forbidden, false),
         "me/teams/{team}" => (&[Own], Unseen::Forbidden, false),
         path if path.starts_with("me/tokens/") => (&[Own], Unseen::Forbidden, false),
+        "requests/export" => (&[Own], Unseen::Forbidden, true),
+        "requests/{request}" => (&all, Unseen::NotFound, false),
         path if path.starts_with("keys/") || path.starts_with("me/keys/") => {
             (&all, Unseen::NotFound, false)
         }
@@ -249,6 +259,10 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
                 false => made.get(world, "token", actor, whose).await,
             };
             filled = filled.replace("{token}", &token);
+        }
+        if path.contains("{request}") {
+            let request = made.get(world, "request", actor, or_team(whose, actor)).await;
+            filled = filled.replace("{request}", &request);
         }
         if path.contains("{account}") {
             filled = filled.replace("{account}", &made.get(world, "account", actor, whose).await);

@@ -80,11 +80,33 @@ async fn every_list_shows_what_the_role_reaches_and_nothing_else() {
             .collect();
         let expected = requests.into_iter().collect();
         assert_eq!(seen(&world, who, "records", "request").await, expected, "{}", who.user);
+        assert_eq!(seen(&world, who, "requests", "request").await, expected, "{}", who.user);
+        for n in 1..=everything.len() {
+            let path = format!("requests/req-{n}");
+            let (status, _) = who.ask(&world, "GET", &path, Value::Null).await;
+            let is_seen = expected.contains(&format!("req-{n}"));
+            assert_eq!(status, if is_seen { 200 } else { 404 }, "{} {path}", who.user);
+        }
+        let export = who.ok(&world, "GET", "requests/export?format=jsonl", Value::Null).await;
+        assert_eq!(export.as_str().unwrap().lines().count(), keys.len(), "{}", who.user);
+        // Each call is summed once, also where a team and a user are both a reason to see it.
+        for group in ["day", "key", "team", "model"] {
+            let path = format!("usage?group_by={group}");
+            let sums = who.ok(&world, "GET", &path, Value::Null).await;
+            let sums = sums["data"].as_array().unwrap().iter();
+            let calls: u64 = sums.map(|sum| sum["requests"].as_u64().unwrap()).sum();
+            assert_eq!(calls, keys.len() as u64, "{} {group}", who.user);
+        }
     }
     // money without keys
     bill.refused(&world, "GET", "keys", Value::Null, 403).await;
     assert_eq!(seen(&world, &bill, "records", "request").await.len(), 5);
-    // a filter opens nothing
+    // a filter opens nothing; one's own organisation need not be named
+    assert_eq!(seen(&world, &dev, "requests?team=ads", "request").await, set(&["req-2"]));
+    assert_eq!(seen(&world, &tara, "requests?team=ads", "request").await, set(&[]));
+    assert_eq!(seen(&world, &tara, "requests?user=dev", "request").await, set(&["req-1"]));
+    assert_eq!(seen(&world, &olga, "requests?org=beta&team=search", "request").await, set(&[]));
+    assert_eq!(seen(&world, &olga, "usage?group_by=key&org=beta", "key").await, set(&[]));
     assert_eq!(seen(&world, &dev, "records?org=beta", "request").await, set(&[]));
     dev.refused(&world, "GET", "keys?org=beta", Value::Null, 404).await;
     assert_eq!(

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use policy_server::clock::{Clock as _, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
-use policy_server::settings::{FilterToken, Settings};
+use policy_server::settings::{FilterToken, KeepRequests, Settings};
 use policy_server::{App, build};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -22,8 +22,8 @@ use wire::v1::{
     ReportReply, ReportRequest, Usage,
 };
 use wire::{
-    CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, ModelName, NanoUsd, Nonce,
-    PriceMultiplier, RequestId, Revision,
+    CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, Metadata, ModelName, NanoUsd,
+    Nonce, PriceMultiplier, RequestId, Revision,
 };
 
 pub use crate::tables::{accounts, check_ledger};
@@ -351,10 +351,12 @@ fn start_with(
         journal,
         filter_token: FilterToken::new(Some(FILTER_TOKEN)).unwrap(),
         session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
+        keep_requests: KeepRequests::default(),
     };
     build(settings, Arc::clone(clock) as _, Box::new(SeededEntropy::new(seed)))
 }
 
+/// The answer's JSON, or its text where it is something else.
 pub async fn send(
     router: &Router,
     method: &str,
@@ -369,7 +371,11 @@ pub async fn send(
     let request = request.body(body.into()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let status = response.status();
+    let kind = response.headers().get("content-type").cloned();
     let bytes = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
+    if kind.is_some_and(|kind| kind != "application/json") {
+        return (status, Value::String(String::from_utf8(bytes.to_vec()).unwrap()));
+    }
     let answer = serde_json::from_slice(&bytes)
         .unwrap_or_else(|error| panic!("{method} {path}: {status}, no JSON: {error}"));
     (status, answer)
@@ -471,6 +477,7 @@ pub fn record(key: &Key, lease: Option<LeaseId>, sequence: u64, output_tokens: u
         ending: Ending::Complete,
         started_unix_ms: NOON,
         duration_ms: 12,
+        metadata: Metadata::default(),
         address: None,
     }
 }

@@ -9,6 +9,7 @@ mod key;
 mod lease;
 mod problem;
 mod report;
+mod usage_page;
 
 pub use admit::{AdmitReply, AdmitRequest, KeyAnswer, LeaseAnswer};
 pub use catalogue::{Catalogue, InvalidTiers, MOST_TIERS, Model, Price, Rates, Tier, Tiers};
@@ -20,3 +21,4 @@ pub use key::{
 pub use lease::{Ask, Grant, LeaseReply, LeaseRequest, Refusal};
 pub use problem::{Problem, ProblemBody};
 pub use report::{Basis, CallRecord, Ending, LeaseReport, ReportReply, ReportRequest, Usage};
+pub use usage_page::{UsageAnswer, UsagePage, UsageParameter, UsageReply, UsageRequest, UsedCall};

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::lease::is_zero;
 
 use crate::{
-    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, PriceMultiplier,
-    RequestId, Revision,
+    CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, Metadata, ModelName, NanoUsd,
+    PriceMultiplier, RequestId, Revision,
 };
 
 /// A batch of reports. Repeating, reordering or losing one changes nothing: `spent` only grows and
@@ -96,6 +96,9 @@ pub struct CallRecord {
     pub started_unix_ms: u64,
     /// From admission to end in milliseconds.
     pub duration_ms: u64,
+    /// What the caller said of it.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     /// From where the call came, where the filter knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,

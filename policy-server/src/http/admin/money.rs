@@ -1,4 +1,4 @@
-//! `/admin/v1/records`, `/admin/v1/budgets` and `/admin/v1/status`.
+//! `/admin/v1/budgets` and `/admin/v1/status`.
 
 use std::sync::atomic::Ordering;
 
@@ -6,13 +6,13 @@ use axum::Json;
 use serde::Deserialize;
 use serde_json::json;
 use wire::v1::Level;
-use wire::{KeyId, ModelName, OrgId};
+use wire::{KeyId, OrgId};
 
 use super::{Answer, Body, Pairs, Routes, Visitor, bytes, parameters};
 use crate::app::{AdminError, FieldProblem, Target};
 use crate::http::show;
-use crate::permissions::Action::{BudgetsRead, LedgerRepair, RecordsRead, ServerRead};
-use crate::store::{BudgetId, RecordSearch};
+use crate::permissions::Action::{BudgetsRead, LedgerRepair, ServerRead};
+use crate::store::BudgetId;
 
 /// Frozen budgets in one answer; whoever has released them asks again.
 const FROZEN_MOST: u32 = 1_000;
@@ -21,27 +21,9 @@ const RELEASE: &str = "/admin/v1/budgets/release";
 
 pub fn routes(routes: Routes) -> Routes {
     routes
-        .get("/admin/v1/records", RecordsRead, records)
         .get("/admin/v1/budgets", BudgetsRead, budgets)
         .post(RELEASE, LedgerRepair, "budget.release", release)
         .get("/admin/v1/status", ServerRead, status)
-}
-
-async fn records(visitor: Visitor, pairs: Pairs) -> Answer {
-    let mut query = parameters(pairs)?;
-    let search = RecordSearch {
-        key: query.text("key"),
-        org: query.text("org"),
-        sight: Default::default(),
-        request: query.text("request"),
-        model: query.parsed("model", "must be a model's name", |text| ModelName::new(text).ok()),
-        before: query.position(),
-        limit: query.limit(),
-    };
-    query.finish()?;
-    let page =
-        visitor.list(None, move |work, sight| work.records(RecordSearch { sight, ..search }));
-    Ok(Json(show::page(&page.await?, show::record)))
 }
 
 async fn budgets(visitor: Visitor, pairs: Pairs) -> Answer {

@@ -13,13 +13,14 @@ mod key_grams;
 mod key_search;
 mod keys;
 mod ledger;
-mod log;
 mod people;
 mod personal_tokens;
+mod records;
 mod schema;
 mod sessions;
 mod statements;
 mod tenants;
+mod usage_days;
 mod wallets;
 mod windows;
 
@@ -469,6 +470,24 @@ fn lock_beside(path: &Path) -> Result<LockedFile, OpenError> {
         TryLockError::WouldBlock => OpenError::InUse(path.to_owned()),
         TryLockError::Error(source) => failed(source),
     })
+}
+
+/// An empty database of the newest schema, for tests of statements.
+#[cfg(test)]
+fn test_connection() -> Connection {
+    prepare(Connection::open_in_memory().unwrap()).unwrap()
+}
+
+/// How SQLite would carry a statement out.
+#[cfg(test)]
+fn test_plan(
+    connection: &Connection,
+    sql: &str,
+    values: Vec<rusqlite::types::Value>,
+) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let steps = statement.query_map(rusqlite::params_from_iter(values), |row| row.get("detail"));
+    steps.unwrap().map(Result::unwrap).collect()
 }
 
 #[cfg(test)]

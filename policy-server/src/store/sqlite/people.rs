@@ -6,33 +6,9 @@ use wire::{OrgId, TeamId, UserId};
 use super::Rows;
 use super::encoding::{Columns, integer, json};
 use super::keys::key;
-use crate::permissions::Sight;
 use crate::store::{
     KeyRow, MembershipRow, Service, StoreResult, TeamRow, TeamRows, UserRow, UserRows, UserSearch,
 };
-
-/// What somebody sees, as values of a statement: an organisation, and within it a JSON list of
-/// teams and a user; without the list all of it.
-#[derive(Debug, Default)]
-pub(super) struct Seen<'a> {
-    pub(super) org: Option<&'a str>,
-    pub(super) teams: Option<String>,
-    pub(super) user: Option<&'a str>,
-}
-
-impl<'a> Seen<'a> {
-    pub(super) fn of(sight: &'a Sight) -> StoreResult<Self> {
-        Ok(match sight {
-            Sight::Everything => Self::default(),
-            Sight::Org(org) => Self { org: Some(org.as_str()), ..Self::default() },
-            Sight::Part { org, teams, user } => Self {
-                org: Some(org.as_str()),
-                teams: Some(json(teams)?),
-                user: user.as_ref().map(UserId::as_str),
-            },
-        })
-    }
-}
 
 impl TeamRows for Rows<'_> {
     fn team(&mut self, org: &OrgId, id: &TeamId) -> StoreResult<Option<TeamRow>> {

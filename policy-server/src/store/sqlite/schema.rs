@@ -15,8 +15,9 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0006_plans.sql"),
     include_str!("../../../migrations/sqlite/0007_key_fields.sql"),
     include_str!("../../../migrations/sqlite/0008_tenancy.sql"),
-    include_str!("../../../migrations/sqlite/0009_entitlement.sql"),
-    include_str!("../../../migrations/sqlite/0011_clocks.sql"),
+    include_str!("../../../migrations/sqlite/0009_clocks.sql"),
+    include_str!("../../../migrations/sqlite/0010_entitlement.sql"),
+    include_str!("../../../migrations/sqlite/0011_records.sql"),
 ];
 
 /// The number of the last step.
@@ -138,6 +139,49 @@ mod tests {
             )
             .unwrap();
         assert_eq!(kept, (1_000_000, 1_000_000));
+    }
+
+    #[test]
+    fn older_records_are_filled_in_and_summed() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let records = STEPS.iter().position(|step| step.contains("usage_by_day")).unwrap();
+        STEPS[..records].iter().for_each(|step| connection.execute_batch(step).unwrap());
+        connection.pragma_update(None, "user_version", u32::try_from(records).unwrap()).unwrap();
+        connection
+            .execute_batch(
+                r#"INSERT INTO holders VALUES ('h', x'01', 'p', 'live', 1);
+                   INSERT INTO keys (id, org, team, name, prefix, format, life, limits, cut_calls,
+                       created_ms, updated_ms)
+                   VALUES ('k', 'o', 't', '', '', '', 'active', '[]', '', 0, 0);
+                   INSERT INTO records
+                       (holder, sequence, request, key, org, model, cost, call, recorded_ms)
+                   VALUES ('h', 1, 'r1', 'k', 'o', 'm', 5,
+                       '{"status":200,"started_unix_ms":86400000,
+                         "usage":{"input_tokens":7,"cached_input_tokens":3,"output_tokens":2}}', 9),
+                   ('h', 2, 'r2', 'k', 'o', 'm', 6, '{"status":429,"started_unix_ms":86400001}', 9),
+                   ('h', 3, 'r3', 'gone', NULL, 'm', 0, '{"started_unix_ms":18446744073709551615}', 9);"#,
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let filled: (String, i64, i64) = connection
+            .query_row(
+                "SELECT team, status, started_ms FROM records WHERE request = 'r2'",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap();
+        assert_eq!(filled, ("t".to_owned(), 429, 86_400_001));
+        let mut statement = connection
+            .prepare(
+                "SELECT key || ' ' || org || ' ' || team || ' ' || day || ' ' || requests || ' ' ||
+                     input_tokens || ' ' || cached_input_tokens || ' ' || output_tokens || ' ' || cost
+                 FROM usage_by_day ORDER BY key DESC",
+            )
+            .unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        let rows: Vec<String> = rows.map(Result::unwrap).collect();
+        let last = i64::MAX / 86_400_000;
+        assert_eq!(rows, ["k o t 1 2 7 3 2 11".to_owned(), format!("gone   {last} 1 0 0 0 0")]);
     }
 
     #[test]
