@@ -149,7 +149,7 @@ mod tests {
         connection.pragma_update(None, "user_version", u32::try_from(records).unwrap()).unwrap();
         connection
             .execute_batch(
-                r#"INSERT INTO holders VALUES ('h', x'01', 'p', 'live', 1);
+                r#"INSERT INTO holders VALUES ('h', x'01', 'p', 'live', 1, 0);
                    INSERT INTO keys (id, org, team, name, prefix, format, life, limits, cut_calls,
                        created_ms, updated_ms)
                    VALUES ('k', 'o', 't', '', '', '', 'active', '[]', '', 0, 0);
