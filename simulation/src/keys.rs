@@ -153,7 +153,7 @@ impl World {
         let (team, user) = (member(Member::Team), member(Member::User));
         let (_, now) = self.server.engine(self.now_ms).context("the server is down")?;
         let expires_unix_ms = is_mortal.then_some(now.unix_ms + life_ms);
-        let given = |cap| Given::Value(BudgetForm { cap, period: Some(period) });
+        let given = |cap| Given::Value(BudgetForm::new(cap, Some(period)));
         let form = KeyForm {
             org: Some(OrgId::new(org)?),
             team: team.map_or(Ok(Given::Null), Member::team)?,

@@ -36,9 +36,12 @@ mod self_service;
 mod spend;
 mod suspension;
 mod teams;
+mod thresholds;
 mod tokens;
 mod usage;
 mod wallet;
+mod wallet_ledger;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,7 +77,9 @@ pub use suspension::Suspendable;
 pub use teams::TeamForm;
 pub use tokens::{IssuedToken, OVERLAP_MOST_S, TokenForm, TokenStatus, token_prefix};
 pub use usage::GroupSums;
-pub use wallet::{TopUpForm, ToppedUp, wallet_budget};
+pub use wallet::{AdjustmentForm, TopUpForm, ToppedUp, wallet_budget};
+pub use wallet_ledger::{WalletBalances, WalletCheck};
+pub use webhooks::{BUDGET_THRESHOLD, EVENTS, WEBHOOK_TEST, WebhookForm};
 
 use crate::clock::{Entropy, NoEntropy, Now};
 use crate::live::{Effect, Shared};
@@ -138,6 +143,8 @@ pub struct Counters {
     pub recalls: AtomicU64,
     /// Leases parked because their holder vanished.
     pub parked_leases: AtomicU64,
+    /// Events that a webhook was not told because too much waited already.
+    pub dropped_events: AtomicU64,
     /// Rows met that contradict themselves, each time; the rest of a request goes on without.
     pub damaged_rows: AtomicU64,
 }

@@ -91,8 +91,8 @@ impl Work<'_> {
         let level = id.level;
         let id = AccountId {
             budget: id,
-            period: budget.period,
-            start_unix_ms: budget.period.start_ms(self.now.unix_ms),
+            schedule: budget.schedule,
+            start_unix_ms: budget.schedule.start_ms(self.now.unix_ms),
         };
         let mut account = self.rows.account(&id)?.unwrap_or_default();
         account.cap = budget.cap;

@@ -4,6 +4,7 @@ mod client;
 mod commands;
 mod offline;
 mod table;
+mod webhooks;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use self::commands::{
     TokenCommand, UsageArgs, UserCommand, WalletCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
+use self::webhooks::WebhookArgs;
 use crate::live::SessionTimes;
 use crate::serve::serve;
 use crate::settings::{FilterToken, KeepRequests, Listen, Settings};
@@ -122,6 +124,8 @@ struct ServeArgs {
           value_parser = clap::value_parser!(u32)
               .range(i64::from(KeepRequests::SHORTEST_DAYS)..=i64::from(KeepRequests::LONGEST_DAYS)))]
     keep_requests_days: u32,
+    #[command(flatten)]
+    webhooks: WebhookArgs,
 }
 
 /// Runs the command line of this process.
@@ -188,6 +192,7 @@ fn run_server(args: ServeArgs) -> ExitCode {
         filter_token,
         session: SessionTimes { ttl_ms: args.session_ttl_ms, ..SessionTimes::default() },
         keep_requests: KeepRequests { days: args.keep_requests_days },
+        webhooks: args.webhooks.settings(),
     };
     let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -202,7 +207,10 @@ fn run_server(args: ServeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, ExitCode::FAILURE),
     };
-    match runtime.block_on(serve(settings, listen)) {
+    let served = runtime.block_on(serve(settings, listen));
+    // A webhook that is being waited for keeps nobody: what it answers is not noted any more.
+    runtime.shutdown_background();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error, ExitCode::FAILURE),
     }

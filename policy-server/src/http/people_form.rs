@@ -2,7 +2,7 @@
 
 use wire::TeamId;
 
-use super::budget_form::cap;
+use super::budget_form::{period, usd};
 use super::form::{Form, checked, flag, number, text, word};
 use super::key_form::{instant, limits};
 use crate::app::UserForm;
@@ -52,8 +52,9 @@ fn self_service(form: &mut Form) -> Option<SelfService> {
 }
 
 fn ceiling(form: &mut Form) -> Option<Ceiling> {
-    let budget = cap(form)?;
-    Some(Ceiling { cap: budget.cap, period: budget.period.unwrap_or_default() })
+    let cap = form.required("usd", usd);
+    let period = period(form).unwrap_or_default();
+    Some(Ceiling { cap: cap?, period })
 }
 
 /// Reads a user.

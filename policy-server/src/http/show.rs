@@ -1,14 +1,13 @@
 //! Rows as the JSON of the admin API.
 
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use wire::{AllowedNetworks, NanoUsd};
 
 use super::key_form::{cut_calls, kind, scope, unit, window};
 use super::price_form::show_price;
 use super::show_entitlement::selection;
 use crate::app::{AccountView, GroupSums, KeyStatus, KeyView, OrgView, Page};
+use crate::schedule::{Anchor, Zone};
 use crate::store::{
     Budget, CatalogueModel, KeyUsage, RecordRow, StoredLimit, UsageGroup, UsageOwner, WalletEntry,
 };
@@ -16,10 +15,7 @@ use crate::time_range;
 
 /// An instant as RFC 3339 in UTC, in whole seconds where it is one.
 pub fn instant(unix_ms: u64) -> Value {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000)
-        .ok()
-        .and_then(|at| at.format(&Rfc3339).ok())
-        .map_or(Value::Null, Value::String)
+    time_range::instant_text(unix_ms).map_or(Value::Null, Value::String)
 }
 
 /// A key; never its secret.
@@ -178,11 +174,13 @@ pub fn account(view: &AccountView) -> Map<String, Value> {
 
 /// What administrators set of a budget, without what was spent.
 pub fn cap(view: &AccountView) -> Map<String, Value> {
-    object(json!({
+    let mut shown = object(json!({
         "cap_usd": view.budget.cap.map(NanoUsd::to_usd),
-        "period": view.budget.period.as_str(),
+        "period": view.budget.schedule.period().as_str(),
         "frozen": view.budget.frozen,
-    }))
+    }));
+    add_particulars(&mut shown, &view.budget);
+    shown
 }
 
 /// Money that was put into a wallet.
@@ -207,8 +205,8 @@ pub fn page<T>(page: &Page<T>, show: impl Fn(&T) -> Map<String, Value>) -> Value
 fn spend(view: &AccountView) -> Value {
     let account = &view.account;
     let left = account.cap.map(|_| account.left().unwrap_or_default());
-    json!({
-        "period": view.budget.period.as_str(),
+    let mut shown = object(json!({
+        "period": view.budget.schedule.period().as_str(),
         "period_start": (view.start_unix_ms > 0).then(|| instant(view.start_unix_ms)),
         "period_end": view.next_start_unix_ms.map(instant),
         "cap_usd": account.cap.map(NanoUsd::to_usd),
@@ -219,13 +217,33 @@ fn spend(view: &AccountView) -> Value {
         "over_cap_usd": account.over_cap().to_usd(),
         "left_usd": left.map(NanoUsd::to_usd),
         "frozen": view.budget.frozen,
-    })
+        "resets_at": view.next_start_unix_ms.map(instant),
+    }));
+    add_particulars(&mut shown, &view.budget);
+    Value::Object(shown)
 }
 
 fn budget(budget: &Budget) -> Value {
-    match budget.cap {
-        Some(cap) => json!({"usd": cap.to_usd(), "period": budget.period.as_str()}),
-        None => Value::Null,
+    let Some(cap) = budget.cap else { return Value::Null };
+    let period = budget.schedule.period().as_str();
+    let mut shown = object(json!({"usd": cap.to_usd(), "period": period}));
+    add_particulars(&mut shown, budget);
+    Value::Object(shown)
+}
+
+/// What few budgets have: another beginning than the natural one, other clocks than UTC, somebody to
+/// be told.
+fn add_particulars(shown: &mut Map<String, Value>, budget: &Budget) {
+    let schedule = budget.schedule;
+    if schedule.anchor() != Anchor::Natural {
+        shown.insert("anchor".to_owned(), json!(schedule.anchor().to_string()));
+    }
+    if schedule.zone() != Zone::default() {
+        shown.insert("time_zone".to_owned(), json!(schedule.zone().name()));
+    }
+    if !budget.alerts.is_empty() {
+        let thresholds: Vec<_> = budget.alerts.thresholds().collect();
+        shown.insert("alerts".to_owned(), json!(thresholds));
     }
 }
 

@@ -10,6 +10,7 @@ use axum::http::{Request, StatusCode};
 use policy_server::clock::{Clock as _, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
 use policy_server::settings::{FilterToken, KeepRequests, Settings};
+use policy_server::webhooks::WebhookSettings;
 use policy_server::{App, build};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -352,6 +353,7 @@ fn start_with(
         filter_token: FilterToken::new(Some(FILTER_TOKEN)).unwrap(),
         session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
         keep_requests: KeepRequests::default(),
+        webhooks: WebhookSettings { allow_private: true, ..WebhookSettings::default() },
     };
     build(settings, Arc::clone(clock) as _, Box::new(SeededEntropy::new(seed)))
 }

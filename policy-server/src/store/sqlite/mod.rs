@@ -22,6 +22,7 @@ mod statements;
 mod tenants;
 mod usage_days;
 mod wallets;
+mod webhooks;
 mod windows;
 
 use std::cell::RefCell;
