@@ -83,7 +83,7 @@ pub(crate) struct Kind {
 
 /// The limits as the server keeps them.
 pub(crate) fn stored(limits: KeyLimits) -> Vec<StoredLimit> {
-    let limit = |unit, window, max, scope| StoredLimit { unit, window, max, scope };
+    let limit = |unit, window, max, scope| StoredLimit { unit, window, max, scope, model: None };
     let (minute, proxy) = (Some(Window::Minute), Scope::Proxy);
     let all = [
         limits.per_minute.map(|max| limit(Unit::Requests, minute, max, proxy)),

@@ -35,6 +35,21 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Forgets that thresholds were told which an account does not reach any more.
+    pub(super) fn forget_told(
+        &mut self,
+        id: &AccountId,
+        budget: &Budget,
+        account: &Account,
+    ) -> StoreResult<()> {
+        let told = self.rows.told(id)?;
+        let still = budget.alerts.reached(account, 0).filter(|threshold| *threshold <= told).max();
+        match still.unwrap_or(0) {
+            still if still < told => self.rows.save_told(id, still),
+            _ => Ok(()),
+        }
+    }
+
     fn tell_of_threshold(
         &mut self,
         id: &AccountId,
@@ -60,7 +75,9 @@ impl Work<'_> {
             "resets_at": resets_at,
         });
         let start = id.start_unix_ms.to_string();
-        let name = [level, owner, &schedule.to_string(), &start, &threshold.to_string()];
+        // A wallet reaches the same threshold again after a payment, of another cap.
+        let cap = account.cap.unwrap_or_default().0.to_string();
+        let name = [level, owner, &schedule.to_string(), &start, &threshold.to_string(), &cap];
         let event = Event {
             name: BUDGET_THRESHOLD,
             id: message_id(&name),

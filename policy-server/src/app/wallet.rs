@@ -6,6 +6,7 @@ use wire::v1::{Change, Level};
 use wire::{NanoUsd, OrgId};
 
 use super::{AccountView, AdminError, Changed, Page, Work};
+use crate::alerts::Alerts;
 use crate::store::{Budget, BudgetId, WalletAccount, WalletEntry};
 
 /// A billion USD in one wallet: sums of money never come near the largest amount.
@@ -110,6 +111,19 @@ impl Work<'_> {
         self.move_wallet(entry, Some(known))
     }
 
+    /// Sets at which parts of all that was ever put into a wallet somebody is told.
+    ///
+    /// # Errors
+    /// When the organisation has no wallet, or the store fails.
+    pub fn alert_wallet(&mut self, org: &OrgId, alerts: Alerts) -> Result<AccountView, AdminError> {
+        let known = self.wallet(org)?;
+        let budget = Budget { alerts, ..known.budget };
+        self.rows.save_budget(&known.id, &budget)?;
+        let open = self.open_account(known.id.clone(), &budget)?;
+        self.tell_of_thresholds(&open.id, &budget, &open.at.account)?;
+        self.account_view(known.id)
+    }
+
     /// Adds an entry that moves money into a wallet or out of it, once.
     fn move_wallet(
         &mut self,
@@ -144,6 +158,11 @@ impl Work<'_> {
             Some(_) => self.rows.server()?.revision,
             None => self.publish(Change::AllKeys)?,
         };
+        // No period ends for a wallet: what a payment leaves behind is told again when it is reached
+        // again.
+        let open = self.open_account(budget_id.clone(), &budget)?;
+        self.forget_told(&open.id, &budget, &open.at.account)?;
+        self.tell_of_thresholds(&open.id, &budget, &open.at.account)?;
         let wallet = self.account_view(budget_id)?;
         Ok(Changed { value: ToppedUp { entry, wallet, is_new: true }, revision })
     }

@@ -17,6 +17,8 @@ mod tokens;
 mod trail;
 mod users;
 mod visitor;
+mod wallets;
+mod webhooks;
 
 use std::net::SocketAddr;
 
@@ -59,6 +61,8 @@ fn routes() -> Routes {
         users::routes,
         tokens::routes,
         tenancy::routes,
+        wallets::routes,
+        webhooks::routes,
         catalogue::routes,
         money::routes,
         entitlement::routes,

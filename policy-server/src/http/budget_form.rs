@@ -75,6 +75,20 @@ pub fn adjustment_form(body: &[u8]) -> Result<AdjustmentForm, AdminError> {
     }
 }
 
+/// Reads what can be set of a wallet: `{"alerts": [80, 100]}`.
+///
+/// # Errors
+/// When the field cannot be accepted.
+pub fn wallet_form(body: &[u8]) -> Result<Alerts, AdminError> {
+    let mut form = Form::parse(body)?;
+    let given = form.given("alerts", alerts);
+    if !given.is_given() && form.is_right() {
+        form.wrong("alerts", "is required; null removes them");
+    }
+    form.finish()?;
+    Ok(given.value().unwrap_or_default())
+}
+
 fn entry_id(form: &mut Form) -> Option<String> {
     let id = form.given("id", |value| match text(value)? {
         id if id.is_empty() => Err(format!("must be a text of 1 to {LONGEST_TEXT} bytes")),

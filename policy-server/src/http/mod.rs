@@ -21,6 +21,7 @@ mod show;
 mod show_entitlement;
 mod show_people;
 mod wait;
+mod webhook_form;
 
 use axum::Router;
 

@@ -4,12 +4,11 @@ use wire::TeamId;
 
 use super::budget_form::{period, usd};
 use super::form::{Form, checked, flag, number, text, word};
-use super::key_form::{instant, limits};
+use super::key_form::{instant, shared_limits};
 use crate::app::UserForm;
-use crate::app::{AdminError, Given, OVERLAP_MOST_S, ServiceAccountForm, TeamForm, TokenForm};
+use crate::app::{AdminError, OVERLAP_MOST_S, ServiceAccountForm, TeamForm, TokenForm};
 use crate::permissions::Role;
 use crate::store::{Ceiling, SelfService};
-use wire::v1::Scope;
 
 /// Keys of one user in one team at most.
 const KEYS_OF_USER_MOST: u64 = 1_000_000;
@@ -23,15 +22,7 @@ const DAYS_MOST: u64 = 36_500;
 /// When any field cannot be accepted.
 pub fn team_form(body: &[u8]) -> Result<TeamForm, AdminError> {
     let mut form = Form::parse(body)?;
-    let limits = limits(&mut form);
-    if let Given::Value(limits) = &limits {
-        for (index, limit) in limits.iter().enumerate() {
-            if limit.scope == Scope::Cluster {
-                let message = "only keys have limits over all proxies together; use proxy";
-                form.refuse(&format!("limits[{index}].scope"), "unsupported_scope", message);
-            }
-        }
-    }
+    let limits = shared_limits(&mut form);
     let team = TeamForm {
         name: form.given("name", text).value(),
         limits,
@@ -66,6 +57,7 @@ pub fn user_form(body: &[u8]) -> Result<UserForm, AdminError> {
     let user = UserForm {
         name: form.given("name", text).value(),
         role: form.given("role", word(&Role::OF_USERS, Role::as_str)).value(),
+        limits: shared_limits(&mut form),
     };
     form.finish()?;
     Ok(user)

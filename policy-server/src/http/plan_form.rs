@@ -3,8 +3,9 @@
 use wire::{ModelName, PriceMultiplier};
 
 use super::form::{Form, checked, text, texts};
+use super::key_form::shared_limits;
 use super::selection_form::{MODELS_IN_LIST, models};
-use crate::app::{AdminError, Given, GroupModels, PlanForm, SelectionForm};
+use crate::app::{AdminError, Given, GroupModels, MemberForm, PlanForm, SelectionForm};
 use crate::entitlement::PlanId;
 
 /// Reads a plan.
@@ -46,18 +47,21 @@ pub fn assignment_form(body: &[u8]) -> Result<Option<PlanId>, AdminError> {
     Ok(given.value())
 }
 
-/// What a team or user is restricted to: `{"models": …}`.
+/// What a team or user is restricted to: `{"models": …, "limits": […]}`, of which one may be left
+/// out.
 ///
 /// # Errors
 /// When any field cannot be accepted.
-pub fn member_form(body: &[u8]) -> Result<SelectionForm, AdminError> {
+pub fn member_form(body: &[u8]) -> Result<MemberForm, AdminError> {
     let mut form = Form::parse(body)?;
     let given = models(&mut form);
-    if !given.is_given() && form.is_right() {
-        form.wrong("models", "is required; null inherits");
+    let limits = shared_limits(&mut form);
+    if !given.is_given() && !limits.is_given() && form.is_right() {
+        form.wrong("models", "is required where there are no limits; null inherits");
     }
     form.finish()?;
-    Ok(given.value().unwrap_or(SelectionForm::Inherit))
+    let models = given.is_given().then(|| given.value().unwrap_or(SelectionForm::Inherit));
+    Ok(MemberForm { models, limits })
 }
 
 /// Reads a whole group: its description and its models.

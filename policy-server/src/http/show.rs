@@ -6,10 +6,11 @@ use wire::{AllowedNetworks, NanoUsd};
 use super::key_form::{cut_calls, kind, scope, unit, window};
 use super::price_form::show_price;
 use super::show_entitlement::selection;
-use crate::app::{AccountView, GroupSums, KeyStatus, KeyView, OrgView, Page};
+use crate::app::{AccountView, GroupSums, KeyStatus, KeyView, OrgView, Page, WalletCheck};
 use crate::schedule::{Anchor, Zone};
 use crate::store::{
-    Budget, CatalogueModel, KeyUsage, RecordRow, StoredLimit, UsageGroup, UsageOwner, WalletEntry,
+    Budget, CatalogueModel, KeyUsage, RecordRow, StoredLimit, UsageGroup, UsageOwner,
+    WalletAccount, WalletEntry,
 };
 use crate::time_range;
 
@@ -78,6 +79,7 @@ pub fn org(view: &OrgView) -> Map<String, Value> {
         "id": org.id,
         "name": org.name,
         "models": selection(&org.models),
+        "limits": org.limits.iter().map(limit).collect::<Vec<_>>(),
         "plan": view.plan,
         "price_multiplier": org.price_multiplier.to_decimal(),
         "budget": budget(&view.spend.budget),
@@ -196,6 +198,30 @@ pub fn wallet_entry(entry: &WalletEntry) -> Map<String, Value> {
     }))
 }
 
+/// What came of adding up a wallet's ledger.
+pub fn wallet_check(check: &WalletCheck) -> Value {
+    let problems = check.problems();
+    let balance = |account| signed_usd(check.balances.of(account));
+    let balances: Map<_, _> = WalletAccount::ALL
+        .into_iter()
+        .map(|account| (account.as_str().to_owned(), json!(balance(account))))
+        .collect();
+    json!({
+        "agrees": problems.is_empty(),
+        "problems": problems,
+        "entries": check.entries,
+        "balances_usd": balances,
+        "usage_without_entry_usd": check.open_usage.to_usd(),
+        "cap_usd": check.cap.to_usd(),
+        "settled_usd": check.settled.to_usd(),
+    })
+}
+
+fn signed_usd(nano_usd: i128) -> String {
+    let size = NanoUsd(u64::try_from(nano_usd.unsigned_abs()).unwrap_or(u64::MAX)).to_usd();
+    if nano_usd < 0 { format!("-{size}") } else { size }
+}
+
 /// A page of a list.
 pub fn page<T>(page: &Page<T>, show: impl Fn(&T) -> Map<String, Value>) -> Value {
     let data: Vec<_> = page.items.iter().map(show).collect();
@@ -249,12 +275,16 @@ fn add_particulars(shown: &mut Map<String, Value>, budget: &Budget) {
 
 /// A rate limit.
 pub fn limit(limit: &StoredLimit) -> Value {
-    json!({
+    let mut shown = object(json!({
         "unit": unit(limit.unit),
         "window": limit.window.map(window),
         "max": limit.max,
         "scope": scope(limit.scope),
-    })
+    }));
+    if let Some(model) = &limit.model {
+        shown.insert("model".to_owned(), json!(model));
+    }
+    Value::Object(shown)
 }
 
 /// The fields of an object.

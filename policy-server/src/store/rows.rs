@@ -12,6 +12,7 @@ use wire::{
 use crate::alerts::Alerts;
 use crate::entitlement::Selection;
 use crate::schedule::Schedule;
+use crate::store::StoredLimit;
 
 /// The server's own counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct OrgRow {
     pub name: String,
     /// Its catalogue: models that its keys may call.
     pub models: Selection,
+    /// Rate limits that all its keys share.
+    pub limits: Vec<StoredLimit>,
     /// What its plan multiplies every price by.
     pub price_multiplier: PriceMultiplier,
     /// Since when its keys are stopped, in milliseconds since 1970 UTC.

@@ -21,6 +21,7 @@ pub fn routes(routes: Routes) -> Routes {
         .get(LIST, OrgsRead, list)
         .get(ONE, OrgsRead, one)
         .put(ONE, OrgsWrite, "org.put", put)
+        .patch(ONE, OrgsWrite, "org.change", change)
         .delete(ONE, OrgsWrite, "org.delete", delete)
         .post("/admin/v1/orgs/{org}/suspend", OrgsWrite, "org.suspend", suspend)
         .post("/admin/v1/orgs/{org}/resume", OrgsWrite, "org.resume", resume)
@@ -49,6 +50,17 @@ async fn put(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
     let form = org_form(&bytes(body)?);
     let target = Target::Org(id.clone());
     let changed = visitor.change(target, move |work, _| work.put_org(id, form?)).await?;
+    Ok(applied(&visitor.edge, show::org(&changed.value), changed.revision, wait).await)
+}
+
+async fn change(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
+    let id = id("organisation", path, OrgId::new)?;
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(WAIT_DEFAULT);
+    query.finish()?;
+    let form = org_form(&bytes(body)?);
+    let target = Target::Org(id.clone());
+    let changed = visitor.change(target, move |work, _| work.patch_org(&id, form?)).await?;
     Ok(applied(&visitor.edge, show::org(&changed.value), changed.revision, wait).await)
 }
 
