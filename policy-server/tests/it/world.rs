@@ -27,7 +27,7 @@ use wire::{
     Nonce, PriceMultiplier, RequestId, Revision,
 };
 
-pub use crate::tables::{accounts, check_ledger};
+pub use crate::tables::{AccountRow, accounts, check_ledger};
 
 /// 2026-11-20T12:00:00Z, a Friday.
 pub const NOON: u64 = 1_795_176_000_000;
