@@ -18,7 +18,7 @@ use self::client::Client;
 use self::commands::{
     AliasCommand, AuditCommand, BudgetCommand, GroupCommand, KeyCommand, MeCommand, ModelCommand,
     OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, TeamCommand,
-    TokenCommand, UsageArgs, UserCommand, WalletCommand,
+    TokenCommand, UsageArgs, UserCommand, WalletCommand, WebhookCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
 use self::webhooks::WebhookArgs;
@@ -95,6 +95,9 @@ enum Command {
     /// Prepaid money of organisations.
     #[command(subcommand)]
     Wallets(WalletCommand),
+    /// Whom organisations want told of events.
+    #[command(subcommand)]
+    Webhooks(WebhookCommand),
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => administer(|client| command.run(client)),
         Command::Settings(command) => administer(|client| command.run(client)),
         Command::Wallets(command) => administer(|client| command.run(client)),
+        Command::Webhooks(command) => administer(|client| command.run(client)),
     }
 }
 
