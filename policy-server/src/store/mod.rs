@@ -7,6 +7,7 @@ mod record_rows;
 mod rows;
 pub mod sqlite;
 mod tenancy_rows;
+mod user_key_rows;
 
 use std::ops::ControlFlow;
 
@@ -35,6 +36,7 @@ pub use tenancy_rows::{
     AuditRow, AuditSearch, Ceiling, MembershipRow, Outcome, PersonalTokenRow, SelfService, TeamRow,
     UserRow,
 };
+pub use user_key_rows::{UserKeyRow, UserKeyRows};
 use wire::v1::{CallRecord, Price};
 
 /// Why the store did not do what was asked.
@@ -70,6 +72,7 @@ pub trait Transaction:
     + OrgRows
     + KeyRows
     + DigestRows
+    + UserKeyRows
     + ModelRows
     + BudgetRows
     + WalletRows
@@ -179,6 +182,8 @@ pub trait DigestRows {
         digest: &KeyDigest,
         now_unix_ms: u64,
     ) -> StoreResult<Option<KeyRow>>;
+    /// The end of its own that a digest has, in wall time, if it has one.
+    fn digest_valid_until(&mut self, digest: &KeyDigest) -> StoreResult<Option<u64>>;
     /// Whether a key has or had this digest.
     fn is_digest_taken(&mut self, digest: &KeyDigest) -> StoreResult<bool>;
     /// Every digest that the key has or had, newest first, at most `limit`.

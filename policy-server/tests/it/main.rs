@@ -52,5 +52,6 @@ mod slices;
 mod suspension;
 mod tables;
 mod usage;
+mod user_keys;
 mod wallets;
 mod world;
