@@ -1,7 +1,7 @@
 //! What time alone does to keys: they expire, replaced secrets end, and repeated requests and old user
 //! keys are no longer known.
 
-use super::key_request::KNOWN_MS;
+use super::repeatable::KNOWN_MS;
 use super::{FilterError, Work};
 use crate::store::{KeyStatus, StoreResult};
 
@@ -31,7 +31,7 @@ impl Work<'_> {
         let more_user_keys = self.forget_old_user_keys()?;
         // Not worth a job of its own: they go with whatever else there is to do.
         let before = self.now.unix_ms.saturating_sub(KNOWN_MS);
-        self.rows.forget_key_creations(before, FORGOTTEN_PER_SWEEP)?;
+        self.rows.forget_repeatables(before, FORGOTTEN_PER_SWEEP)?;
         Ok(more_secrets || more_keys || more_user_keys)
     }
 

@@ -4,6 +4,7 @@
 mod entitlement_rows;
 mod key_rows;
 mod record_rows;
+mod repeatable_rows;
 mod rows;
 pub mod sqlite;
 mod tenancy_rows;
@@ -18,8 +19,8 @@ use wire::{
 
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 pub use key_rows::{
-    KeyCreation, KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage,
-    SortValue, StoredLimit,
+    KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SortValue,
+    StoredLimit,
 };
 use metering::budget::Account;
 use metering::period::Period;
@@ -28,6 +29,7 @@ pub use record_rows::{
     RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
     Whose,
 };
+pub use repeatable_rows::RepeatableRow;
 pub use rows::{
     AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow, OrgRow,
     ServerRow, Share, WalletAccount, WalletEntry, WindowId,
@@ -71,6 +73,7 @@ pub trait Transaction:
     + ServerRows
     + OrgRows
     + KeyRows
+    + RepeatableRows
     + DigestRows
     + UserKeyRows
     + ModelRows
@@ -166,12 +169,18 @@ pub trait KeyRows {
     ) -> StoreResult<Vec<(KeyStatus, u64)>>;
     /// Keys that expired by now and are not found as such yet, at most `limit`.
     fn newly_expired(&mut self, now_unix_ms: u64, limit: u32) -> StoreResult<Vec<KeyRow>>;
-    /// The key that was made under an Idempotency-Key.
-    fn key_creation(&mut self, idempotency: &KeyDigest) -> StoreResult<Option<KeyCreation>>;
-    /// Remembers it, in place of an older one.
-    fn save_key_creation(&mut self, creation: &KeyCreation) -> StoreResult<()>;
+}
+
+/// Requests that are known again when they are repeated.
+pub trait RepeatableRows {
+    /// The request that was carried out under a word.
+    fn repeatable(&mut self, idempotency: &KeyDigest) -> StoreResult<Option<RepeatableRow>>;
+    /// Remembers one, in place of an older one.
+    fn save_repeatable(&mut self, row: &RepeatableRow) -> StoreResult<()>;
+    /// Puts another answer in the place of the one that is kept, if the request is remembered.
+    fn save_answer(&mut self, idempotency: &KeyDigest, answer: &str) -> StoreResult<()>;
     /// Forgets those before a wall time, at most `limit`. Answers how many there were.
-    fn forget_key_creations(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64>;
+    fn forget_repeatables(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64>;
 }
 
 /// Digests of keys.

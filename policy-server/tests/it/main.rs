@@ -51,6 +51,7 @@ mod sight;
 mod slices;
 mod suspension;
 mod tables;
+mod terms;
 mod usage;
 mod user_keys;
 mod wallets;

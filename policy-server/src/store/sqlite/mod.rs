@@ -16,6 +16,7 @@ mod ledger;
 mod people;
 mod personal_tokens;
 mod records;
+mod repeatable;
 mod schema;
 mod sessions;
 mod statements;
