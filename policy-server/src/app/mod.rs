@@ -38,6 +38,7 @@ mod suspension;
 mod teams;
 mod tokens;
 mod usage;
+mod user_keys;
 mod wallet;
 
 use std::sync::Arc;
@@ -74,6 +75,7 @@ pub use suspension::Suspendable;
 pub use teams::TeamForm;
 pub use tokens::{IssuedToken, OVERLAP_MOST_S, TokenForm, TokenStatus, token_prefix};
 pub use usage::GroupSums;
+pub use user_keys::EXCHANGES_PER_HOUR;
 pub use wallet::{TopUpForm, ToppedUp, wallet_budget};
 
 use crate::clock::{Entropy, NoEntropy, Now};

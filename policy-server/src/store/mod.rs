@@ -8,6 +8,7 @@ mod repeatable_rows;
 mod rows;
 pub mod sqlite;
 mod tenancy_rows;
+mod user_key_rows;
 
 use std::ops::ControlFlow;
 
@@ -37,6 +38,7 @@ pub use tenancy_rows::{
     AuditRow, AuditSearch, Ceiling, MembershipRow, Outcome, PersonalTokenRow, SelfService, TeamRow,
     UserRow,
 };
+pub use user_key_rows::{UserKeyRow, UserKeyRows};
 use wire::v1::{CallRecord, Price};
 
 /// Why the store did not do what was asked.
@@ -73,6 +75,7 @@ pub trait Transaction:
     + KeyRows
     + RepeatableRows
     + DigestRows
+    + UserKeyRows
     + ModelRows
     + BudgetRows
     + WalletRows
@@ -188,6 +191,8 @@ pub trait DigestRows {
         digest: &KeyDigest,
         now_unix_ms: u64,
     ) -> StoreResult<Option<KeyRow>>;
+    /// The end of its own that a digest has, in wall time, if it has one.
+    fn digest_valid_until(&mut self, digest: &KeyDigest) -> StoreResult<Option<u64>>;
     /// Whether a key has or had this digest.
     fn is_digest_taken(&mut self, digest: &KeyDigest) -> StoreResult<bool>;
     /// Every digest that the key has or had, newest first, at most `limit`.

@@ -53,5 +53,6 @@ mod suspension;
 mod tables;
 mod terms;
 mod usage;
+mod user_keys;
 mod wallets;
 mod world;

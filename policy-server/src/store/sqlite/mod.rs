@@ -22,6 +22,7 @@ mod sessions;
 mod statements;
 mod tenants;
 mod usage_days;
+mod user_keys;
 mod wallets;
 mod windows;
 
