@@ -17,7 +17,7 @@ use policy_server::app::{CreatedKey, Given, KeyForm, Lifetime, OrgForm};
 use policy_server::clock::{ManualClock, Now, OsEntropy};
 use policy_server::engine::Engine;
 use policy_server::live::SessionTimes;
-use policy_server::settings::{FilterToken, KeepRequests, Settings};
+use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
 use policy_server::store::sqlite::Sqlite;
 use policy_server::webhooks::WebhookSettings;
 use policy_server::{App, build};
@@ -213,6 +213,7 @@ impl Filled {
             session: SessionTimes::default(),
             keep_requests: KeepRequests::default(),
             webhooks: WebhookSettings::default(),
+            user_key_lifetime: UserKeyLifetime::default(),
         };
         let clock = Arc::new(ManualClock::at_unix_ms(NOW_MS));
         let app = build(settings, clock, Box::new(OsEntropy)).expect("it starts");

@@ -83,6 +83,7 @@ pub fn build(
         clock,
         filter_token: Arc::new(settings.filter_token),
         keep_requests: settings.keep_requests,
+        user_key_lifetime: settings.user_key_lifetime,
         attempts: Arc::default(),
         secret: Arc::new(ServerSecret::in_file(secret_file)),
         webhooks: Arc::new(settings.webhooks),

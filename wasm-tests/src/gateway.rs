@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use policy_server::clock::{Clock, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
-use policy_server::settings::{FilterToken, KeepRequests, Settings};
+use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
 use policy_server::webhooks::WebhookSettings;
 use policy_server::{App, build};
 use serde_json::{Value, json};
@@ -86,6 +86,7 @@ impl Gateway {
             session: SessionTimes::default(),
             keep_requests: KeepRequests::default(),
             webhooks: WebhookSettings::default(),
+            user_key_lifetime: UserKeyLifetime::default(),
         };
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let app = build(settings, shared, Box::new(SeededEntropy::new(1)))?;

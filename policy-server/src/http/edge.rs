@@ -8,7 +8,7 @@ use crate::app::{Counters, FilterError, Work};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, Now};
 use crate::live::{Shared, lock};
-use crate::settings::{FilterToken, KeepRequests};
+use crate::settings::{FilterToken, KeepRequests, UserKeyLifetime};
 use crate::store::sqlite::Readers;
 use crate::store::{StoreError, Transaction};
 use crate::webhooks::{ServerSecret, WebhookSettings};
@@ -23,6 +23,7 @@ pub struct Edge {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) filter_token: Arc<FilterToken>,
     pub(crate) keep_requests: KeepRequests,
+    pub(crate) user_key_lifetime: UserKeyLifetime,
     pub(crate) attempts: Arc<Mutex<Attempts>>,
     pub(crate) webhooks: Arc<WebhookSettings>,
     pub(crate) secret: Arc<ServerSecret>,

@@ -121,6 +121,7 @@ pub fn record(record: &RecordRow) -> Map<String, Value> {
         "sequence": call.sequence,
         "request": call.request,
         "key": call.key,
+        "user_key": call.user_key,
         "org": record.org,
         "team": record.team,
         "user": record.user,

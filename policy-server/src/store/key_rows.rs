@@ -4,9 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use wire::v1::{CutCalls, KeyKind, KeyState, Level, Scope, Unit, Window};
-use wire::{
-    AllowedNetworks, KeyDigest, KeyId, ModelName, NanoUsd, OrgId, Revision, TeamId, UserId,
-};
+use wire::{AllowedNetworks, KeyId, ModelName, NanoUsd, OrgId, Revision, TeamId, UserId};
 
 use crate::entitlement::Selection;
 use crate::permissions::Sight;
@@ -336,17 +334,4 @@ pub struct KeySearch {
     pub after: Option<KeyCursor>,
     /// At most so many.
     pub limit: u32,
-}
-
-/// A key that was made under an Idempotency-Key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyCreation {
-    /// Digest of the Idempotency-Key.
-    pub idempotency: KeyDigest,
-    /// Digest of what was asked.
-    pub request: KeyDigest,
-    /// The key.
-    pub key: KeyId,
-    /// When, in milliseconds since 1970 UTC.
-    pub at_unix_ms: u64,
 }

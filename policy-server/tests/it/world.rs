@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use policy_server::clock::{Clock as _, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
-use policy_server::settings::{FilterToken, KeepRequests, Settings};
+use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
 use policy_server::webhooks::WebhookSettings;
 use policy_server::{App, build};
 use rusqlite::Connection;
@@ -354,6 +354,7 @@ fn start_with(
         session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
         keep_requests: KeepRequests::default(),
         webhooks: WebhookSettings { allow_private: true, ..WebhookSettings::default() },
+        user_key_lifetime: UserKeyLifetime::default(),
     };
     build(settings, Arc::clone(clock) as _, Box::new(SeededEntropy::new(seed)))
 }
@@ -481,5 +482,6 @@ pub fn record(key: &Key, lease: Option<LeaseId>, sequence: u64, output_tokens: u
         duration_ms: 12,
         metadata: Metadata::default(),
         address: None,
+        user_key: None,
     }
 }

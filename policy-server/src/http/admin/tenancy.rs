@@ -56,7 +56,7 @@ async fn free_user(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
 
 async fn show_budget(visitor: Visitor, (org, member): (OrgId, Member)) -> Answer {
     let target = Target::Budget(member.budget(&org));
-    let view = visitor.read(target, move |work, _| work.member_budget(&org, &member)).await?;
+    let view = visitor.one(target, move |work| work.member_budget(&org, &member)).await?;
     Ok(Json(show::account(&view).into()))
 }
 

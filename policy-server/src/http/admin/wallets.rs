@@ -35,7 +35,7 @@ pub fn routes(routes: Routes) -> Routes {
 async fn wallet(visitor: Visitor, path: Id) -> Answer {
     let org = id("organisation", path, OrgId::new)?;
     let target = Target::Budget(wallet_budget(&org));
-    let view = visitor.read(target, move |work, _| work.wallet(&org)).await?;
+    let view = visitor.one(target, move |work| work.wallet(&org)).await?;
     Ok(Json(show::account(&view).into()))
 }
 

@@ -55,7 +55,7 @@ async fn list(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
 async fn one(visitor: Visitor, path: Ids) -> Answer {
     let (org, id) = names(path)?;
     let target = Target::Webhook(org.clone(), id.clone());
-    let row = visitor.read(target, move |work, _| work.webhook(&org, &id)).await?;
+    let row = visitor.one(target, move |work| work.webhook(&org, &id)).await?;
     Ok(Json(webhook(&row).into()))
 }
 

@@ -18,6 +18,8 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0009_clocks.sql"),
     include_str!("../../../migrations/sqlite/0010_entitlement.sql"),
     include_str!("../../../migrations/sqlite/0011_records.sql"),
+    include_str!("../../../migrations/sqlite/0012_repeatable.sql"),
+    include_str!("../../../migrations/sqlite/0013_user_keys.sql"),
     include_str!("../../../migrations/sqlite/0014_money.sql"),
 ];
 
