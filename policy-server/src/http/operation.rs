@@ -1,0 +1,248 @@
+//! What the API's document says of a route beside its path and its permission: what it takes and
+//! what it answers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::form::Form;
+use super::query::{Parameter, Parameters};
+use super::schema::{Members, Schema};
+use super::wait;
+
+/// An object that is shown, by its name in the document.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// The name.
+    pub name: &'static str,
+    /// What it has.
+    pub members: fn() -> Members,
+}
+
+impl Shape {
+    /// The object.
+    pub fn schema(&self) -> Schema {
+        Schema::from((self.members)()).named(self.name)
+    }
+
+    /// The object after a change, with whether it is in force everywhere.
+    fn changed(&self) -> Schema {
+        let members = (self.members)().and(wait::applied_members());
+        Schema::from(members).named(&format!("Changed{}", self.name))
+    }
+
+    /// A page of a list.
+    fn page(&self) -> Schema {
+        page(self.schema()).named(&format!("{}Page", self.name))
+    }
+}
+
+/// A page of a list.
+pub fn page(item: Schema) -> Schema {
+    page_members(item).into()
+}
+
+/// What every page of a list has.
+pub fn page_members(item: Schema) -> Members {
+    Members::default()
+        .with("data", Schema::some(item))
+        .with("next_cursor", Schema::text().or_null())
+}
+
+/// What a route takes and answers.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    summary: &'static str,
+    query: Vec<Parameter>,
+    headers: Vec<Header>,
+    body: Option<Body>,
+    answers: BTreeMap<u16, Answer>,
+}
+
+/// A header that a route reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Header {
+    IfMatch,
+    IdempotencyKey,
+}
+
+#[derive(Debug, Clone)]
+struct Body {
+    schema: Schema,
+    is_required: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Answer {
+    content: Vec<(&'static str, Schema)>,
+    headers: Vec<&'static str>,
+}
+
+impl Operation {
+    /// An operation by what it does.
+    pub fn new(summary: &'static str) -> Self {
+        let (query, headers, answers) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { summary, query, headers, body: None, answers }
+    }
+
+    /// It reads these parameters.
+    pub fn asks<T>(mut self, read: impl FnOnce(&mut Parameters) -> T) -> Self {
+        self.query.extend(Parameters::describe(read));
+        self
+    }
+
+    /// It reads these fields.
+    pub fn takes<T>(self, fields: impl FnOnce(&mut Form) -> Option<T>) -> Self {
+        let schema = Form::describe(fields).into();
+        Self { body: Some(Body { schema, is_required: true }), ..self }
+    }
+
+    /// It reads these fields, and nothing where there is no body.
+    pub fn may_take<T>(self, fields: impl FnOnce(&mut Form) -> Option<T>) -> Self {
+        let schema = Form::describe(fields).into();
+        Self { body: Some(Body { schema, is_required: false }), ..self }
+    }
+
+    /// It is carried out only on a version that the sender has seen.
+    pub fn if_match(mut self) -> Self {
+        self.headers.push(Header::IfMatch);
+        self
+    }
+
+    /// It is carried out once, however often it is sent.
+    pub fn idempotent(mut self) -> Self {
+        self.headers.push(Header::IdempotencyKey);
+        self
+    }
+
+    /// It answers 200 with an object.
+    pub fn shows(self, shape: &Shape) -> Self {
+        self.answers(200, shape.schema())
+    }
+
+    /// It answers 201 with an object.
+    pub fn makes(self, shape: &Shape) -> Self {
+        self.answers(201, shape.schema())
+    }
+
+    /// It answers 200 with a page of a list, of which it takes `cursor` and `limit`.
+    pub fn pages(self, shape: &Shape) -> Self {
+        self.asks(|query| query.page()).lists(shape)
+    }
+
+    /// It answers 200 with a page of a list.
+    pub fn lists(self, shape: &Shape) -> Self {
+        self.answers(200, shape.page())
+    }
+
+    /// It takes `wait` and answers 200 with an object and whether its change is in force.
+    pub fn applies(self, shape: &Shape, wait: Duration) -> Self {
+        self.waits(wait).answers(200, shape.changed())
+    }
+
+    /// It takes `wait` and answers 201 with an object and whether its change is in force.
+    pub fn makes_and_applies(self, shape: &Shape, wait: Duration) -> Self {
+        self.waits(wait).answers(201, shape.changed())
+    }
+
+    /// It may answer 200 with an object and whether its change is in force as well: the request had
+    /// been carried out before.
+    pub fn or_repeats(self, shape: &Shape) -> Self {
+        self.answers(200, shape.changed())
+    }
+
+    /// It answers with JSON.
+    pub fn answers(self, status: u16, schema: Schema) -> Self {
+        self.answers_as(status, "application/json", schema)
+    }
+
+    /// It answers with something.
+    pub fn answers_as(mut self, status: u16, kind: &'static str, schema: Schema) -> Self {
+        self.answers.entry(status).or_default().content.push((kind, schema));
+        self
+    }
+
+    /// It answers with the tag of the version.
+    pub fn tagged(mut self) -> Self {
+        for answer in self.answers.values_mut() {
+            answer.headers.push("ETag");
+        }
+        self
+    }
+
+    /// Whether it reads only a version that the sender has seen.
+    pub fn has_condition(&self) -> bool {
+        self.headers.contains(&Header::IfMatch)
+    }
+
+    /// Whether anything of a request can be refused for what it says.
+    pub fn reads_something(&self) -> bool {
+        !self.query.is_empty() || !self.headers.is_empty() || self.body.is_some()
+    }
+
+    /// The operation in the document, without its path and errors; adds what it refers to.
+    pub fn into_value(self, named: &mut BTreeMap<String, Value>) -> Map<String, Value> {
+        let mut shown = Map::new();
+        shown.insert("summary".to_owned(), json!(self.summary));
+        let query = self.query.into_iter().map(|parameter| {
+            let schema = parameter.schema.into_value(named);
+            json!({"name": parameter.name, "in": "query", "schema": schema})
+        });
+        let mut parameters: Vec<_> = query.collect();
+        parameters.extend(self.headers.iter().map(|header| header.parameter()));
+        shown.insert("parameters".to_owned(), parameters.into());
+        if let Some(Body { schema, is_required }) = self.body {
+            let content = json!({"application/json": {"schema": schema.into_value(named)}});
+            let body = json!({"required": is_required, "content": content});
+            shown.insert("requestBody".to_owned(), body);
+        }
+        let answers = self.answers.into_iter();
+        let answers: Map<_, _> = answers
+            .map(|(status, answer)| (status.to_string(), answer.into_value(named)))
+            .collect();
+        shown.insert("responses".to_owned(), answers.into());
+        shown
+    }
+
+    fn waits(self, default: Duration) -> Self {
+        self.asks(|query| query.wait(default))
+    }
+}
+
+impl Header {
+    fn parameter(self) -> Value {
+        let (name, pattern, description) = match self {
+            Self::IfMatch => (
+                "If-Match",
+                r#"^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#,
+                "The ETag of an earlier answer: nothing is changed if it is another one by now.",
+            ),
+            Self::IdempotencyKey => (
+                "Idempotency-Key",
+                "^[ -~]{1,255}$",
+                "A word of the sender's: the same request with the same word is carried out once.",
+            ),
+        };
+        let schema = Schema::pattern(pattern).into_value(&mut BTreeMap::new());
+        json!({"name": name, "in": "header", "schema": schema, "description": description})
+    }
+}
+
+impl Answer {
+    fn into_value(self, named: &mut BTreeMap<String, Value>) -> Value {
+        let content = self.content.into_iter();
+        let content: Map<_, _> = content
+            .map(|(kind, schema)| (kind.to_owned(), json!({"schema": schema.into_value(named)})))
+            .collect();
+        let headers = self.headers.into_iter();
+        let headers: Map<_, _> = headers
+            .map(|name| (name.to_owned(), json!({"required": true, "schema": {"type": "string"}})))
+            .collect();
+        let mut shown = json!({"description": "Done.", "content": content});
+        if let (false, Some(members)) = (headers.is_empty(), shown.as_object_mut()) {
+            members.insert("headers".to_owned(), headers.into());
+        }
+        shown
+    }
+}
