@@ -164,15 +164,9 @@ fn shown(
     operation: Option<Operation>,
     named: &mut BTreeMap<String, Value>,
 ) -> Map<String, Value> {
-    let mut statuses = vec![401, 403, 429, 503];
+    let mut statuses = vec![400, 401, 403, 404, 429, 503];
     let operation = operation.unwrap_or_else(|| Operation::new(""));
     let changes = method != "get";
-    if changes || operation.reads_something() {
-        statuses.extend([400, 404]);
-    }
-    if path.contains('{') {
-        statuses.push(404);
-    }
     if changes {
         statuses.extend([409, 413]);
     }

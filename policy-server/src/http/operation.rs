@@ -176,11 +176,6 @@ impl Operation {
         self.headers.contains(&Header::IfMatch)
     }
 
-    /// Whether anything of a request can be refused for what it says.
-    pub fn reads_something(&self) -> bool {
-        !self.query.is_empty() || !self.headers.is_empty() || self.body.is_some()
-    }
-
     /// The operation in the document, without its path and errors; adds what it refers to.
     pub fn into_value(self, named: &mut BTreeMap<String, Value>) -> Map<String, Value> {
         let mut shown = Map::new();

@@ -66,17 +66,18 @@ impl Parameters {
         self.take(name, Schema::line(LONGEST_VALUE)).filter(|value| !value.is_empty())
     }
 
-    /// A parameter that is parsed.
+    /// A parameter that is parsed; an empty one counts as absent.
     pub fn parsed<T>(
         &mut self,
         name: &str,
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        self.typed(name, expected, Schema::line(LONGEST_VALUE), parse)
+        let text = self.take(name, Schema::line(LONGEST_VALUE).said(expected))?;
+        if text.is_empty() { None } else { self.noted(name, expected, parse(&text)) }
     }
 
-    /// A parameter that is parsed, of which a schema can say more.
+    /// A parameter that is parsed, of which a schema can say more. It is left out or right.
     pub fn typed<T>(
         &mut self,
         name: &str,
@@ -85,11 +86,7 @@ impl Parameters {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
         let text = self.take(name, schema.said(expected))?;
-        let parsed = parse(&text);
-        if parsed.is_none() {
-            self.problems.push(FieldProblem::invalid(name, expected));
-        }
-        parsed
+        self.noted(name, expected, parse(&text))
     }
 
     /// One of a few words.
@@ -144,8 +141,7 @@ impl Parameters {
     /// `cursor` of lists that are ordered by position.
     pub fn position(&mut self) -> Option<i64> {
         let expected = "must be the next_cursor of an earlier page";
-        let schema = Schema::pattern("^[0-9]{1,19}$");
-        self.typed("cursor", expected, schema, |text| i64::try_from(digits(text)?).ok())
+        self.parsed("cursor", expected, |text| i64::try_from(digits(text)?).ok())
     }
 
     /// `wait`: milliseconds to wait until a change is in force everywhere.
@@ -177,6 +173,14 @@ impl Parameters {
             self.problems.push(FieldProblem::with_code(name, "unknown_parameter", message));
         }
         if self.problems.is_empty() { Ok(()) } else { Err(AdminError::Invalid(self.problems)) }
+    }
+
+    /// Notes a problem where nothing could be made of the parameter.
+    fn noted<T>(&mut self, name: &str, expected: &str, parsed: Option<T>) -> Option<T> {
+        if parsed.is_none() {
+            self.problems.push(FieldProblem::invalid(name, expected));
+        }
+        parsed
     }
 
     fn take(&mut self, name: &str, schema: Schema) -> Option<String> {

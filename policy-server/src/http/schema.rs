@@ -76,6 +76,11 @@ impl Schema {
         Self::of(json!({"type": "boolean"}))
     }
 
+    /// Nothing.
+    pub fn null() -> Self {
+        Self::of(json!({"type": "null"}))
+    }
+
     /// An instant of RFC 3339.
     pub fn instant() -> Self {
         Self::of(json!({"type": "string", "format": "date-time"}))

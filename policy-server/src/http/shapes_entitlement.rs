@@ -20,6 +20,9 @@ pub const GROUP: Shape = Shape { name: "Group", members: group };
 /// An alias.
 pub const ALIAS: Shape = Shape { name: "Alias", members: alias };
 
+/// An alias that points at nothing any more.
+pub const REMOVED_ALIAS: Shape = Shape { name: "RemovedAlias", members: removed_alias };
+
 /// A team or user with what it is restricted to.
 pub const MEMBER_MODELS: Shape = Shape { name: "MemberModels", members: member_models };
 
@@ -68,6 +71,10 @@ fn alias() -> Members {
     Members::default()
         .with("id", Schema::id(ModelName::LONGEST))
         .with("model", Schema::id(ModelName::LONGEST))
+}
+
+fn removed_alias() -> Members {
+    Members::default().with("id", Schema::id(ModelName::LONGEST)).with("model", Schema::null())
 }
 
 fn member_models() -> Members {

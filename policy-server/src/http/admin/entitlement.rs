@@ -84,7 +84,7 @@ pub fn routes(routes: Routes) -> Routes {
                 .applies(&shapes::ALIAS, Duration::ZERO),
         )
         .delete(ALIAS, ModelsWrite, "alias.delete", remove_alias)
-        .says(Operation::new("Removes an alias").applies(&shapes::ALIAS, Duration::ZERO))
+        .says(Operation::new("Removes an alias").applies(&shapes::REMOVED_ALIAS, Duration::ZERO))
         .get("/admin/v1/orgs/{org}/teams/{team}/models", TeamsRead, show_team)
         .says(Operation::new("Shows what a team is restricted to").shows(&shapes::MEMBER_MODELS))
         .patch("/admin/v1/orgs/{org}/teams/{team}", TeamsWrite, "team.models", patch_team)
