@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use wire::{KeyId, ModelName, OrgId, RequestId};
 
 use super::admin::Described;
-use super::operation::Operation;
+use super::operation::{Operation, tag};
 use super::schema::{Members, Schema};
 use super::shapes;
 use crate::entitlement::{GroupName, PlanId};
@@ -15,6 +15,7 @@ use crate::entitlement::{GroupName, PlanId};
 /// Every code that an error of the admin API may have. Codes are stable: one that is here keeps its
 /// meaning.
 pub const CODES: &[&str] = &[
+    "answer_too_long",
     "body_too_large",
     "budget_above_ceiling",
     "budget_required",
@@ -102,6 +103,21 @@ const REFUSALS: [(u16, &str); 9] = [
     (503, "The store cannot answer now."),
 ];
 
+/// Headers that every change understands: names, patterns and meanings.
+const TERMS: [(&str, &str, &str); 2] = [
+    (
+        "If-Match",
+        r#"^(\*|(W/)?"[^"]*"([ \t]*,[ \t]*(W/)?"[^"]*")*)$"#,
+        "The ETag of an earlier answer: nothing is changed where it is another one by now.",
+    ),
+    (
+        "Idempotency-Key",
+        "^[ -~]{1,255}$",
+        "A word of the sender's: the same request with it is carried out once. Repeated, it is \
+         answered with what was answered then, but for secrets.",
+    ),
+];
+
 /// The document of these routes.
 pub fn document(routes: Vec<Described>) -> Value {
     let mut named = BTreeMap::new();
@@ -168,20 +184,28 @@ fn shown(
     let operation = operation.unwrap_or_else(|| Operation::new(""));
     let changes = method != "get";
     if changes {
-        statuses.extend([409, 413]);
-    }
-    if operation.has_condition() {
-        statuses.push(412);
+        statuses.extend([409, 412, 413]);
     }
     let mut shown = operation.into_value(named);
     shown.insert("operationId".to_owned(), json!(operation_id(method, path)));
-    shown.insert("tags".to_owned(), json!([tag(path)]));
+    shown.insert("tags".to_owned(), json!([family(path)]));
     if let Some(Value::Array(parameters)) = shown.get_mut("parameters") {
         let in_path = segments(path).filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         parameters.extend(in_path.map(|name| {
             let schema = place(path, name).into_value(named);
             json!({"name": name, "in": "path", "required": true, "schema": schema})
         }));
+        parameters.extend(TERMS.iter().filter(|_| changes).map(|(name, pattern, meaning)| {
+            let schema = Schema::pattern(pattern).into_value(named);
+            json!({"name": name, "in": "header", "schema": schema, "description": meaning})
+        }));
+    }
+    if let (true, Some(Value::Object(answers))) = (changes, shown.get_mut("responses")) {
+        for answer in answers.values_mut().filter_map(Value::as_object_mut) {
+            let flag = json!({"schema": {"type": "string", "const": "true"}});
+            let headers = json!({"ETag": tag(false), "Idempotency-Replayed": flag});
+            answer.insert("headers".to_owned(), headers);
+        }
     }
     if let Some(Value::Object(answers)) = shown.get_mut("responses") {
         answers.extend(statuses.into_iter().map(|status| (status.to_string(), refusal(status))));
@@ -191,7 +215,7 @@ fn shown(
 
 /// What stands in a path under a name.
 fn place(path: &str, name: &str) -> Schema {
-    match (name, tag(path)) {
+    match (name, family(path)) {
         ("id", "keys" | "me") => Schema::id(KeyId::LONGEST),
         ("id", "plans") => Schema::pattern(PlanId::PATTERN),
         ("id", "groups") => Schema::pattern(GroupName::PATTERN),
@@ -203,7 +227,7 @@ fn place(path: &str, name: &str) -> Schema {
 }
 
 /// Paths belong together by what they begin with.
-fn tag(path: &str) -> &str {
+fn family(path: &str) -> &str {
     segments(path).nth(2).unwrap_or_default()
 }
 

@@ -55,16 +55,8 @@ pub fn page_members(item: Schema) -> Members {
 pub struct Operation {
     summary: &'static str,
     query: Vec<Parameter>,
-    headers: Vec<Header>,
     body: Option<Body>,
     answers: BTreeMap<u16, Answer>,
-}
-
-/// A header that a route reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Header {
-    IfMatch,
-    IdempotencyKey,
 }
 
 #[derive(Debug, Clone)]
@@ -76,14 +68,13 @@ struct Body {
 #[derive(Debug, Clone, Default)]
 struct Answer {
     content: Vec<(&'static str, Schema)>,
-    headers: Vec<&'static str>,
+    has_tag: bool,
 }
 
 impl Operation {
     /// An operation by what it does.
     pub fn new(summary: &'static str) -> Self {
-        let (query, headers, answers) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { summary, query, headers, body: None, answers }
+        Self { summary, query: Vec::new(), body: None, answers: BTreeMap::new() }
     }
 
     /// It reads these parameters.
@@ -102,18 +93,6 @@ impl Operation {
     pub fn may_take<T>(self, fields: impl FnOnce(&mut Form) -> Option<T>) -> Self {
         let schema = Form::describe(fields).into();
         Self { body: Some(Body { schema, is_required: false }), ..self }
-    }
-
-    /// It is carried out only on a version that the sender has seen.
-    pub fn if_match(mut self) -> Self {
-        self.headers.push(Header::IfMatch);
-        self
-    }
-
-    /// It is carried out once, however often it is sent.
-    pub fn idempotent(mut self) -> Self {
-        self.headers.push(Header::IdempotencyKey);
-        self
     }
 
     /// It answers 200 with an object.
@@ -163,17 +142,12 @@ impl Operation {
         self
     }
 
-    /// It answers with the tag of the version.
+    /// Every answer has the tag of the version.
     pub fn tagged(mut self) -> Self {
         for answer in self.answers.values_mut() {
-            answer.headers.push("ETag");
+            answer.has_tag = true;
         }
         self
-    }
-
-    /// Whether it reads only a version that the sender has seen.
-    pub fn has_condition(&self) -> bool {
-        self.headers.contains(&Header::IfMatch)
     }
 
     /// The operation in the document, without its path and errors; adds what it refers to.
@@ -184,9 +158,7 @@ impl Operation {
             let schema = parameter.schema.into_value(named);
             json!({"name": parameter.name, "in": "query", "schema": schema})
         });
-        let mut parameters: Vec<_> = query.collect();
-        parameters.extend(self.headers.iter().map(|header| header.parameter()));
-        shown.insert("parameters".to_owned(), parameters.into());
+        shown.insert("parameters".to_owned(), query.collect());
         if let Some(Body { schema, is_required }) = self.body {
             let content = json!({"application/json": {"schema": schema.into_value(named)}});
             let body = json!({"required": is_required, "content": content});
@@ -205,39 +177,24 @@ impl Operation {
     }
 }
 
-impl Header {
-    fn parameter(self) -> Value {
-        let (name, pattern, description) = match self {
-            Self::IfMatch => (
-                "If-Match",
-                r#"^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#,
-                "The ETag of an earlier answer: nothing is changed if it is another one by now.",
-            ),
-            Self::IdempotencyKey => (
-                "Idempotency-Key",
-                "^[ -~]{1,255}$",
-                "A word of the sender's: the same request with the same word is carried out once.",
-            ),
-        };
-        let schema = Schema::pattern(pattern).into_value(&mut BTreeMap::new());
-        json!({"name": name, "in": "header", "schema": schema, "description": description})
-    }
-}
-
 impl Answer {
     fn into_value(self, named: &mut BTreeMap<String, Value>) -> Value {
         let content = self.content.into_iter();
         let content: Map<_, _> = content
             .map(|(kind, schema)| (kind.to_owned(), json!({"schema": schema.into_value(named)})))
             .collect();
-        let headers = self.headers.into_iter();
-        let headers: Map<_, _> = headers
-            .map(|name| (name.to_owned(), json!({"required": true, "schema": {"type": "string"}})))
-            .collect();
         let mut shown = json!({"description": "Done.", "content": content});
-        if let (false, Some(members)) = (headers.is_empty(), shown.as_object_mut()) {
-            members.insert("headers".to_owned(), headers.into());
+        if let (true, Some(members)) = (self.has_tag, shown.as_object_mut()) {
+            members.insert("headers".to_owned(), json!({"ETag": tag(true)}));
         }
         shown
     }
+}
+
+/// The version of what an answer shows.
+pub fn tag(is_always: bool) -> Value {
+    json!({
+        "required": is_always, "schema": {"type": "string"},
+        "description": "The version; what a key was used for is no part of it.",
+    })
 }

@@ -63,7 +63,8 @@ impl Parameters {
 
     /// A parameter as text without control characters; an empty one counts as absent.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        let text = self.take(name, Schema::line(LONGEST_VALUE)).filter(|value| !value.is_empty())?;
+        let text =
+            self.take(name, Schema::line(LONGEST_VALUE)).filter(|value| !value.is_empty())?;
         let is_line = !text.chars().any(char::is_control);
         self.noted(name, "must have no control characters", is_line.then_some(text))
     }

@@ -18,6 +18,9 @@ pub const KEY: Shape = Shape { name: "Key", members: key };
 /// A key with its secret.
 pub const SECRET_KEY: Shape = Shape { name: "SecretKey", members: secret_key };
 
+/// A key after its rotation.
+pub const ROTATED_KEY: Shape = Shape { name: "RotatedKey", members: rotated_key };
+
 /// How many keys there are in each state.
 pub const KEY_COUNTS: Shape = Shape { name: "KeyCounts", members: key_counts };
 
@@ -106,6 +109,11 @@ fn secret_key() -> Members {
     key().with("key", Schema::text())
 }
 
+/// The secret is not told again where the request is repeated.
+fn rotated_key() -> Members {
+    key().maybe("key", Schema::text())
+}
+
 fn key_counts() -> Members {
     let each = KeyStatus::ALL.into_iter();
     each.fold(Members::default(), |all, status| all.with(status.as_str(), Schema::count()))
@@ -155,6 +163,7 @@ fn record() -> Members {
         .with("sequence", Schema::count())
         .with("request", Schema::id(RequestId::LONGEST))
         .with("key", Schema::id(KeyId::LONGEST))
+        .with("user_key", Schema::text().or_null())
         .with("org", Schema::id(OrgId::LONGEST).or_null())
         .with("team", Schema::id(TeamId::LONGEST).or_null())
         .with("user", Schema::id(UserId::LONGEST).or_null())

@@ -37,6 +37,9 @@ pub const TOKEN: Shape = Shape { name: "Token", members: token };
 /// A personal token with its secret.
 pub const SECRET_TOKEN: Shape = Shape { name: "SecretToken", members: secret_token };
 
+/// A personal token after its rotation.
+pub const ROTATED_TOKEN: Shape = Shape { name: "RotatedToken", members: rotated_token };
+
 /// Whoever asks.
 pub const ME: Shape = Shape { name: "Me", members: me };
 
@@ -122,6 +125,11 @@ fn token() -> Members {
 
 fn secret_token() -> Members {
     token().with("token", Schema::text())
+}
+
+/// The secret is not told again where the request is repeated.
+fn rotated_token() -> Members {
+    token().maybe("token", Schema::text())
 }
 
 /// The admin token is no user: it has a role and permissions.

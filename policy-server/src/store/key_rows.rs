@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use wire::v1::{CutCalls, KeyKind, KeyState, Level, Scope, Unit, Window};
-use wire::{AllowedNetworks, KeyDigest, KeyId, NanoUsd, OrgId, Revision, TeamId, UserId};
+use wire::{AllowedNetworks, KeyId, NanoUsd, OrgId, Revision, TeamId, UserId};
 
 use crate::entitlement::Selection;
 use crate::permissions::Sight;
@@ -322,17 +322,4 @@ pub struct KeySearch {
     pub after: Option<KeyCursor>,
     /// At most so many.
     pub limit: u32,
-}
-
-/// A key that was made under an Idempotency-Key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyCreation {
-    /// Digest of the Idempotency-Key.
-    pub idempotency: KeyDigest,
-    /// Digest of what was asked.
-    pub request: KeyDigest,
-    /// The key.
-    pub key: KeyId,
-    /// When, in milliseconds since 1970 UTC.
-    pub at_unix_ms: u64,
 }

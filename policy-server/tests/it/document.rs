@@ -50,8 +50,8 @@ fn conforms(answered: &Answered<'_>) -> Result<(), String> {
         return Err("the document does not list this status".to_owned());
     }
     let listed = resolved(listed);
-    for name in listed["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
-        if !headers.contains_key(name.as_str()) {
+    for (name, header) in listed["headers"].as_object().into_iter().flatten() {
+        if header["required"] == true && !headers.contains_key(name.as_str()) {
             return Err(format!("has no header {name}"));
         }
     }

@@ -52,6 +52,8 @@ mod sight;
 mod slices;
 mod suspension;
 mod tables;
+mod terms;
 mod usage;
+mod user_keys;
 mod wallets;
 mod world;

@@ -4,16 +4,19 @@
 mod admit;
 mod catalogue;
 mod changes;
+mod exchange;
 mod holder;
 mod key;
 mod lease;
 mod problem;
 mod report;
+mod tagged;
 mod usage_page;
 
 pub use admit::{AdmitReply, AdmitRequest, KeyAnswer, LeaseAnswer};
 pub use catalogue::{Catalogue, InvalidTiers, MOST_TIERS, Model, Price, Rates, Tier, Tiers};
 pub use changes::{Change, ChangesReply};
+pub use exchange::{ExchangeAnswer, ExchangeReply, ExchangeRequest, UserKeyForm, UserKeySecret};
 pub use holder::{RegisterReply, RegisterRequest};
 pub use key::{
     CutCalls, KeyKind, KeyPolicy, KeyState, Level, Limit, ModelSet, Scope, Subject, Unit, Window,

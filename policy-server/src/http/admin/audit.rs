@@ -63,7 +63,7 @@ fn search(query: &mut Parameters) -> AuditSearch {
 
 async fn settings(visitor: Visitor, pairs: Pairs) -> Answer {
     parameters(pairs)?.finish()?;
-    let days = visitor.read(Target::Server, |work, _| work.audit_days()).await?;
+    let days = visitor.one(Target::Server, |work| work.audit_days()).await?;
     Ok(Json(show_people::settings(days).into()))
 }
 

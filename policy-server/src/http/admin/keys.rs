@@ -40,19 +40,13 @@ pub fn routes(routes: Routes) -> Routes {
         .get(ONE, KeysRead, one)
         .says(Operation::new("Shows a key").shows(&KEY).tagged())
         .patch(ONE, KeysWrite, "key.change", patch)
-        .says(
-            Operation::new("Changes a key")
-                .takes(key_form::key)
-                .if_match()
-                .applies(&KEY, WAIT_DEFAULT)
-                .tagged(),
-        )
+        .says(Operation::new("Changes a key").takes(key_form::key).applies(&KEY, WAIT_DEFAULT))
         .delete(ONE, KeysWrite, "key.delete", delete)
         .says(ends("Deletes a key; its history stays"))
         .post("/admin/v1/keys/{id}/disable", KeysWrite, "key.disable", disable)
         .says(ends("Switches a key off"))
         .post("/admin/v1/keys/{id}/enable", KeysWrite, "key.enable", enable)
-        .says(Operation::new("Switches a key on").if_match().applies(&KEY, Duration::ZERO).tagged())
+        .says(Operation::new("Switches a key on").applies(&KEY, Duration::ZERO))
         .post("/admin/v1/keys/{id}/revoke", KeysWrite, "key.revoke", revoke)
         .says(ends("Revokes a key for good"))
         .post(RELEASE, LedgerRepair, "key.release_parked", release_parked)
@@ -61,7 +55,7 @@ pub fn routes(routes: Routes) -> Routes {
 
 /// What ends a key takes and answers.
 pub fn ends(summary: &'static str) -> Operation {
-    Operation::new(summary).if_match().applies(&KEY, WAIT_DEFAULT).tagged()
+    Operation::new(summary).applies(&KEY, WAIT_DEFAULT)
 }
 
 /// Which keys a query asks for; what of them is seen is for the caller to say.
@@ -207,5 +201,5 @@ pub async fn shown(edge: &Edge, changed: &Changed<KeyView>, wait: Duration) -> T
 
 /// The answer with the tag of the key's version.
 pub fn tagged(view: &KeyView, shown: Json<Value>) -> Response {
-    ([(header::ETAG, etag(view.key.version))], shown).into_response()
+    ([(header::ETAG, etag(&view.key.version.to_string()))], shown).into_response()
 }

@@ -58,7 +58,8 @@ pub fn routes(routes: Routes) -> Routes {
         .says(
             Operation::new("Makes a service account")
                 .takes(people_form::service_account)
-                .makes(&shapes_people::ACCOUNT),
+                .makes(&shapes_people::ACCOUNT)
+                .shows(&shapes_people::ACCOUNT),
         )
         .get(ACCOUNT, MembersRead, one_account)
         .says(Operation::new("Shows a service account").shows(&shapes_people::ACCOUNT))
@@ -93,7 +94,7 @@ async fn list(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
 async fn one(visitor: Visitor, path: ThreeIds) -> Answer {
     let (org, team, user) = member(path)?;
     let target = Target::Member(org.clone(), team.clone(), user.clone());
-    let row = visitor.read(target, move |work, _| work.membership(&org, &team, &user)).await?;
+    let row = visitor.one(target, move |work| work.membership(&org, &team, &user)).await?;
     Ok(Json(show_people::member(&row).into()))
 }
 
@@ -152,7 +153,7 @@ async fn create_account(
 async fn one_account(visitor: Visitor, path: Ids) -> Answer {
     let (org, user) = account(path)?;
     let target = Target::ServiceAccount(org.clone(), user.clone());
-    let row = visitor.read(target, move |work, _| work.service_account(&org, &user)).await?;
+    let row = visitor.one(target, move |work| work.service_account(&org, &user)).await?;
     Ok(Json(show_people::user(&row).into()))
 }
 

@@ -13,7 +13,7 @@ use crate::app::{IssuedToken, Target};
 use crate::http::answer::AdminProblem;
 use crate::http::operation::Operation;
 use crate::http::people_form::{self, overlap_form, token_form};
-use crate::http::shapes_people::{SECRET_TOKEN, TOKEN};
+use crate::http::shapes_people::{ROTATED_TOKEN, SECRET_TOKEN, TOKEN};
 use crate::http::{show, show_people};
 use crate::permissions::Action::{TokensRead, TokensWrite};
 
@@ -46,12 +46,12 @@ pub fn lists_tokens(summary: &'static str) -> Operation {
 
 /// What issues a token takes and answers.
 pub fn issues(summary: &'static str) -> Operation {
-    Operation::new(summary).may_take(people_form::token).makes(&SECRET_TOKEN)
+    Operation::new(summary).may_take(people_form::token).makes(&SECRET_TOKEN).shows(&TOKEN)
 }
 
 /// What rotates a token takes and answers.
 pub fn rotates_token(summary: &'static str) -> Operation {
-    Operation::new(summary).may_take(people_form::overlap).shows(&SECRET_TOKEN)
+    Operation::new(summary).may_take(people_form::overlap).shows(&ROTATED_TOKEN)
 }
 
 async fn list(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
@@ -110,7 +110,7 @@ async fn one(visitor: Visitor, path: ThreeIds) -> Answer {
     let (org, user, token) = token(path)?;
     let target = Target::Token(org.clone(), user.clone(), token.clone());
     let now = visitor.edge.now().unix_ms;
-    let row = visitor.read(target, move |work, _| work.token(&org, &user, &token)).await?;
+    let row = visitor.one(target, move |work| work.token(&org, &user, &token)).await?;
     Ok(Json(show_people::token(&row, now).into()))
 }
 
