@@ -35,6 +35,10 @@ const WEEKDAYS: [&str; 7] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 impl Anchor {
+    /// What all anchors look like, as a regular expression.
+    pub const PATTERN: &str =
+        "^([0-9]{1,2}|[0-9]{2}:[0-9]{2}|[MmTtWwFfSs][A-Za-z]{2,5}[Dd][Aa][Yy])$";
+
     /// The anchor that a text means, whatever its period: a day of the month from 1 to 31, a day of
     /// the week in English, or a time of day as `HH:MM`.
     #[must_use]
@@ -84,6 +88,9 @@ impl fmt::Display for Anchor {
 pub struct Zone(Option<&'static str>);
 
 impl Zone {
+    /// What all names look like, as a regular expression.
+    pub const PATTERN: &str = "^[A-Za-z0-9_+/-]{1,64}$";
+
     /// The zone of a name such as `Europe/Berlin`, in any case of letters.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {

@@ -5,7 +5,9 @@ use metering::period::Period;
 use serde_json::Value;
 use wire::NanoUsd;
 
-use super::form::{Form, LONGEST_TEXT, Read, checked, text, word};
+use super::form::{Form, Read, Reader};
+use super::reader::{checked, decimal, line, word};
+use super::schema::{LONGEST_TEXT, Schema};
 use crate::alerts::Alerts;
 use crate::app::{AdjustmentForm, AdminError, BudgetForm, Given, TopUpForm};
 use crate::schedule::{Anchor, Zone};
@@ -19,10 +21,7 @@ const LARGEST_CAP: NanoUsd = NanoUsd(1_000_000_000 * 1_000_000_000);
 /// # Errors
 /// When any field cannot be accepted.
 pub fn budget_form(body: &[u8]) -> Result<BudgetForm, AdminError> {
-    let mut form = Form::parse(body)?;
-    let budget = cap(&mut form);
-    form.finish()?;
-    budget.ok_or_else(|| AdminError::Invalid(Vec::new()))
+    Form::read(body, cap)
 }
 
 /// Reads the field `budget`.
@@ -35,16 +34,19 @@ pub fn budget(form: &mut Form) -> Given<BudgetForm> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn top_up_form(body: &[u8]) -> Result<TopUpForm, AdminError> {
-    let mut form = Form::parse(body)?;
-    let amount = form.required("usd", |value| match usd(value)? {
+    Form::read(body, top_up)
+}
+
+/// The fields of a top-up.
+pub fn top_up(form: &mut Form) -> Option<TopUpForm> {
+    let something = |amount| match amount {
         NanoUsd::ZERO => Err("must be more than nothing".to_owned()),
         amount => Ok(amount),
-    });
-    let note = form.given("note", text).value().unwrap_or_default();
-    let id = entry_id(&mut form);
-    form.finish()?;
-    let amount = amount.ok_or_else(|| AdminError::Invalid(Vec::new()))?;
-    Ok(TopUpForm { amount, note, id })
+    };
+    let amount = form.required("usd", usd().then(something));
+    let note = form.given("note", line()).value().unwrap_or_default();
+    let id = entry_id(form);
+    Some(TopUpForm { amount: amount?, note, id })
 }
 
 /// Reads a correction: `{"usd": "-5.00", "note": "payment taken back", "id": "chargeback-7"}`.
@@ -52,27 +54,30 @@ pub fn top_up_form(body: &[u8]) -> Result<TopUpForm, AdminError> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn adjustment_form(body: &[u8]) -> Result<AdjustmentForm, AdminError> {
-    let mut form = Form::parse(body)?;
-    let amount = form.required("usd", |value| {
-        let (takes, value) = match value.as_str().and_then(|text| text.strip_prefix('-')) {
-            Some(amount) => (true, Value::from(amount)),
-            None => (false, value),
+    Form::read(body, adjustment)
+}
+
+/// The fields of a correction.
+pub fn adjustment(form: &mut Form) -> Option<AdjustmentForm> {
+    let signed = |text: String| {
+        let (takes, size) = match text.strip_prefix('-') {
+            Some(size) => (true, size),
+            None => (false, text.as_str()),
         };
-        match usd(value)? {
+        match amount(size)? {
             NanoUsd::ZERO => Err("must not be nothing".to_owned()),
             amount => Ok((amount, takes)),
         }
-    });
-    let note = form.required("note", |value| match text(value)? {
+    };
+    let a_reason = |note: String| match note {
         note if note.trim().is_empty() => Err("must say why".to_owned()),
         note => Ok(note),
-    });
-    let id = entry_id(&mut form);
-    form.finish()?;
-    match (amount, note) {
-        (Some((amount, takes)), Some(note)) => Ok(AdjustmentForm { amount, takes, note, id }),
-        _ => Err(AdminError::Invalid(Vec::new())),
-    }
+    };
+    let amount = form.required("usd", line().of(Schema::signed_decimal()).then(signed));
+    let note = form.required("note", line().then(a_reason));
+    let id = entry_id(form);
+    let (amount, takes) = amount?;
+    Some(AdjustmentForm { amount, takes, note: note?, id })
 }
 
 /// Reads what can be set of a wallet: `{"alerts": [80, 100]}`.
@@ -80,30 +85,31 @@ pub fn adjustment_form(body: &[u8]) -> Result<AdjustmentForm, AdminError> {
 /// # Errors
 /// When the field cannot be accepted.
 pub fn wallet_form(body: &[u8]) -> Result<Alerts, AdminError> {
-    let mut form = Form::parse(body)?;
-    let given = form.given("alerts", alerts);
-    if !given.is_given() && form.is_right() {
-        form.wrong("alerts", "is required; null removes them");
-    }
-    form.finish()?;
-    Ok(given.value().unwrap_or_default())
+    Form::read(body, wallet)
+}
+
+/// The fields of a wallet.
+pub fn wallet(form: &mut Form) -> Option<Alerts> {
+    let given = form.given("alerts", alerts());
+    form.must_be_given("alerts", &given, "is required; null removes them");
+    Some(given.value().unwrap_or_default())
 }
 
 fn entry_id(form: &mut Form) -> Option<String> {
-    let id = form.given("id", |value| match text(value)? {
+    let an_id = |id: String| match id {
         id if id.is_empty() => Err(format!("must be a text of 1 to {LONGEST_TEXT} bytes")),
         id => Ok(id),
-    });
-    id.value()
+    };
+    form.given("id", line().then(an_id)).value()
 }
 
 /// Reads the fields of a cap.
 pub fn cap(form: &mut Form) -> Option<BudgetForm> {
-    let cap = form.required("usd", usd);
+    let cap = form.required("usd", usd());
     let period = period(form);
-    let anchor = form.given("anchor", anchor);
-    let time_zone = form.given("time_zone", time_zone);
-    let alerts = form.given("alerts", alerts);
+    let anchor = form.given("anchor", anchor());
+    let time_zone = form.given("time_zone", time_zone());
+    let alerts = form.given("alerts", alerts());
     Some(BudgetForm { cap: cap?, period, anchor, time_zone, alerts })
 }
 
@@ -112,30 +118,37 @@ pub fn period(form: &mut Form) -> Option<Period> {
     form.given("period", word(&Period::ALL, Period::as_str)).value()
 }
 
-fn anchor(value: Value) -> Read<(Period, Anchor)> {
+fn anchor() -> Reader<impl FnOnce(Value) -> Read<(Period, Anchor)>> {
     let wrong = "must be a day of the month from \"1\" to \"31\", a weekday such as \"friday\", or \
                  a time of day such as \"06:30\"";
-    Anchor::parse(&text(value)?).ok_or_else(|| wrong.to_owned())
+    checked(move |text| Anchor::parse(&text).ok_or(wrong)).of(Schema::pattern(Anchor::PATTERN))
 }
 
-fn time_zone(value: Value) -> Read<Zone> {
+fn time_zone() -> Reader<impl FnOnce(Value) -> Read<Zone>> {
     let wrong = "must be the name of a time zone such as \"Europe/Berlin\"";
-    Zone::parse(&text(value)?).ok_or_else(|| wrong.to_owned())
+    checked(move |text| Zone::parse(&text).ok_or(wrong)).of(Schema::pattern(Zone::PATTERN))
 }
 
-fn alerts(value: Value) -> Read<Alerts> {
+fn alerts() -> Reader<impl FnOnce(Value) -> Read<Alerts>> {
     let most = Alerts::MOST;
-    let thresholds = match value {
-        Value::Array(items) => items.iter().map(Value::as_u64).collect::<Option<Vec<_>>>(),
-        _ => None,
-    };
-    let alerts = thresholds.and_then(|thresholds| Alerts::new(&thresholds));
-    alerts.ok_or_else(|| format!("must be a list of at most {most} whole numbers from 1 to 100"))
+    Reader::new(Schema::list(Schema::whole(1, 100), most), move |value| {
+        let thresholds = match value {
+            Value::Array(items) => items.iter().map(Value::as_u64).collect::<Option<Vec<_>>>(),
+            _ => None,
+        };
+        let alerts = thresholds.and_then(|thresholds| Alerts::new(&thresholds));
+        let wrong = || format!("must be a list of at most {most} whole numbers from 1 to 100");
+        alerts.ok_or_else(wrong)
+    })
 }
 
 /// An amount of money.
-pub fn usd(value: Value) -> Read<NanoUsd> {
-    let amount = checked(|text| NanoUsd::from_usd(&text))(value)
+pub fn usd() -> Reader<impl FnOnce(Value) -> Read<NanoUsd>> {
+    decimal(amount)
+}
+
+fn amount(text: &str) -> Read<NanoUsd> {
+    let amount = NanoUsd::from_usd(text)
         .map_err(|error| format!("must be USD as a text such as \"25.00\": {error}"))?;
     if amount > LARGEST_CAP {
         return Err(format!("must be at most {}", LARGEST_CAP.to_usd()));

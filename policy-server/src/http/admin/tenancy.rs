@@ -8,7 +8,9 @@ use wire::{OrgId, TeamId, UserId};
 use super::{Answer, Body, Pairs, Routes, Visitor, applied, bytes, parameters};
 use crate::app::{AdminError, BudgetForm, FieldProblem, Member, Target};
 use crate::http::answer::AdminProblem;
-use crate::http::budget_form::budget_form;
+use crate::http::budget_form::{self, budget_form};
+use crate::http::operation::Operation;
+use crate::http::shapes::ACCOUNT;
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::permissions::Action::{BudgetsRead, BudgetsWrite, TeamsWrite, UsersWrite};
@@ -21,11 +23,25 @@ const USER: &str = "/admin/v1/orgs/{org}/users/{user}/budget";
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(TEAM, BudgetsRead, show_team)
+        .says(Operation::new("Shows the budget of a team").shows(&ACCOUNT))
         .put(TEAM, BudgetsWrite, "budget.put", cap_team)
+        .says(
+            Operation::new("Caps what a team spends")
+                .takes(budget_form::cap)
+                .applies(&ACCOUNT, WAIT_DEFAULT),
+        )
         .delete(TEAM, BudgetsWrite, "budget.remove", free_team)
+        .says(Operation::new("Removes the cap of a team").applies(&ACCOUNT, WAIT_DEFAULT))
         .get(USER, BudgetsRead, show_user)
+        .says(Operation::new("Shows the budget of a user").shows(&ACCOUNT))
         .put(USER, BudgetsWrite, "budget.put", cap_user)
+        .says(
+            Operation::new("Caps what a user spends")
+                .takes(budget_form::cap)
+                .applies(&ACCOUNT, WAIT_DEFAULT),
+        )
         .delete(USER, BudgetsWrite, "budget.remove", free_user)
+        .says(Operation::new("Removes the cap of a user").applies(&ACCOUNT, WAIT_DEFAULT))
 }
 
 async fn show_team(visitor: Visitor, path: Ids) -> Answer {

@@ -11,7 +11,9 @@ use wire::OrgId;
 use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
 use crate::app::{Changed, Target, ToppedUp, wallet_budget};
 use crate::http::answer::AdminProblem;
-use crate::http::budget_form::{adjustment_form, top_up_form, wallet_form};
+use crate::http::budget_form::{self, adjustment_form, top_up_form, wallet_form};
+use crate::http::operation::Operation;
+use crate::http::shapes::{ACCOUNT, TOP_UP, TOPPED_UP, WALLET_CHECK};
 use crate::http::show;
 use crate::permissions::Action::{BudgetsWrite, WalletsRead, WalletsWrite};
 
@@ -24,12 +26,44 @@ const CHECK: &str = "/admin/v1/orgs/{org}/wallet/check";
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(WALLET, WalletsRead, wallet)
+        .says(Operation::new("Shows the wallet of an organisation").shows(&ACCOUNT))
         .patch(WALLET, BudgetsWrite, "wallet.change", change)
+        .says(
+            Operation::new("Sets at which parts of all that was put in somebody is told")
+                .takes(budget_form::wallet)
+                .shows(&ACCOUNT),
+        )
         .get(TOP_UPS, WalletsRead, top_ups)
+        .says(
+            Operation::new("Lists what was put into a wallet")
+                .asks(|query| (query.position(), query.limit()))
+                .lists(&TOP_UP),
+        )
         .post(TOP_UPS, WalletsWrite, "wallet.top_up", top_up)
+        .says(
+            Operation::new("Puts money into a wallet, once for each id")
+                .takes(budget_form::top_up)
+                .makes_and_applies(&TOPPED_UP, Duration::ZERO)
+                .or_repeats(&TOPPED_UP),
+        )
         .post(ADJUSTMENTS, WalletsWrite, "wallet.adjust", adjust)
+        .says(
+            Operation::new("Corrects what a wallet holds, once for each id")
+                .takes(budget_form::adjustment)
+                .makes_and_applies(&TOPPED_UP, Duration::ZERO)
+                .or_repeats(&TOPPED_UP),
+        )
         .get(LEDGER, WalletsRead, ledger)
+        .says(
+            Operation::new("Lists every entry of a wallet")
+                .asks(|query| (query.position(), query.limit()))
+                .lists(&TOP_UP),
+        )
         .get(CHECK, WalletsRead, check)
+        .says(
+            Operation::new("Adds up the entries of a wallet and compares them with its budget")
+                .shows(&WALLET_CHECK),
+        )
 }
 
 async fn wallet(visitor: Visitor, path: Id) -> Answer {

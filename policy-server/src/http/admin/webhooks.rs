@@ -11,12 +11,17 @@ use serde_json::{Value, json};
 use wire::OrgId;
 
 use super::{
-    Answer, Body, Id, Pairs, Routes, Visitor, bytes, id, ids, made, no_fields, parameters,
+    Answer, Body, Id, Pairs, Parameters, Routes, Visitor, asked, bytes, id, ids, made, no_fields,
+    parameters,
 };
 use crate::app::{AdminError, Target};
 use crate::http::answer::AdminProblem;
+use crate::http::operation::Operation;
 use crate::http::show;
-use crate::http::webhook_form::{delivery, webhook, webhook_form};
+use crate::http::webhook_form::{
+    DELIVERY, SECRET_WEBHOOK, WEBHOOK, changed_webhook, delivery, new_webhook, webhook,
+    webhook_form,
+};
 use crate::permissions::Action::{WebhooksRead, WebhooksWrite};
 use crate::store::{DeliverySearch, DeliveryStatus, StoreError, WebhookRow};
 use crate::webhooks::{ServerSecret, SigningKey};
@@ -34,14 +39,34 @@ const RESEND: &str = "/admin/v1/orgs/{org}/webhooks/{webhook}/deliveries/{delive
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(LIST, WebhooksRead, list)
+        .says(Operation::new("Lists the webhooks of an organisation").lists(&WEBHOOK))
         .post(LIST, WebhooksWrite, "webhook.create", create)
+        .says(
+            Operation::new("Adds a webhook; its secret is shown this once")
+                .takes(new_webhook)
+                .makes(&SECRET_WEBHOOK),
+        )
         .get(ONE, WebhooksRead, one)
+        .says(Operation::new("Shows a webhook").shows(&WEBHOOK))
         .patch(ONE, WebhooksWrite, "webhook.change", change)
+        .says(Operation::new("Changes some of a webhook").takes(changed_webhook).shows(&WEBHOOK))
         .delete(ONE, WebhooksWrite, "webhook.delete", delete)
+        .says(Operation::new("Removes a webhook and all that it was told").shows(&WEBHOOK))
         .post(ROTATE, WebhooksWrite, "webhook.rotate", rotate)
+        .says(
+            Operation::new("Gives a webhook another secret, which is shown this once")
+                .shows(&SECRET_WEBHOOK),
+        )
         .post(TEST, WebhooksWrite, "webhook.test", test)
+        .says(Operation::new("Posts an event that says nothing").shows(&DELIVERY))
         .get(DELIVERIES, WebhooksRead, deliveries)
+        .says(
+            Operation::new("Lists what a webhook was told and is to be told")
+                .asks(asked_deliveries)
+                .lists(&DELIVERY),
+        )
         .post(RESEND, WebhooksWrite, "webhook.resend", resend)
+        .says(Operation::new("Sends something to a webhook again").shows(&DELIVERY))
 }
 
 async fn list(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
@@ -68,7 +93,7 @@ async fn create(
 ) -> Result<Response, AdminProblem> {
     let org = id("organisation", path, OrgId::new)?;
     parameters(pairs)?.finish()?;
-    let form = webhook_form(&bytes(body)?, &visitor.edge.webhooks);
+    let form = webhook_form(&bytes(body)?, &visitor.edge.webhooks, new_webhook);
     let secret = Arc::clone(&visitor.edge.secret);
     let changed = visitor.change(Target::Org(org.clone()), move |work, deed| {
         let row = work.create_webhook(&org, form?)?;
@@ -83,7 +108,7 @@ async fn create(
 async fn change(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
     let (org, id) = names(path)?;
     parameters(pairs)?.finish()?;
-    let form = webhook_form(&bytes(body)?, &visitor.edge.webhooks);
+    let form = webhook_form(&bytes(body)?, &visitor.edge.webhooks, changed_webhook);
     let target = Target::Webhook(org.clone(), id.clone());
     let changed = visitor.change(target, move |work, _| work.change_webhook(&org, &id, form?));
     Ok(Json(webhook(&changed.await?).into()))
@@ -124,15 +149,16 @@ async fn test(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
 
 async fn deliveries(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
     let (org, webhook) = names(path)?;
-    let mut query = parameters(pairs)?;
-    let (before, limit) = (query.position(), query.limit());
-    let expected = "must be pending, delivered or failed";
-    let status = query.parsed("status", expected, DeliveryStatus::parse);
-    query.finish()?;
+    let (status, before, limit) = asked(pairs, asked_deliveries)?;
     let target = Target::Webhook(org.clone(), webhook.clone());
     let search = DeliverySearch { org, webhook, status, before, limit };
     let page = visitor.read(target, move |work, _| work.deliveries(search)).await?;
     Ok(Json(show::page(&page, delivery)))
+}
+
+fn asked_deliveries(query: &mut Parameters) -> (Option<DeliveryStatus>, Option<i64>, u32) {
+    let status = query.word("status", &DeliveryStatus::ALL, DeliveryStatus::as_str);
+    (status, query.position(), query.limit())
 }
 
 async fn resend(visitor: Visitor, path: ThreeIds, pairs: Pairs, body: Body) -> Answer {
