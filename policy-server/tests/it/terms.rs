@@ -207,3 +207,14 @@ async fn nobody_hears_what_another_was_answered() {
     assert!(first.status < 300 && second.status < 300 && !second.replayed);
     assert_ne!(first.body["id"], second.body["id"]);
 }
+
+#[tokio::test]
+async fn what_is_not_there_has_no_terms() {
+    let world = World::with_org(None).await;
+    for (method, path, status) in [("TRACE", "orgs/acme", 405), ("PUT", "nothing", 404)] {
+        let answer = send(&world, method, path, Some(("if-match", "7")), &Value::Null).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+    }
+    let answer = send(&world, "PUT", "orgs/acme", Some(("if-match", "7")), &json!({})).await;
+    assert_eq!(answer.status, 400);
+}
