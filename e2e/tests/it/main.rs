@@ -25,6 +25,7 @@ mod profiles;
 mod restored;
 mod revocation;
 mod same_bytes;
+mod schemathesis;
 mod sdk;
 mod second_server;
 mod server_killed;

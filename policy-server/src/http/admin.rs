@@ -89,9 +89,10 @@ pub fn document() -> &'static str {
 pub fn router(edge: Edge) -> Router {
     routes()
         .into_router()
+        // Of routes only: what is not there has no terms.
+        .route_layer(from_fn_with_state(edge.clone(), terms::on_terms))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(edge.clone(), terms::on_terms))
         .layer(from_fn_with_state(edge.clone(), signed_in))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .route("/healthz", routing::get(health))

@@ -255,3 +255,14 @@ async fn requests_are_forgotten_when_nothing_else_is_due() {
     world.pass(24 * 60 * 60 * 1_000 + 1).await;
     assert_eq!(kept(), 0);
 }
+
+#[tokio::test]
+async fn what_is_not_there_has_no_terms() {
+    let world = World::with_org(None).await;
+    for (method, path, status) in [("TRACE", "orgs/acme", 405), ("PUT", "nothing", 404)] {
+        let answer = send(&world, method, path, Some(("if-match", "7")), &Value::Null).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+    }
+    let answer = send(&world, "PUT", "orgs/acme", Some(("if-match", "7")), &json!({})).await;
+    assert_eq!(answer.status, 400);
+}
