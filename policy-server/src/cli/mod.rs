@@ -5,6 +5,7 @@ mod commands;
 mod offline;
 mod table;
 
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use self::commands::{
     TokenCommand, UsageArgs, UserCommand, WalletCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
+use crate::http::document;
 use crate::live::SessionTimes;
 use crate::serve::serve;
 use crate::settings::{FilterToken, KeepRequests, Listen, Settings, UserKeyLifetime};
@@ -43,6 +45,8 @@ enum Command {
     Backup(BackupArgs),
     /// Make a database that was copied back safe to serve from.
     Restore(RestoreArgs),
+    /// Print what the admin API takes and answers, as an OpenAPI document.
+    Openapi,
     /// Organisations.
     #[command(subcommand)]
     Orgs(OrgCommand),
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => run_server(args),
         Command::Backup(args) => finish(args.run()),
         Command::Restore(args) => finish(args.run()),
+        Command::Openapi => finish(Ok::<_, Infallible>(document().to_owned())),
         Command::Orgs(command) => administer(|client| command.run(client)),
         Command::Models(command) => administer(|client| command.run(client)),
         Command::Aliases(command) => administer(|client| command.run(client)),

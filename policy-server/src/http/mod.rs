@@ -11,12 +11,19 @@ mod filter;
 mod form;
 mod key_form;
 mod model_form;
+mod openapi;
+mod operation;
 mod org_form;
 mod people_form;
 mod plan_form;
 mod price_form;
 mod query;
+mod reader;
+mod schema;
 mod selection_form;
+mod shapes;
+mod shapes_entitlement;
+mod shapes_people;
 mod show;
 mod show_entitlement;
 mod show_people;
@@ -31,7 +38,7 @@ pub fn filter_router(edge: Edge) -> Router {
     filter::router(edge)
 }
 
-pub use admin::{Need, needs};
+pub use admin::{Need, document, needs};
 
 /// The admin API.
 pub fn admin_router(edge: Edge) -> Router {

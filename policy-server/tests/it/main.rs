@@ -11,6 +11,7 @@ mod broken_disk;
 mod changes;
 mod command_line;
 mod command_line_people;
+mod document;
 mod entitlement;
 mod entitlement_commands;
 mod exhausted;
