@@ -10,6 +10,7 @@ mod export;
 mod filter;
 mod form;
 mod key_form;
+mod key_test_form;
 mod model_form;
 mod org_form;
 mod people_form;
@@ -19,6 +20,7 @@ mod query;
 mod selection_form;
 mod show;
 mod show_entitlement;
+mod show_key_test;
 mod show_people;
 mod wait;
 

@@ -18,7 +18,7 @@ use wire::{
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 pub use key_rows::{
     KeyCreation, KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage,
-    SortValue, StoredLimit,
+    SecretRow, SortValue, StoredLimit,
 };
 use metering::budget::Account;
 use metering::period::Period;
@@ -179,6 +179,8 @@ pub trait DigestRows {
         digest: &KeyDigest,
         now_unix_ms: u64,
     ) -> StoreResult<Option<KeyRow>>;
+    /// What is known of a digest that a key has or had.
+    fn secret(&mut self, digest: &KeyDigest) -> StoreResult<Option<SecretRow>>;
     /// Whether a key has or had this digest.
     fn is_digest_taken(&mut self, digest: &KeyDigest) -> StoreResult<bool>;
     /// Every digest that the key has or had, newest first, at most `limit`.
