@@ -31,6 +31,7 @@ mod route;
 pub mod testing;
 mod url_query;
 mod usage_page;
+mod user_key;
 mod windows;
 
 pub use dialect::Dialect;

@@ -8,6 +8,7 @@ mod housekeeping;
 mod recheck;
 mod stop;
 mod usage;
+mod user_key;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;

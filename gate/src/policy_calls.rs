@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     Report,
     /// `POST /proxy/v1/usage`.
     Usage,
+    /// `POST /proxy/v1/exchange`.
+    UserKey,
 }
 
 impl Purpose {

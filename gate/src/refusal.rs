@@ -60,6 +60,10 @@ pub enum Refusal {
     ModelNotAllowed(String),
     /// The key may not be used from where the request comes.
     AddressNotAllowed,
+    /// The path is that of a user, and the key of no user.
+    UserKeyRequired,
+    /// The path is not open to this kind of key.
+    EndpointNotAllowed,
     /// The organisation may call no model at all.
     NoModels,
     /// Prompt and output together do not fit the model's context.

@@ -4,7 +4,7 @@
 mod listed;
 mod path_model;
 
-pub use listed::{ListedPath, PathPattern};
+pub use listed::{ListedPath, OpenTo, PathPattern};
 pub(crate) use path_model::PathModel;
 
 use metering::request::Operation;
@@ -31,14 +31,21 @@ pub(crate) enum Target {
         /// The model, where the path names it.
         path_model: Option<PathModel>,
     },
-    /// A path of the configuration; costs what this model costs per call.
-    Listed(ModelName),
+    /// A path of the configuration.
+    Listed {
+        /// It costs what this model costs per call.
+        model: ModelName,
+        /// Whose keys may be used there.
+        keys: OpenTo,
+    },
     /// The models of the key.
     Models,
     /// One model of the key.
     Model(String),
     /// What the key has used.
     Usage,
+    /// A user key in exchange for the key.
+    UserKey,
 }
 
 /// What the head of a request says beside its path.
@@ -75,7 +82,7 @@ impl Route {
         match opened.filter(|entry| !finder.has_its_own_price(entry.path.is_open_ended())) {
             Some(entry) => Ok(Self {
                 dialect: finder.likely_dialect(),
-                target: Target::Listed(entry.model.clone()),
+                target: Target::Listed { model: entry.model.clone(), keys: entry.keys },
             }),
             None => Err(finder.likely_dialect()),
         }
@@ -111,8 +118,13 @@ struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     fn known(&self) -> Option<Route> {
-        if (self.method, self.path) == (b"GET", b"/v1/usage") {
-            return Some(Route { dialect: Dialect::OpenAi, target: Target::Usage });
+        let own = match (self.method, self.path) {
+            (b"GET", b"/v1/usage") => Some(Target::Usage),
+            (b"POST", b"/v1/auth/exchange") => Some(Target::UserKey),
+            _ => None,
+        };
+        if let Some(target) = own {
+            return Some(Route { dialect: Dialect::OpenAi, target });
         }
         if let Some(rest) = mounted(self.path, b"/anthropic") {
             return self.anthropic(rest);

@@ -17,7 +17,7 @@ use policy_server::app::{CreatedKey, Given, KeyForm, Lifetime, OrgForm};
 use policy_server::clock::{ManualClock, Now, OsEntropy};
 use policy_server::engine::Engine;
 use policy_server::live::SessionTimes;
-use policy_server::settings::{FilterToken, KeepRequests, Settings};
+use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
 use policy_server::store::sqlite::Sqlite;
 use policy_server::{App, build};
 use serde_json::{Value, json};
@@ -211,6 +211,7 @@ impl Filled {
             filter_token: FilterToken::new(Some(FILTER_TOKEN)).expect("a token"),
             session: SessionTimes::default(),
             keep_requests: KeepRequests::default(),
+            user_key_lifetime: UserKeyLifetime::default(),
         };
         let clock = Arc::new(ManualClock::at_unix_ms(NOW_MS));
         let app = build(settings, clock, Box::new(OsEntropy)).expect("it starts");

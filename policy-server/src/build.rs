@@ -77,6 +77,7 @@ pub fn build(
         clock,
         filter_token: Arc::new(settings.filter_token),
         keep_requests: settings.keep_requests,
+        user_key_lifetime: settings.user_key_lifetime,
         attempts: Arc::default(),
     };
     Ok(App {

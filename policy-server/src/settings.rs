@@ -121,6 +121,35 @@ pub struct Settings {
     pub session: SessionTimes,
     /// How long the request log is kept.
     pub keep_requests: KeepRequests,
+    /// How long user keys live.
+    pub user_key_lifetime: UserKeyLifetime,
+}
+
+/// How long a user key lives where its key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserKeyLifetime {
+    /// Seconds; at most [`UserKeyLifetime::LONGEST_S`].
+    pub seconds: u32,
+}
+
+impl UserKeyLifetime {
+    /// A minute: with [`crate::app::EXCHANGES_PER_HOUR`] a program can always have one.
+    pub const SHORTEST_S: u32 = 60;
+    /// A day: whoever needs longer needs a key.
+    pub const LONGEST_S: u32 = 24 * 60 * 60;
+
+    /// The same in milliseconds.
+    #[must_use]
+    pub fn millis(self) -> u64 {
+        u64::from(self.seconds.min(Self::LONGEST_S)) * 1_000
+    }
+}
+
+impl Default for UserKeyLifetime {
+    /// An hour, as clients of PrivateMind expect.
+    fn default() -> Self {
+        Self { seconds: 60 * 60 }
+    }
 }
 
 /// For how long records of the request log are kept after their arrival. Sums and money stay.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use policy_server::clock::{Clock, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
-use policy_server::settings::{FilterToken, KeepRequests, Settings};
+use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
 use policy_server::{App, build};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -84,6 +84,7 @@ impl Gateway {
             filter_token: FilterToken::new(Some(FILTER_TOKEN))?,
             session: SessionTimes::default(),
             keep_requests: KeepRequests::default(),
+            user_key_lifetime: UserKeyLifetime::default(),
         };
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let app = build(settings, shared, Box::new(SeededEntropy::new(1)))?;

@@ -9,10 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Catalogue, Change, ChangesReply, CutCalls,
-    Ending, Grant, KeyAnswer, KeyKind, KeyPolicy, KeyState, LeaseAnswer, LeaseReply, LeaseReport,
-    LeaseRequest, Level, Limit, Model, ModelSet, Price, Problem, ProblemBody, Refusal,
-    RegisterReply, RegisterRequest, ReportReply, ReportRequest, Scope, Subject, Unit, Usage,
-    UsageAnswer, UsagePage, UsageParameter, UsageReply, UsageRequest, UsedCall, Window,
+    Ending, ExchangeAnswer, ExchangeReply, ExchangeRequest, Grant, KeyAnswer, KeyKind, KeyPolicy,
+    KeyState, LeaseAnswer, LeaseReply, LeaseReport, LeaseRequest, Level, Limit, Model, ModelSet,
+    Price, Problem, ProblemBody, Refusal, RegisterReply, RegisterRequest, ReportReply,
+    ReportRequest, Scope, Subject, Unit, Usage, UsageAnswer, UsagePage, UsageParameter, UsageReply,
+    UsageRequest, UsedCall, UserKeyForm, UserKeySecret, Window,
 };
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, Metadata, ModelName, NanoUsd,
@@ -114,6 +115,7 @@ fn policy() -> KeyPolicy {
         kind: KeyKind::Application,
         max_call: None,
         allowed_ips: None,
+        user_key: None,
     }
 }
 
@@ -263,6 +265,7 @@ fn record() -> CallRecord {
         duration_ms: 842,
         metadata: Metadata::default(),
         address: None,
+        user_key: None,
     }
 }
 
@@ -419,6 +422,34 @@ fn plans() {
     }
 }
 
+/// Keys are exchanged for user keys, which are told from their keys where they are used.
+#[test]
+fn user_keys() {
+    let request = ExchangeRequest {
+        holder: holder(),
+        epoch: EPOCH,
+        digest: KeyDigest([0x0f; 32]),
+        form: UserKeyForm::Tollgate,
+    };
+    golden("exchange_request", &request);
+    let form = UserKeyForm::PrivateMind;
+    golden("exchange_request_privatemind", &ExchangeRequest { form, ..request });
+    let reply = |answer| ExchangeReply { epoch: EPOCH, revision: REVISION, answer };
+    let secret = UserKeySecret::new("tgu_0123456789ab_and-so-on".into());
+    let made = ExchangeAnswer::UserKey { secret, expires_at_unix_ms: 1_795_179_600_000 };
+    assert!(!format!("{made:?}").contains("tgu_"));
+    golden("exchange_reply", &reply(made));
+    let most = ExchangeAnswer::TooMany { most: 60, retry_after_ms: 59_999 };
+    golden("exchange_reply_too_many", &reply(most));
+    golden("exchange_reply_key_not_usable", &reply(ExchangeAnswer::KeyNotUsable));
+    let user_key = Some(KeyId::new("ukey_0123456789ab").unwrap());
+    let of_user = KeyPolicy { kind: KeyKind::User, user_key: user_key.clone(), ..policy() };
+    golden("user_key_policy", &of_user);
+    golden("user_key_record", &CallRecord { user_key, ..record() });
+    let (digests, state) = (vec![KeyDigest([0x0f; 32])], KeyState::Active);
+    golden("user_keys_change", &Change::Key { key: key(), digests, state, user_keys: true });
+}
+
 /// What a key may be restricted to beyond models, limits and budgets.
 #[test]
 fn restrictions() {
@@ -458,6 +489,7 @@ fn changes() {
                 key: key(),
                 digests: vec![KeyDigest([0x0f; 32]), KeyDigest([0xf0; 32])],
                 state: KeyState::Disabled,
+                user_keys: false,
             },
             Change::Catalogue { version: VERSION },
             Change::Recall { level: Level::Team, owner: policy().owner(Level::Team).unwrap() },

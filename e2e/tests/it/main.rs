@@ -33,5 +33,6 @@ mod server_unreachable;
 mod stream_end;
 mod trailers;
 mod usage_page;
+mod user_keys;
 mod vm_trap;
 mod windows;

@@ -8,7 +8,7 @@ pub use check::{Problem, parse};
 use metering::request::FeatureKind;
 
 pub use crate::profile::Profile;
-pub use crate::route::{ListedPath, PathPattern};
+pub use crate::route::{ListedPath, OpenTo, PathPattern};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

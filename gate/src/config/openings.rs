@@ -5,12 +5,12 @@ use serde_json::{Map, Value};
 use wire::ModelName;
 
 use super::check::{Checker, join};
-use super::{ListedPath, MOST_PATHS, PathPattern, Profile};
+use super::{ListedPath, MOST_PATHS, OpenTo, PathPattern, Profile};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 impl Checker {
-    /// `paths`: method, path and the model whose price per call each costs.
+    /// `paths`: method, path, the model whose price per call each costs, and whose keys it takes.
     pub(super) fn paths(&mut self, root: &Map<String, Value>) -> Option<Vec<ListedPath>> {
         let items = self.array(root, "paths")?;
         if items.len() > MOST_PATHS {
@@ -21,10 +21,11 @@ impl Checker {
             let Value::Object(item) = item else {
                 return self.problem(&here, "must be an object");
             };
-            self.known(&here, item, &["method", "path", "model"]);
+            self.known(&here, item, &["method", "path", "model", "keys"]);
             let method = self.text(&here, item, "method", None);
             let path = self.text(&here, item, "path", None);
             let model = self.text(&here, item, "model", None);
+            let keys = self.text(&here, item, "keys", Some(OpenTo::Any.name()));
             let method = method?;
             if !METHODS.contains(&method.as_str()) {
                 let list = METHODS.join(", ");
@@ -37,7 +38,12 @@ impl Checker {
             let Ok(model) = ModelName::new(model?) else {
                 return self.problem(&join(&here, "model"), "is no name of a model");
             };
-            Some(ListedPath { method, path, model })
+            let keys = keys?;
+            let Some(keys) = OpenTo::ALL.into_iter().find(|known| known.name() == keys) else {
+                let list = OpenTo::ALL.map(OpenTo::name).join(", ");
+                return self.problem(&join(&here, "keys"), &format!("must be one of {list}"));
+            };
+            Some(ListedPath { method, path, model, keys })
         });
         // All of them, so that every problem is found.
         read.collect::<Vec<_>>().into_iter().collect()
@@ -78,7 +84,7 @@ impl Checker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
+    use super::super::{OpenTo, parse};
 
     fn of(rest: &str) -> Result<super::super::Config, Vec<String>> {
         let text = format!(r#"{{"server":{{"cluster":"c"}},{rest}}}"#);
@@ -91,10 +97,11 @@ mod tests {
     #[test]
     fn paths_and_features_are_read() {
         let config = of(r#""paths":[{"method":"POST","path":"/v1/audio/speech","model":"speech"},
-                        {"method":"GET","path":"/v1/files*","model":"files"}],
+                        {"method":"GET","path":"/v1/files*","model":"files","keys":"user"}],
                "allow":["background","provider_state"]"#)
         .unwrap();
         assert_eq!((config.paths.len(), config.allow.len()), (2, 2));
+        assert_eq!((config.paths[0].keys, config.paths[1].keys), (OpenTo::Any, OpenTo::Users));
         let config = of(r#""name":"x""#).unwrap();
         assert_eq!((config.paths.len(), config.allow.len()), (0, 0));
     }
@@ -113,7 +120,8 @@ mod tests {
         let problems = of(r#""paths":[{"method":"get","path":"/v1/x","model":"m"},
                         {"method":"GET","path":"v1","model":"m"},
                         {"method":"GET","path":"/v1/a b","model":"m"},
-                        {"method":"GET","path":"/v1/*/x","model":"m","usd":"1"},7],
+                        {"method":"GET","path":"/v1/*/x","model":"m","usd":"1"},7,
+                        {"method":"GET","path":"/v1/x","model":"m","keys":"users"}],
                "allow":["everything"]"#)
         .unwrap_err();
         let begins = |at: usize, text: &str| {
@@ -125,8 +133,9 @@ mod tests {
         begins(3, "paths[3].usd: is not known");
         begins(4, "paths[3].path: must be a plain path");
         begins(5, "paths[4]: must be an object");
-        begins(6, "allow[0]: must be one of background, ");
-        assert_eq!(problems.len(), 7, "{problems:?}");
+        begins(6, "paths[5].keys: must be one of any, user, application");
+        begins(7, "allow[0]: must be one of background, ");
+        assert_eq!(problems.len(), 8, "{problems:?}");
         assert_eq!(of(r#""paths":{},"allow":1"#).unwrap_err().len(), 2);
     }
 }

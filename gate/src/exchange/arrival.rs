@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::answer::value;
 use super::{Body, Exchange, MOST_CALLS, Open, Stage};
 use crate::config::Config;
-use crate::credential;
+use crate::credential::{self, NoCredential};
 use crate::dialect::Dialect;
 use crate::dry_run;
 use crate::header_filter::{BETA_HEADERS, Betas};
@@ -15,6 +15,8 @@ use crate::profile::Voice;
 use crate::refusal::Refusal;
 use crate::route::{Hints, Route, Target, is_googles_openai_path};
 use crate::url_query;
+use crate::user_key::{LONGEST_BODY, NO_KEY, key_in, other_key};
+use metering::api_key::ApiKey;
 use metering::request::{Operation, Problem, Request, Source, read};
 use wire::{Metadata, ModelName, RequestId};
 
@@ -39,17 +41,20 @@ impl Exchange {
         let Route { dialect, target } =
             Route::of(method, path, hints(headers, path), &config.paths)
                 .map_err(|dialect| refused(dialect, Refusal::UnknownEndpoint))?;
-        let digest = credential::find(headers, Voice { dialect, profile })
-            .map_err(|why| refused(dialect, Refusal::Credential(why)))?;
+        let digest = match credential::find(headers, Voice { dialect, profile }) {
+            // It may stand in the body.
+            Err(NoCredential::Missing) if target == Target::UserKey => NO_KEY,
+            found => found.map_err(|why| refused(dialect, Refusal::Credential(why)))?,
+        };
         let coding = |name: &[u8]| {
             headers.iter().any(|(other, value)| {
                 other == name && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
             })
         };
         let body = match target {
-            Target::Call { .. } => Body::Coming,
+            Target::Call { .. } | Target::UserKey => Body::Coming,
             // What a path of the configuration costs does not depend on its body.
-            Target::Listed(_) | Target::Models | Target::Model(_) | Target::Usage => Body::None,
+            Target::Listed { .. } | Target::Models | Target::Model(_) | Target::Usage => Body::None,
         };
         let open = Open {
             path: url_query::without_credentials(path).unwrap_or_else(|| path.to_vec()),
@@ -69,6 +74,7 @@ impl Exchange {
             granted: None,
             refused: None,
             usage: None,
+            user_key: None,
             asked: None,
             want: Want::default(),
             ask_is_open: false,
@@ -87,7 +93,7 @@ impl Open {
     /// The name under which it asks for a model.
     pub(crate) fn model(&self) -> Option<&str> {
         match (&self.target, &self.body) {
-            (Target::Listed(model), _) => Some(model.as_str()),
+            (Target::Listed { model, .. }, _) => Some(model.as_str()),
             (_, Body::Read(Ok(request))) => Some(&request.model),
             _ => None,
         }
@@ -114,10 +120,12 @@ impl Open {
             Target::Call {
                 operation: Operation::Messages | Operation::CountMessageTokens, ..
             }
-            | Target::Listed(_) => Betas::Pass,
-            Target::Call { .. } | Target::Models | Target::Model(_) | Target::Usage => {
-                Betas::Removed
-            }
+            | Target::Listed { .. } => Betas::Pass,
+            Target::Call { .. }
+            | Target::Models
+            | Target::Model(_)
+            | Target::Usage
+            | Target::UserKey => Betas::Removed,
         }
     }
 
@@ -133,7 +141,7 @@ impl Open {
 
     /// More of the body is buffered. True when it has become too large just now.
     pub(crate) fn body_grows(&mut self, size: usize, most: usize) -> bool {
-        let too_large = size > most && matches!(self.body, Body::Coming);
+        let too_large = size > self.most_bytes(most) && matches!(self.body, Body::Coming);
         if too_large {
             self.body = Body::TooLarge;
         }
@@ -160,11 +168,54 @@ impl Open {
 
     /// The whole body is there.
     pub(crate) fn body_complete(&mut self, body: &[u8], most: usize) {
-        if body.len() > most {
+        if body.len() > self.most_bytes(most) {
             self.body = Body::TooLarge;
         }
         if matches!(self.body, Body::Coming) {
-            self.body = Body::Read(self.read(body).map(Box::new));
+            self.body = match self.target {
+                Target::UserKey => self.take_key(body),
+                _ => Body::Read(self.read(body).map(Box::new)),
+            };
+        }
+    }
+
+    /// The most bytes that its body may have, where `most` is the limit of the configuration.
+    fn most_bytes(&self, most: usize) -> usize {
+        if self.target == Target::UserKey { most.min(LONGEST_BODY) } else { most }
+    }
+
+    /// Takes the key of a body that may name one.
+    fn take_key(&mut self, body: &[u8]) -> Body {
+        let named = match key_in(body) {
+            Ok(Some(key)) => match ApiKey::parse(key.trim().as_bytes()) {
+                Ok(key) => key.digest(),
+                Err(why) => return Body::NoKey(NoCredential::Malformed(why)),
+            },
+            Ok(None) => self.digest,
+            Err(problem) => return Body::Read(Err(problem)),
+        };
+        if named == NO_KEY {
+            return Body::NoKey(NoCredential::Missing);
+        }
+        if self.digest != NO_KEY && named != self.digest {
+            return Body::Read(Err(other_key()));
+        }
+        self.digest = named;
+        Body::None
+    }
+
+    /// Whether its body is all there, `most` bytes being the limit.
+    ///
+    /// # Errors
+    /// When the body cannot be taken.
+    pub(crate) fn check_body(&self, most: usize) -> Result<bool, Refusal> {
+        match &self.body {
+            Body::TooLarge => Err(Refusal::BodyTooLarge(most)),
+            Body::Coming => Ok(false),
+            Body::NoKey(why) => Err(Refusal::Credential(*why)),
+            Body::Read(_) if self.is_compressed => Err(Refusal::UnsupportedEncoding),
+            Body::Read(Err(problem)) => Err(Refusal::Body(problem.clone())),
+            Body::Read(Ok(_)) | Body::None => Ok(true),
         }
     }
 }

@@ -15,7 +15,7 @@ use wire::v1::{
 };
 use wire::{AllowedNetworks, CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
 
-use super::{Answer, Body, Metered, Open, Running, Shown, Stop};
+use super::{Answer, Metered, Open, Running, Shown, Stop};
 use crate::catalogue::Models;
 use crate::dry_run::Estimate;
 use crate::io::{Now, SharedMemory};
@@ -240,12 +240,8 @@ fn check_request<'a>(
     open: &'a Open,
     known: &Knowledge<'a>,
 ) -> Result<Option<Checked<'a>>, Refusal> {
-    match &open.body {
-        Body::TooLarge => return Err(Refusal::BodyTooLarge(known.body_limit)),
-        Body::Coming => return Ok(None),
-        Body::Read(_) if open.is_compressed => return Err(Refusal::UnsupportedEncoding),
-        Body::Read(Err(problem)) => return Err(Refusal::Body(problem.clone())),
-        Body::Read(Ok(_)) | Body::None => {}
+    if !open.check_body(known.body_limit)? {
+        return Ok(None);
     }
     if open.metadata.is_err() {
         return Err(Refusal::BadMetadata);

@@ -49,6 +49,7 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
         duration_ms: now.monotonic_ms.saturating_sub(running.began_ms),
         metadata: running.metadata.clone(),
         address: running.address,
+        user_key: running.policy.user_key.clone(),
     };
     let used_tokens = match basis {
         Basis::Refunded => 0,

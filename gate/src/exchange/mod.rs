@@ -13,9 +13,10 @@ use metering::charge::Admitted;
 use metering::held_lease::Draw;
 use metering::request::Request;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, KeyPolicy, Refusal as LeaseRefusal, UsageAnswer};
+use wire::v1::{Ask, ExchangeAnswer, KeyPolicy, Refusal as LeaseRefusal, UsageAnswer};
 use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, Metadata, ModelName, RequestId};
 
+use crate::credential::NoCredential;
 use crate::io::CallId;
 use crate::pool::Want;
 use crate::profile::Voice;
@@ -62,6 +63,8 @@ pub(crate) struct Open {
     pub(crate) betas: String,
     /// A parameter of the query that is not taken.
     pub(crate) stray_parameter: Option<String>,
+    /// What the client's credential hashes to; [`crate::user_key::NO_KEY`] until it has come, where
+    /// the body may hold it.
     pub(crate) digest: KeyDigest,
     /// What the caller says of the call.
     pub(crate) metadata: Result<Metadata, BadMetadata>,
@@ -83,6 +86,8 @@ pub(crate) struct Open {
     pub(crate) refused: Option<LeaseRefusal>,
     /// What the server answered to a request for usage.
     pub(crate) usage: Option<Box<UsageAnswer>>,
+    /// What it answered to a request for a user key.
+    pub(crate) user_key: Option<Box<ExchangeAnswer>>,
     /// What was asked for under this number. Another ask needs another number: repeating one
     /// answers the lease of the first ask.
     pub(crate) asked: Option<Box<Ask>>,
@@ -111,8 +116,10 @@ pub(crate) enum Body {
     TooLarge,
     /// All there and read.
     Read(Result<Box<Request>, metering::request::Problem>),
-    /// The route has none.
+    /// The route has none, or what it had is known.
     None,
+    /// It was to name a key, and names none.
+    NoKey(NoCredential),
 }
 
 /// A call that the upstream works on.

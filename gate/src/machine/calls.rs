@@ -2,8 +2,8 @@
 
 use serde::de::DeserializeOwned;
 use wire::v1::{
-    AdmitReply, AdmitRequest, Ask, Catalogue, ChangesReply, KeyAnswer, LeaseAnswer, LeaseReply,
-    LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, ReportReply, UsageReply,
+    AdmitReply, AdmitRequest, Ask, Catalogue, ChangesReply, ExchangeReply, KeyAnswer, LeaseAnswer,
+    LeaseReply, LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, ReportReply, UsageReply,
 };
 use wire::{Epoch, LeaseId, NanoUsd, Nonce, PROTOCOL_VERSION, Revision};
 
@@ -50,6 +50,7 @@ impl Gate {
             (Purpose::Catalogue, Some(session), _) => caller.catalogue(id, at, session),
             (Purpose::Changes, Some(session), _) => caller.changes(id, at, session, (applied, 0)),
             (Purpose::Usage, Some(session), _) => self.usage_call((id, at), open, session),
+            (Purpose::UserKey, Some(session), _) => self.user_key_call((id, at), open, session),
             (Purpose::Admit { .. }, Some(session), ask) => {
                 let message = AdmitRequest {
                     holder: session.holder.clone(),
@@ -275,6 +276,9 @@ impl Gate {
             Purpose::Usage => self.read_or(status, body, now, |gate, reply: UsageReply| {
                 gate.take_usage(open, reply);
             }),
+            Purpose::UserKey => self.read_or(status, body, now, |gate, reply: ExchangeReply| {
+                gate.take_user_key(open, reply);
+            }),
             Purpose::Report | Purpose::Ahead | Purpose::Recheck(_) => Effect::GoOn,
         }
     }
@@ -468,7 +472,7 @@ impl Gate {
                 Answered::HolderLost => self.lose_holder(now),
                 Answered::Failed => self.recheck_failed(digest, now_ms),
             },
-            Purpose::Admit { .. } | Purpose::Lease | Purpose::Usage => {}
+            Purpose::Admit { .. } | Purpose::Lease | Purpose::Usage | Purpose::UserKey => {}
         }
     }
 }

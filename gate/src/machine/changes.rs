@@ -21,7 +21,11 @@ impl Gate {
         let told = self.applied(now);
         for change in &reply.changes {
             match change {
-                Change::Key { key, digests, state } => {
+                Change::Key { key, digests, state, user_keys } => {
+                    if *user_keys {
+                        self.age_asks_below(Level::Key, key.as_str());
+                        self.keys.forget_below(Level::Key, key.as_str());
+                    }
                     digests.iter().for_each(|digest| self.keys.forget(digest));
                     self.age_asks(|digest| digests.contains(digest));
                     self.key_is(key, *state);

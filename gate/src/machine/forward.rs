@@ -16,7 +16,8 @@ use crate::model_list;
 use crate::policy_calls::Purpose;
 use crate::profile::Voice;
 use crate::refusal::Refusal;
-use crate::route::Target;
+use crate::route::{OpenTo, Target};
+use crate::user_key::{LONGEST_BODY, NO_KEY};
 use crate::windows;
 
 /// What an open request does next.
@@ -106,6 +107,10 @@ impl Gate {
                 None => Step::Wait,
             };
         }
+        if open.digest == NO_KEY || matches!(open.body, Body::NoKey(_)) {
+            let refusal = open.check_body(self.config.body_bytes.min(LONGEST_BODY)).err();
+            return Step::Refuse(refusal.unwrap_or(Refusal::UnknownKey));
+        }
         if !usable {
             let registered = self.link.session.is_some();
             return Step::Call(if registered { Purpose::Changes } else { Purpose::Register }, None);
@@ -129,8 +134,13 @@ impl Gate {
         if let Err(refusal) = check_key(&policy, open.address, now) {
             return Step::Refuse(refusal);
         }
+        if let Target::Listed { keys, .. } = &open.target
+            && let Err(refusal) = keys.check(policy.kind)
+        {
+            return Step::Refuse(refusal);
+        }
         let listed = match &open.target {
-            Target::Call { .. } | Target::Listed(_) => {
+            Target::Call { .. } | Target::Listed { .. } => {
                 let known = Knowledge {
                     models: &models,
                     policy: &policy,
@@ -147,6 +157,9 @@ impl Gate {
             }
             Target::Model(name) => model_list::one(voice, &models, &policy, name, request.as_str()),
             Target::Usage => return self.usage_step(open, voice, request.as_str()),
+            Target::UserKey => {
+                return self.user_key_step(open, &policy, voice, request.as_str());
+            }
         };
         listed.map_or_else(Step::Refuse, Step::Reply)
     }
@@ -234,6 +247,12 @@ impl Gate {
         set("x-tollgate-key-id", policy.key.as_str());
         set("x-tollgate-org", policy.org.as_str());
         set("x-tollgate-request-id", request.as_str());
+        if let (Target::Listed { keys: OpenTo::Users, .. }, Some(user)) =
+            (&open.target, &policy.user)
+        {
+            // Providers of models need not know who asks; what belongs to a user is found by this.
+            set("x-tollgate-user", user.as_str());
+        }
         if let Some(path) = path {
             set(":path", &path);
         }

@@ -11,8 +11,9 @@ use crate::profile::Voice;
 use crate::refusal::Refusal;
 use crate::usage_page::{Query, reply};
 
-/// Pages that a VM asks for at once. Each costs the server a search, and clients can ask as often as
-/// they like, since no window counts it: calls of models must not have to wait behind them.
+/// Pages, and user keys, that a VM asks for at once. Each costs the server a search or a write, and
+/// clients can ask as often as they like, since no window counts it: calls of models must not have to
+/// wait behind them.
 const MOST_ASKED_AT_ONCE: usize = 8;
 
 impl Gate {
@@ -24,11 +25,16 @@ impl Gate {
         if let Err(refusal) = Query::read(open.query()) {
             return Step::Refuse(refusal);
         }
-        let asked = self.calls.values().filter(|call| call.purpose == Purpose::Usage).count();
+        self.ask_beside_calls(Purpose::Usage)
+    }
+
+    /// Asks the server for what is no call of a model, unless too much of it is asked already.
+    pub(super) fn ask_beside_calls(&self, purpose: Purpose) -> Step {
+        let asked = self.calls.values().filter(|call| call.purpose == purpose).count();
         if asked >= MOST_ASKED_AT_ONCE {
             return Step::Refuse(Refusal::PolicyUnavailable);
         }
-        Step::Call(Purpose::Usage, None)
+        Step::Call(purpose, None)
     }
 
     /// The call for it.

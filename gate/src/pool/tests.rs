@@ -21,6 +21,7 @@ fn policy(key: &str, org: &str) -> Rc<KeyPolicy> {
         kind: KeyKind::Application,
         max_call: None,
         allowed_ips: None,
+        user_key: None,
     })
 }
 

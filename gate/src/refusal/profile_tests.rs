@@ -62,6 +62,9 @@ fn privatemind_has_message_type_and_code() {
     }
     assert_eq!(of(&Refusal::ModelNotAllowed("m".to_owned())).0, 403);
     assert_eq!(of(&Refusal::NoModels).0, 403);
+    let (status, kind, code, message) = of(&Refusal::UserKeyRequired);
+    assert_eq!((status, kind, code), (403, json!("permission_error"), json!("user_key_required")));
+    assert!(message.as_str().unwrap().contains("POST /v1/auth/exchange"), "{message}");
     assert_eq!(of(&Refusal::UnknownModel("m".to_owned())).0, 400);
     assert_eq!(of(&Refusal::ModelRemoved("m".to_owned())).0, 404);
     assert_eq!(of(&Refusal::UnknownEndpoint).0, 404);
@@ -77,6 +80,8 @@ fn mindproxy_has_its_code_as_type() {
         (Refusal::ModelNotAllowed("m".to_owned()), 403, "model_not_allowed"),
         (Refusal::NoModels, 403, "model_not_allowed"),
         (Refusal::AddressNotAllowed, 403, "ip_not_allowed"),
+        (Refusal::UserKeyRequired, 403, "user_key_required"),
+        (Refusal::EndpointNotAllowed, 403, "endpoint_not_allowed"),
         (minute(), 429, "rate_limited"),
         (window(Unit::Tokens, Some(Window::Day), Level::Team, None), 429, "rate_limited"),
         (Refusal::PolicyUnavailable, 503, "policy_unavailable"),

@@ -140,6 +140,18 @@ impl Refusal {
                 "ip_not_allowed",
                 "This API key may not be used from this address.".to_owned(),
             ),
+            Self::UserKeyRequired => final_answer(
+                Kind::Permission,
+                "user_key_required",
+                "This path needs a user key: exchange the API key for one at POST \
+                 /v1/auth/exchange first."
+                    .to_owned(),
+            ),
+            Self::EndpointNotAllowed => final_answer(
+                Kind::Permission,
+                "endpoint_not_allowed",
+                "This path is not open to this kind of API key.".to_owned(),
+            ),
             Self::NoModels => final_answer(
                 Kind::Permission,
                 "no_models",

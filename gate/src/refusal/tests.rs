@@ -65,6 +65,8 @@ fn is_in_the_table(refusal: &Refusal) {
         | Refusal::ModelRemoved(_)
         | Refusal::ModelNotAllowed(_)
         | Refusal::AddressNotAllowed
+        | Refusal::UserKeyRequired
+        | Refusal::EndpointNotAllowed
         | Refusal::CallTooExpensive { .. }
         | Refusal::NoModels
         | Refusal::ContextLength { .. }
@@ -131,6 +133,8 @@ fn table() -> Vec<Case> {
         (Refusal::ModelRemoved(model()), "model_removed", ABSENT, Some("model"), None, false),
         (Refusal::ModelNotAllowed(model()), "model_not_allowed", RIGHT, Some("model"), None, false),
         (Refusal::AddressNotAllowed, "ip_not_allowed", RIGHT, None, None, false),
+        (Refusal::UserKeyRequired, "user_key_required", RIGHT, None, None, false),
+        (Refusal::EndpointNotAllowed, "endpoint_not_allowed", RIGHT, None, None, false),
         (
             Refusal::CallTooExpensive { need: NanoUsd(20), most: NanoUsd(10) },
             "budget_exceeded",

@@ -1,6 +1,9 @@
 //! Paths that the configuration opens at a price per call.
 
 use wire::ModelName;
+use wire::v1::KeyKind;
+
+use crate::refusal::Refusal;
 
 /// A path that costs the same for each call, whatever it asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +14,44 @@ pub struct ListedPath {
     pub path: PathPattern,
     /// The model of the catalogue whose price per call it costs, and that the key must be allowed.
     pub model: ModelName,
+    /// Whose keys may be used there.
+    pub keys: OpenTo,
+}
+
+/// Whose keys a path is open to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OpenTo {
+    /// All.
+    #[default]
+    Any,
+    /// Those of users: what is behind the path belongs to one of them.
+    Users,
+    /// Those of applications.
+    Applications,
+}
+
+impl OpenTo {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Any, Self::Users, Self::Applications];
+
+    /// The name in a configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Users => "user",
+            Self::Applications => "application",
+        }
+    }
+
+    /// Whether a key of this kind may be used there.
+    pub(crate) fn check(self, kind: KeyKind) -> Result<(), Refusal> {
+        match (self, kind) {
+            (Self::Users, KeyKind::Application) => Err(Refusal::UserKeyRequired),
+            (Self::Applications, KeyKind::User) => Err(Refusal::EndpointNotAllowed),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One path, or all that begin with a text.

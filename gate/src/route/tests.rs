@@ -193,6 +193,7 @@ fn listed(method: &str, path: &str) -> ListedPath {
         method: method.to_owned(),
         path: PathPattern::read(path).unwrap(),
         model: ModelName::new("per-call").unwrap(),
+        keys: OpenTo::Any,
     }
 }
 
@@ -201,7 +202,7 @@ fn the_configuration_opens_other_paths() {
     let list = [listed("POST", "/v1/audio/speech"), listed("GET", "/v1/files*")];
     let of = |method: &str, path: &str| {
         let route = Route::of(method.as_bytes(), path.as_bytes(), Hints::default(), &list);
-        matches!(route, Ok(Route { target: Target::Listed(_), .. }))
+        matches!(route, Ok(Route { target: Target::Listed { .. }, .. }))
     };
     assert!(of("POST", "/v1/audio/speech"));
     assert!(of("POST", "/v1/audio/speech?x=1"));
@@ -250,7 +251,7 @@ fn a_pattern_opens_no_other_spelling_of_a_path_that_has_its_own_price() {
         ("POST", "/v1/moderations", true),
     ] {
         let route = Route::of(method.as_bytes(), path.as_bytes(), Hints::default(), &list);
-        let is_open = matches!(route, Ok(Route { target: Target::Listed(_), .. }));
+        let is_open = matches!(route, Ok(Route { target: Target::Listed { .. }, .. }));
         assert_eq!(is_open, expected, "{path}");
     }
 }
@@ -266,7 +267,7 @@ fn an_entry_for_one_path_opens_what_a_pattern_does_not() {
     ] {
         let list = [listed("POST", entry)];
         let route = Route::of(b"POST", path.as_bytes(), Hints::default(), &list);
-        let is_open = matches!(route, Ok(Route { target: Target::Listed(_), .. }));
+        let is_open = matches!(route, Ok(Route { target: Target::Listed { .. }, .. }));
         assert_eq!(is_open, expected, "{path}");
     }
 }

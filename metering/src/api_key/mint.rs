@@ -2,12 +2,16 @@
 
 use std::fmt::Write as _;
 
+use wire::v1::UserKeyForm;
+
 use super::checksum;
 
 /// How every native key begins. `sk-` keeps SDKs and secret scanners happy, `tg` says whose it is.
 pub const NATIVE_PREFIX: &str = "sk-tg-";
 /// Length of the public id inside a native key.
 pub const NATIVE_ID_LENGTH: usize = 12;
+/// How every user key begins, in each of its forms.
+pub const USER_PREFIXES: [&str; 2] = ["tgu_", "pminduser_"];
 /// How the access key id of a pair begins.
 pub(super) const PAIR_PREFIX: &str = "PMIND";
 
@@ -18,10 +22,26 @@ const BASE32: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// hexadecimal digits. `None` when the id is not [`NATIVE_ID_LENGTH`] letters and digits.
 #[must_use]
 pub fn native_key(id: &str, random: &[u8; 24]) -> Option<String> {
+    checked(NATIVE_PREFIX, id, '-', random)
+}
+
+/// A user key: `tgu_<id>_<secret><checksum>`, or the same behind `pminduser_` for clients of
+/// PrivateMind. Id, secret and checksum are those of a native key.
+#[must_use]
+pub fn user_key(form: UserKeyForm, id: &str, random: &[u8; 24]) -> Option<String> {
+    let [tollgate, privatemind] = USER_PREFIXES;
+    let prefix = match form {
+        UserKeyForm::Tollgate => tollgate,
+        UserKeyForm::PrivateMind => privatemind,
+    };
+    checked(prefix, id, '_', random)
+}
+
+fn checked(prefix: &str, id: &str, between: char, random: &[u8; 24]) -> Option<String> {
     let id_fits =
         id.len() == NATIVE_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     id_fits.then(|| {
-        let mut key = format!("{NATIVE_PREFIX}{id}-{}", hex(random));
+        let mut key = format!("{prefix}{id}{between}{}", hex(random));
         key.extend(checksum::of(&key).map(char::from));
         key
     })
@@ -87,6 +107,10 @@ mod tests {
         assert_eq!((id.len(), secret.len()), (32, 64));
         assert!(id.starts_with("PMIND"));
         assert_ne!(pair_key(&[1; 17], &[0; 32]), pair);
+        let user = user_key(UserKeyForm::Tollgate, "AbCdEf012345", &[0xab; 24]).unwrap();
+        assert!(user.starts_with("tgu_AbCdEf012345_abab") && user.len() == 4 + 12 + 1 + 48 + 6);
+        let user = user_key(UserKeyForm::PrivateMind, "AbCdEf012345", &[0xab; 24]).unwrap();
+        assert!(user.starts_with("pminduser_AbCdEf012345_abab"));
         let openai = openai_key(&[61; 48]);
         assert_eq!(openai, format!("sk-{}", "z".repeat(48)));
     }

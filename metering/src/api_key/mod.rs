@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 use wire::KeyDigest;
 
 pub use mint::{
-    NATIVE_ID_LENGTH, NATIVE_PREFIX, native_key, openai_key, pair_id_of_owner, pair_key,
+    NATIVE_ID_LENGTH, NATIVE_PREFIX, USER_PREFIXES, native_key, openai_key, pair_id_of_owner,
+    pair_key, user_key,
 };
 
 /// Longest key in bytes. Longer ones are refused before anything is computed over them.
@@ -37,7 +38,7 @@ pub enum Malformed {
     NotAKey,
     /// One half of an `<access_key_id>:<secret>` pair.
     HalfAPair,
-    /// A native key whose checksum is wrong: mistyped or made up.
+    /// A native key or a user key whose checksum is wrong: mistyped or made up.
     BadChecksum,
 }
 
@@ -56,8 +57,9 @@ impl fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 impl<'a> ApiKey<'a> {
-    /// Accepts `sk-…` keys and `<access_key_id>:<secret>` pairs. A native key
-    /// ([`NATIVE_PREFIX`]) must carry a right checksum, so guesses end here without a look-up.
+    /// Accepts `sk-…` keys, `<access_key_id>:<secret>` pairs, and user keys ([`USER_PREFIXES`]). A
+    /// native key ([`NATIVE_PREFIX`]) or a user key must carry a right checksum, so guesses end here
+    /// without a look-up.
     ///
     /// # Errors
     /// When the bytes are no well-formed key.
@@ -69,7 +71,9 @@ impl<'a> ApiKey<'a> {
         if let Some((id, secret)) = text.split_once(':') {
             return Self::pair(text, id, secret);
         }
-        if !text.starts_with("sk-") {
+        let begins_with = |prefix: &str| text.starts_with(prefix);
+        let is_of_a_user = USER_PREFIXES.into_iter().any(begins_with);
+        if !is_of_a_user && !begins_with("sk-") {
             return Err(if looks_like_half(text) {
                 Malformed::HalfAPair
             } else {
@@ -79,7 +83,7 @@ impl<'a> ApiKey<'a> {
         if text.len() < SHORTEST_KEY {
             return Err(Malformed::NotAKey);
         }
-        if text.starts_with(NATIVE_PREFIX) && !checksum::holds(text) {
+        if (is_of_a_user || begins_with(NATIVE_PREFIX)) && !checksum::holds(text) {
             return Err(Malformed::BadChecksum);
         }
         Ok(Self { text })
@@ -121,13 +125,17 @@ fn looks_like_half(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use wire::v1::UserKeyForm;
+
     use super::*;
 
     #[test]
-    fn accepts_both_forms() {
+    fn accepts_every_form() {
         let native = native_key("0123456789ab", &[7; 24]).unwrap();
         let pair = pair_key(&[1; 17], &[2; 32]);
-        for text in [native.as_str(), pair.as_str(), "sk-AbCdEfGhIjKlMnOpQrStUv_-"] {
+        let [user, privatemind] = [UserKeyForm::Tollgate, UserKeyForm::PrivateMind]
+            .map(|form| user_key(form, "0123456789ab", &[7; 24]).unwrap());
+        for text in [&native, &pair, &user, &privatemind, "sk-AbCdEfGhIjKlMnOpQrStUv_-"] {
             let key = ApiKey::parse(text.as_bytes()).unwrap();
             assert_eq!(key.digest(), digest(text.as_bytes()));
             assert_eq!(format!("{key:?}"), "ApiKey(redacted)");
@@ -165,12 +173,15 @@ mod tests {
     }
 
     #[test]
-    fn one_changed_character_of_a_native_key_breaks_its_checksum() {
+    fn one_changed_character_of_a_checked_key_breaks_its_checksum() {
         let native = native_key("0123456789ab", &[9; 24]).unwrap();
-        for index in NATIVE_PREFIX.len()..native.len() {
-            let mut changed = native.clone().into_bytes();
-            changed[index] = if changed[index] == b'x' { b'y' } else { b'x' };
-            assert!(ApiKey::parse(&changed).is_err(), "at {index}");
+        let user = user_key(UserKeyForm::PrivateMind, "0123456789ab", &[9; 24]).unwrap();
+        for (key, prefix) in [(native, NATIVE_PREFIX), (user, "pminduser_")] {
+            for index in prefix.len()..key.len() {
+                let mut changed = key.clone().into_bytes();
+                changed[index] = if changed[index] == b'x' { b'y' } else { b'x' };
+                assert_eq!(ApiKey::parse(&changed), Err(Malformed::BadChecksum), "at {index}");
+            }
         }
     }
 

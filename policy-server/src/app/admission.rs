@@ -15,7 +15,7 @@ use super::policy::OpenAccount;
 use super::{FilterError, Work};
 use crate::failpoint;
 use crate::live::Effect;
-use crate::store::{AccountId, KeyLife, KeyRow, LeaseRow, ServerRow, StoreError, WindowId};
+use crate::store::{AccountId, KeyRow, LeaseRow, ServerRow, StoreError, WindowId};
 
 /// Grants disclaimed in one request: far more than a VM has call-outs in flight.
 const VOIDS_MOST: usize = 1024;
@@ -64,8 +64,7 @@ impl Work<'_> {
     pub fn admit(&mut self, request: &AdmitRequest) -> Result<AdmitReply, FilterError> {
         let server = self.check_in(&request.holder, request.epoch)?;
         self.void(&request.holder, &request.void)?;
-        let found = self.rows.key_by_digest(&request.digest, self.now.unix_ms)?;
-        let found = found.filter(|key| key.life != KeyLife::Deleted);
+        let found = self.named(&request.digest)?;
         let mut answer = AdmitReply {
             epoch: server.epoch,
             revision: server.revision,
@@ -73,25 +72,28 @@ impl Work<'_> {
             lease: LeaseAnswer::NotNeeded,
         };
         if request.ask.is_some()
-            && let Some(again) = self.again(&request.holder, request.n, found.as_ref())?
+            && let Some(again) =
+                self.again(&request.holder, request.n, found.as_ref().map(|named| &named.key))?
         {
             answer.lease = again;
         }
-        let Some(key) = found else {
+        let Some(named) = found else {
             return Ok(answer);
         };
-        let policy = self.policy(&key)?;
+        let key = &named.key;
+        let policy = named.policy(self.policy(key)?);
         if let Some(ask) = &request.ask
             && answer.lease == LeaseAnswer::NotNeeded
         {
             // The filter refuses such a call by the policy; money granted for it would only have
             // to be handed back.
-            let needs_lease = policy.budgeted || needs_permits(&key);
-            if needs_lease && self.usable(&key)? && policy.models.contains(&ask.model) {
+            let needs_lease = policy.budgeted || needs_permits(key);
+            let is_usable = self.usable(key)? && !named.has_ended(self.now.unix_ms);
+            if needs_lease && is_usable && policy.models.contains(&ask.model) {
                 // Only now the holder learns of the multiplier.
                 let ask = Ask { price_multiplier: policy.price_multiplier, ..ask.clone() };
                 let wanted = Wanted::for_one_call(&request.holder, request.n, &ask);
-                answer.lease = self.grant(&server, &key, &wanted)?;
+                answer.lease = self.grant(&server, key, &wanted)?;
             }
         }
         answer.key = KeyAnswer::Known(Box::new(policy));

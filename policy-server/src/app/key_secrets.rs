@@ -56,7 +56,7 @@ pub(super) struct Minted {
 impl Work<'_> {
     /// Gives the key a new secret. The old one is unknown from now on, or when its grace is over:
     /// until then both are good. One that has been in its grace ends at once, so that a key has two
-    /// secrets at most.
+    /// secrets at most. User keys end with the old secret.
     ///
     /// # Errors
     /// When there is no such key, it has ended, no random bytes can be had, or the store fails.
@@ -71,6 +71,7 @@ impl Work<'_> {
         let digest = api_key::digest(minted.secret.expose().as_bytes());
         let until = (grace_ms > 0).then(|| self.now.unix_ms.saturating_add(grace_ms));
         self.rows.replace_digest(&key.id, &digest, until)?;
+        self.rows.end_user_keys(&key.id, until.unwrap_or(self.now.unix_ms))?;
         let changed = self.save_changed(key)?;
         Ok(Changed {
             value: CreatedKey { view: changed.value, secret: minted.secret },
@@ -94,7 +95,8 @@ impl Work<'_> {
             let problem = FieldProblem::invalid("sha256", message);
             return Err(AdminError::Invalid(vec![problem]));
         }
-        if self.rows.is_digest_taken(&secret.digest)? {
+        let is_taken = self.rows.is_digest_taken(&secret.digest)?;
+        if is_taken || self.rows.user_key(&secret.digest)?.is_some() {
             return Err(AdminError::Conflict {
                 code: "digest_taken",
                 message: "a key has, or had, this secret".to_owned(),

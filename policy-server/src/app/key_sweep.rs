@@ -1,7 +1,7 @@
-//! What time alone does to keys: they expire, replaced secrets end, and repeated requests are no
-//! longer known.
+//! What time alone does to keys: they expire, replaced secrets end, and repeated requests and old user
+//! keys are no longer known.
 
-use super::key_request::KNOWN_MS;
+use super::repeatable::KNOWN_MS;
 use super::{FilterError, Work};
 use crate::store::{KeyStatus, StoreResult};
 
@@ -20,6 +20,7 @@ impl Work<'_> {
         Ok(self.has_due_releases()?
             || self.has_ended_secrets()?
             || self.has_expired_keys()?
+            || self.has_old_user_keys()?
             || self.has_old_audit()?)
     }
 
@@ -27,10 +28,11 @@ impl Work<'_> {
     pub(super) fn sweep_keys(&mut self) -> Result<bool, FilterError> {
         let more_secrets = self.end_replaced_secrets()?;
         let more_keys = self.note_expired_keys()?;
+        let more_user_keys = self.forget_old_user_keys()?;
         // Not worth a job of its own: they go with whatever else there is to do.
         let before = self.now.unix_ms.saturating_sub(KNOWN_MS);
-        self.rows.forget_key_creations(before, FORGOTTEN_PER_SWEEP)?;
-        Ok(more_secrets || more_keys)
+        self.rows.forget_repeatables(before, FORGOTTEN_PER_SWEEP)?;
+        Ok(more_secrets || more_keys || more_user_keys)
     }
 
     fn has_expired_keys(&mut self) -> StoreResult<bool> {

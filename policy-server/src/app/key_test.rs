@@ -13,7 +13,7 @@ use super::recall::is_exhausted;
 use super::{AccountView, AdminError, KeyModel, KeyModelListing, KeyModels, KeyView, Work};
 use crate::entitlement::{Missing, Offer};
 use crate::permissions::{Scope, Sight};
-use crate::store::{CatalogueModel, KeyRow, KeyStatus};
+use crate::store::{CatalogueModel, KeyRow, KeyStatus, StoreResult};
 
 /// Models in one answer; the rest of them is in the list of the key's models.
 const MODELS_MOST: u32 = 200;
@@ -36,6 +36,13 @@ pub enum SecretStanding {
     Previous(u64),
     /// One that was replaced.
     Retired,
+    /// That of a user key for which it was exchanged.
+    UserKey {
+        /// When the user key ends, in milliseconds since 1970 UTC.
+        ends_unix_ms: u64,
+        /// It has ended.
+        ended: bool,
+    },
 }
 
 /// Why the gateway would refuse a call of the key, in its own words for programs.
@@ -92,20 +99,36 @@ impl Work<'_> {
         sight: &Sight,
         question: &KeyQuestion,
     ) -> Result<Option<KeyTest>, AdminError> {
-        let Some(secret) = self.rows.secret(digest)? else { return Ok(None) };
-        let Some(key) = self.rows.key(&secret.key)? else { return Ok(None) };
+        let Some((id, standing)) = self.standing_of_secret(digest)? else { return Ok(None) };
+        let Some(key) = self.rows.key(&id)? else { return Ok(None) };
         let scope =
             Scope { org: Some(key.org.clone()), team: key.team.clone(), user: key.user.clone() };
         if !sight.shows(&scope) {
             return Ok(None);
         }
-        let now = self.now.unix_ms;
-        let standing = match (secret.is_valid, secret.valid_until_unix_ms) {
-            (true, None) => SecretStanding::Current,
-            (true, Some(until)) if until > now => SecretStanding::Previous(until),
-            _ => SecretStanding::Retired,
-        };
         self.test(key, Some(standing), question).map(Some)
+    }
+
+    /// Which key has or had a secret, and what the secret is to it.
+    fn standing_of_secret(
+        &mut self,
+        digest: &KeyDigest,
+    ) -> StoreResult<Option<(KeyId, SecretStanding)>> {
+        let now = self.now.unix_ms;
+        if let Some(secret) = self.rows.secret(digest)? {
+            let standing = match (secret.is_valid, secret.valid_until_unix_ms) {
+                (true, None) => SecretStanding::Current,
+                (true, Some(until)) if until > now => SecretStanding::Previous(until),
+                _ => SecretStanding::Retired,
+            };
+            return Ok(Some((secret.key, standing)));
+        }
+        let user_key = self.rows.user_key(digest)?;
+        Ok(user_key.map(|user_key| {
+            let ends_unix_ms = user_key.ends_unix_ms;
+            let ended = ends_unix_ms <= now;
+            (user_key.key, SecretStanding::UserKey { ends_unix_ms, ended })
+        }))
     }
 
     /// Tests a key, as if by its own secret.
@@ -284,6 +307,9 @@ impl KeyTest {
         }
         if self.key.status == KeyStatus::Expired {
             return unauthorised("key_expired", "the time of the key is over".to_owned());
+        }
+        if matches!(self.secret, Some(SecretStanding::UserKey { ended: true, .. })) {
+            return unauthorised("key_expired", "the time of the user key is over".to_owned());
         }
         match self.address {
             Some((address, false)) => {

@@ -277,7 +277,9 @@ impl Work<'_> {
 
     pub(super) fn publish_key(&mut self, key: &KeyRow) -> StoreResult<Revision> {
         let digests = self.rows.digests(&key.id, DIGESTS_PER_CHANGE)?;
-        self.publish(Change::Key { key: key.id.clone(), digests, state: key.life.state() })
+        let user_keys = self.rows.has_user_keys(&key.id)?;
+        let state = key.life.state();
+        self.publish(Change::Key { key: key.id.clone(), digests, state, user_keys })
     }
 
     pub(super) fn stored_key(&mut self, id: &KeyId) -> Result<KeyRow, AdminError> {

@@ -51,6 +51,7 @@ impl Work<'_> {
             kind: key.kind,
             max_call: key.max_call,
             allowed_ips: key.allowed_ips.clone(),
+            user_key: None,
         })
     }
 

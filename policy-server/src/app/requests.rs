@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 
 use wire::v1::{UsageAnswer, UsagePage, UsageParameter, UsageReply, UsageRequest, UsedCall};
 
+use super::user_keys::Named;
 use super::{AdminError, FilterError, Page, Work};
 use crate::permissions::Sight;
-use crate::store::{KeyLife, RecordPlace, RecordRow, RecordSearch, StoreResult};
+use crate::store::{RecordPlace, RecordRow, RecordSearch, StoreResult};
 use crate::time_range;
 
 /// Records removed in one job of the sweeper, so that requests never wait for long.
@@ -114,8 +115,7 @@ impl Work<'_> {
         request: &UsageRequest,
     ) -> StoreResult<Result<RecordSearch, UsageAnswer>> {
         let bad = |parameter| Ok(Err(UsageAnswer::BadParameter(parameter)));
-        let key = self.rows.key_by_digest(&request.digest, self.now.unix_ms)?;
-        let Some(key) = key.filter(|key| key.life != KeyLife::Deleted) else {
+        let Some(Named { key, .. }) = self.named(&request.digest)? else {
             return Ok(Err(UsageAnswer::UnknownKey));
         };
         let from_unix_ms = request.from.as_deref().map(time_range::beginning);

@@ -23,7 +23,7 @@ use self::commands::{
 use self::offline::{BackupArgs, RestoreArgs};
 use crate::live::SessionTimes;
 use crate::serve::serve;
-use crate::settings::{FilterToken, KeepRequests, Listen, Settings};
+use crate::settings::{FilterToken, KeepRequests, Listen, Settings, UserKeyLifetime};
 
 /// A wrong command or setting, as clap itself answers.
 const EXIT_USAGE: u8 = 2;
@@ -133,6 +133,12 @@ struct ServeArgs {
           value_parser = clap::value_parser!(u32)
               .range(i64::from(KeepRequests::SHORTEST_DAYS)..=i64::from(KeepRequests::LONGEST_DAYS)))]
     keep_requests_days: u32,
+    /// How long user keys live that keys are exchanged for, in seconds.
+    #[arg(long, env = "TOLLGATE_USER_KEY_LIFETIME_S",
+          default_value_t = UserKeyLifetime::default().seconds,
+          value_parser = clap::value_parser!(u32)
+              .range(i64::from(UserKeyLifetime::SHORTEST_S)..=i64::from(UserKeyLifetime::LONGEST_S)))]
+    user_key_lifetime_s: u32,
 }
 
 /// Runs the command line of this process.
@@ -218,6 +224,7 @@ fn run_server(args: ServeArgs) -> ExitCode {
         filter_token,
         session: SessionTimes { ttl_ms: args.session_ttl_ms, ..SessionTimes::default() },
         keep_requests: KeepRequests { days: args.keep_requests_days },
+        user_key_lifetime: UserKeyLifetime { seconds: args.user_key_lifetime_s },
     };
     let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()

@@ -14,6 +14,7 @@ mod requests;
 mod routes;
 mod teams;
 mod tenancy;
+mod terms;
 mod tokens;
 mod trail;
 mod users;
@@ -83,6 +84,7 @@ pub fn router(edge: Edge) -> Router {
         .0
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(edge.clone(), terms::on_terms))
         .layer(from_fn_with_state(edge.clone(), signed_in))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .route("/healthz", routing::get(health))

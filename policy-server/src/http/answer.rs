@@ -111,6 +111,12 @@ impl AdminProblem {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_admin_token", message, None)
     }
 
+    /// 409, which nobody sees: the earlier answer takes its place.
+    pub fn answered_before() -> Self {
+        let message = "the same request was carried out before";
+        Self::new(StatusCode::CONFLICT, "idempotent_replay", message, None)
+    }
+
     /// 429: too many sign-ins have failed.
     pub fn too_many_attempts(retry_after_ms: u64) -> Self {
         let message =

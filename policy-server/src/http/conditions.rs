@@ -13,13 +13,14 @@ const VERSIONS_MOST: usize = 16;
 /// The longest Idempotency-Key in bytes: clients send UUIDs.
 const LONGEST_IDEMPOTENCY_KEY: usize = 255;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header by which a request is known again.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The tag of a version. What a key was used for stands in its answers but is no part of its
+/// The header of a tag. What something was used for stands in its answers but is no part of its
 /// version: a change is refused because of another change, never because of use.
-pub fn etag(version: u64) -> HeaderValue {
-    // Digits between quotes are always a header value.
-    HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+pub fn etag(tag: &str) -> HeaderValue {
+    // Letters and digits between quotes are always a header value.
+    HeaderValue::from_str(&format!("\"{tag}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// The versions that a change is meant for; none: whatever there is.
@@ -45,8 +46,8 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, AdminProblem> {
             let is_weak = tag.starts_with("W/");
             let quoted = tag.trim_start_matches("W/").strip_prefix('"');
             let opaque = quoted.and_then(|tag| tag.strip_suffix('"')).ok_or_else(wrong)?;
-            // A tag that is not one of ours, or weak, matches nothing, which is no mistake.
-            versions.extend(opaque.parse().ok().filter(|_: &u64| !is_weak));
+            // A weak tag matches nothing, which is no mistake.
+            versions.extend((!is_weak).then(|| opaque.to_owned()));
         }
     }
     if versions.len() > VERSIONS_MOST { Err(wrong()) } else { Ok(Some(IfMatch::OneOf(versions))) }
@@ -90,18 +91,20 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_versions_and_weak_or_foreign_ones_match_nothing() {
+    fn tags_are_versions_and_weak_ones_match_nothing() {
         let read = |values: &[&'static str]| if_match(&headers(&header::IF_MATCH, values));
-        let some = |versions: &[u64]| Some(IfMatch::OneOf(versions.to_vec()));
+        let some = |tags: &[&str]| {
+            Some(IfMatch::OneOf(tags.iter().map(|tag| (*tag).to_owned()).collect()))
+        };
         assert_eq!(read(&[]).unwrap(), None);
         assert_eq!(read(&["*"]).unwrap(), Some(IfMatch::Any));
-        assert_eq!(read(&["\"7\""]).unwrap(), some(&[7]));
-        assert_eq!(read(&["\"7\" , \"9\"", "\"11\""]).unwrap(), some(&[7, 9, 11]));
-        assert_eq!(read(&["W/\"7\", \"abc\""]).unwrap(), some(&[]));
+        assert_eq!(read(&["\"7\""]).unwrap(), some(&["7"]));
+        assert_eq!(read(&["\"7\" , \"9\"", "\"11\""]).unwrap(), some(&["7", "9", "11"]));
+        assert_eq!(read(&["W/\"7\", \"abc\""]).unwrap(), some(&["abc"]));
         for wrong in ["7", "\"7", "", "\"7\",", "7\""] {
             assert!(read(&[wrong]).is_err(), "{wrong}");
         }
-        assert_eq!(etag(7), "\"7\"");
+        assert_eq!(etag("7"), "\"7\"");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::app::{Counters, FilterError, Work};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, Now};
 use crate::live::{Shared, lock};
-use crate::settings::{FilterToken, KeepRequests};
+use crate::settings::{FilterToken, KeepRequests, UserKeyLifetime};
 use crate::store::sqlite::Readers;
 use crate::store::{StoreError, Transaction};
 use crate::writer::Writer;
@@ -22,6 +22,7 @@ pub struct Edge {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) filter_token: Arc<FilterToken>,
     pub(crate) keep_requests: KeepRequests,
+    pub(crate) user_key_lifetime: UserKeyLifetime,
     pub(crate) attempts: Arc<Mutex<Attempts>>,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,

@@ -41,6 +41,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("duration_ms", "/duration_ms"),
     ("address", "/address"),
     ("metadata", "/metadata"),
+    ("user_key", "/user_key"),
 ];
 
 /// What kind of file.

@@ -16,8 +16,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 use wire::v1::{
-    AdmitReply, AdmitRequest, Catalogue, ChangesReply, LeaseReply, LeaseRequest, RegisterReply,
-    RegisterRequest, ReportReply, ReportRequest, UsageReply, UsageRequest,
+    AdmitReply, AdmitRequest, Catalogue, ChangesReply, ExchangeReply, ExchangeRequest, LeaseReply,
+    LeaseRequest, RegisterReply, RegisterRequest, ReportReply, ReportRequest, UsageReply,
+    UsageRequest,
 };
 use wire::{Epoch, HolderId, Revision};
 
@@ -49,6 +50,7 @@ pub fn router(edge: Edge) -> Router {
         .route("/proxy/v1/changes", get(changes))
         .route("/proxy/v1/catalogue", get(catalogue))
         .route("/proxy/v1/usage", post(usage))
+        .route("/proxy/v1/exchange", post(exchange))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(edge.clone(), authorised))
@@ -212,6 +214,12 @@ async fn usage(State(edge): State<Edge>, body: Body) -> Answer<UsageReply> {
     let touched = edge.shared.live().touch(&request.holder, edge.now());
     touched.map_err(|_| FilterError::UnknownHolder)?;
     Ok(Json(edge.read(move |work| work.own_usage(&request)).await?))
+}
+
+async fn exchange(State(edge): State<Edge>, body: Body) -> Answer<ExchangeReply> {
+    let request: ExchangeRequest = message(body)?;
+    let lifetime = edge.user_key_lifetime;
+    Ok(Json(edge.write(move |work| work.exchange(&request, lifetime)).await?))
 }
 
 async fn unknown_route() -> FilterProblem {

@@ -123,6 +123,7 @@ pub fn record(record: &RecordRow) -> Map<String, Value> {
         "sequence": call.sequence,
         "request": call.request,
         "key": call.key,
+        "user_key": call.user_key,
         "org": record.org,
         "team": record.team,
         "user": record.user,

@@ -1,6 +1,6 @@
 //! What a key may do, and why not, as the JSON of the admin API.
 
-use metering::api_key::{ApiKey, Malformed, NATIVE_PREFIX};
+use metering::api_key::{ApiKey, Malformed, NATIVE_PREFIX, USER_PREFIXES};
 use serde_json::{Map, Value, json};
 use wire::v1::Limit;
 
@@ -12,18 +12,19 @@ use crate::store::KeyFormat;
 
 /// What can be said of a secret without asking anybody: which form it has, and whether it is whole.
 pub fn form(secret: &str) -> Value {
+    let begins_with = |prefix| secret.starts_with(prefix);
     let format = if secret.contains(':') {
-        Some(KeyFormat::Pair)
-    } else if secret.starts_with(NATIVE_PREFIX) {
-        Some(KeyFormat::Native)
-    } else if secret.starts_with("sk-") {
-        Some(KeyFormat::OpenAi)
+        Some(KeyFormat::Pair.as_str())
+    } else if begins_with(NATIVE_PREFIX) {
+        Some(KeyFormat::Native.as_str())
+    } else if begins_with("sk-") {
+        Some(KeyFormat::OpenAi.as_str())
     } else {
-        None
+        USER_PREFIXES.into_iter().any(begins_with).then_some("user_key")
     };
     let problem = ApiKey::parse(secret.as_bytes()).err();
     json!({
-        "format": format.map(KeyFormat::as_str),
+        "format": format,
         "well_formed": problem.is_none(),
         "problem": problem.map(|problem| match problem {
             Malformed::NotAKey => "not_a_key",
@@ -75,6 +76,7 @@ fn secret(standing: SecretStanding) -> Value {
         SecretStanding::Current => ("current", None),
         SecretStanding::Previous(until) => ("previous", Some(until)),
         SecretStanding::Retired => ("retired", None),
+        SecretStanding::UserKey { ends_unix_ms, .. } => ("user_key", Some(ends_unix_ms)),
     };
     json!({"standing": word, "valid_until": until.map(instant)})
 }

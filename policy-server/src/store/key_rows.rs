@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use wire::v1::{CutCalls, KeyKind, KeyState, Level, Scope, Unit, Window};
-use wire::{AllowedNetworks, KeyDigest, KeyId, NanoUsd, OrgId, Revision, TeamId, UserId};
+use wire::{AllowedNetworks, KeyId, NanoUsd, OrgId, Revision, TeamId, UserId};
 
 use crate::entitlement::Selection;
 use crate::permissions::Sight;
@@ -333,17 +333,4 @@ pub struct SecretRow {
     pub is_valid: bool,
     /// When it ends although it is valid, in milliseconds since 1970 UTC: it was replaced.
     pub valid_until_unix_ms: Option<u64>,
-}
-
-/// A key that was made under an Idempotency-Key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyCreation {
-    /// Digest of the Idempotency-Key.
-    pub idempotency: KeyDigest,
-    /// Digest of what was asked.
-    pub request: KeyDigest,
-    /// The key.
-    pub key: KeyId,
-    /// When, in milliseconds since 1970 UTC.
-    pub at_unix_ms: u64,
 }

@@ -4,9 +4,11 @@
 mod entitlement_rows;
 mod key_rows;
 mod record_rows;
+mod repeatable_rows;
 mod rows;
 pub mod sqlite;
 mod tenancy_rows;
+mod user_key_rows;
 
 use std::ops::ControlFlow;
 
@@ -17,8 +19,8 @@ use wire::{
 
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 pub use key_rows::{
-    KeyCreation, KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage,
-    SecretRow, SortValue, StoredLimit,
+    KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SecretRow,
+    SortValue, StoredLimit,
 };
 use metering::budget::Account;
 use metering::period::Period;
@@ -27,6 +29,7 @@ pub use record_rows::{
     RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
     Whose,
 };
+pub use repeatable_rows::RepeatableRow;
 pub use rows::{
     AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow, OrgRow,
     ServerRow, Share, WalletAccount, WalletEntry, WindowId,
@@ -35,6 +38,7 @@ pub use tenancy_rows::{
     AuditRow, AuditSearch, Ceiling, MembershipRow, Outcome, PersonalTokenRow, SelfService, TeamRow,
     UserRow,
 };
+pub use user_key_rows::{UserKeyRow, UserKeyRows};
 use wire::v1::{CallRecord, Price};
 
 /// Why the store did not do what was asked.
@@ -69,7 +73,9 @@ pub trait Transaction:
     + ServerRows
     + OrgRows
     + KeyRows
+    + RepeatableRows
     + DigestRows
+    + UserKeyRows
     + ModelRows
     + BudgetRows
     + WalletRows
@@ -163,12 +169,18 @@ pub trait KeyRows {
     ) -> StoreResult<Vec<(KeyStatus, u64)>>;
     /// Keys that expired by now and are not found as such yet, at most `limit`.
     fn newly_expired(&mut self, now_unix_ms: u64, limit: u32) -> StoreResult<Vec<KeyRow>>;
-    /// The key that was made under an Idempotency-Key.
-    fn key_creation(&mut self, idempotency: &KeyDigest) -> StoreResult<Option<KeyCreation>>;
-    /// Remembers it, in place of an older one.
-    fn save_key_creation(&mut self, creation: &KeyCreation) -> StoreResult<()>;
+}
+
+/// Requests that are known again when they are repeated.
+pub trait RepeatableRows {
+    /// The request that was carried out under a word.
+    fn repeatable(&mut self, idempotency: &KeyDigest) -> StoreResult<Option<RepeatableRow>>;
+    /// Remembers one, in place of an older one.
+    fn save_repeatable(&mut self, row: &RepeatableRow) -> StoreResult<()>;
+    /// Puts another answer in the place of the one that is kept, if the request is remembered.
+    fn save_answer(&mut self, idempotency: &KeyDigest, answer: &str) -> StoreResult<()>;
     /// Forgets those before a wall time, at most `limit`. Answers how many there were.
-    fn forget_key_creations(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64>;
+    fn forget_repeatables(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64>;
 }
 
 /// Digests of keys.
@@ -181,6 +193,8 @@ pub trait DigestRows {
     ) -> StoreResult<Option<KeyRow>>;
     /// What is known of a digest that a key has or had.
     fn secret(&mut self, digest: &KeyDigest) -> StoreResult<Option<SecretRow>>;
+    /// The end of its own that a digest has, in wall time, if it has one.
+    fn digest_valid_until(&mut self, digest: &KeyDigest) -> StoreResult<Option<u64>>;
     /// Whether a key has or had this digest.
     fn is_digest_taken(&mut self, digest: &KeyDigest) -> StoreResult<bool>;
     /// Every digest that the key has or had, newest first, at most `limit`.

@@ -17,7 +17,12 @@ async fn a_poll_hears_of_keys_organisations_and_models_in_order() {
     world.put_model("other", "1.00", "1.00").await;
     world.admin_ok("PUT", "orgs/acme?wait=0", json!({"models": []})).await;
     let reply = world.poll(&holder, holder.revision, 0).await;
-    let of_key = |state| Change::Key { key: key.id.clone(), digests: vec![key.digest()], state };
+    let of_key = |state| Change::Key {
+        key: key.id.clone(),
+        digests: vec![key.digest()],
+        state,
+        user_keys: false,
+    };
     assert_eq!(
         reply.changes,
         [

@@ -16,6 +16,7 @@ async fn without_the_filters_token_nothing_is_answered() {
         ("GET", "/proxy/v1/changes"),
         ("GET", "/proxy/v1/catalogue"),
         ("POST", "/proxy/v1/usage"),
+        ("POST", "/proxy/v1/exchange"),
         ("GET", "/proxy/v1/nope"),
     ];
     let near = "9f86d081884c7d659a2feaa0c55ad016";

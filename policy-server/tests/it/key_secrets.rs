@@ -205,7 +205,7 @@ async fn a_repeated_request_makes_one_key_and_tells_its_secret_once() {
     assert_eq!(post(&world, "keys", "word-1", &body).await.0, 201, "a day later it is a new one");
     let kept: u32 = world
         .tables()
-        .query_row("SELECT count(*) FROM key_creations", [], |row| row.get(0))
+        .query_row("SELECT count(*) FROM repeatable_requests", [], |row| row.get(0))
         .unwrap();
     assert!(kept <= 5, "{kept} are kept");
 }

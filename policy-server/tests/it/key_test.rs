@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::people::{ask, member, person};
+use crate::user_keys::exchanged;
 use crate::world::{Key, MODEL, World, final_report, micro, record};
 
 /// A key that differs from every other in its random part only; no server has it.
@@ -100,6 +101,14 @@ async fn every_state_of_a_key_has_the_code_that_the_gateway_answers() {
     assert_eq!(of(&rotated).await, refused(401, "invalid_api_key", None));
     assert_eq!(verdict(&world, json!({"id": rotated.id})).await, allowed(), "its own is good");
 
+    let parent = key(json!({})).await;
+    let (user, _) = exchanged(&world, &world.holder(1).await, &parent).await;
+    let answer = test(&world, json!({"key": user.secret})).await;
+    assert_eq!((&answer["form"]["format"], &answer["allowed"]), (&json!("user_key"), &json!(true)));
+    assert_eq!(answer["secret"]["standing"], "user_key");
+    assert!(answer["secret"]["valid_until"].is_string());
+    assert_eq!(answer["key"]["id"], parent.id.as_str());
+
     let short = key(json!({"expires_at": "2026-11-20T12:02:00Z", "team": "search"})).await;
     assert_eq!(of(&short).await, allowed());
     world.clock.advance_ms(60_000);
@@ -108,6 +117,10 @@ async fn every_state_of_a_key_has_the_code_that_the_gateway_answers() {
     let answer = test(&world, json!({"key": short.secret})).await;
     assert_eq!(answer["refusal"]["code"], "key_disabled");
     assert!(answer["refusal"]["message"].as_str().unwrap().contains("team"), "{answer}");
+
+    world.clock.advance_ms(3_600_000);
+    assert_eq!(of(&user).await, refused(401, "key_expired", None));
+    assert_eq!(of(&parent).await, allowed());
 
     let at_home = key(json!({"allowed_ips": ["192.0.2.0/24"]})).await;
     let from = async |address: &str| {

@@ -55,6 +55,8 @@ mod sight;
 mod slices;
 mod suspension;
 mod tables;
+mod terms;
 mod usage;
+mod user_keys;
 mod wallets;
 mod world;

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use policy_server::clock::{Clock as _, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
-use policy_server::settings::{FilterToken, KeepRequests, Settings};
+use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
 use policy_server::{App, build};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -352,6 +352,7 @@ fn start_with(
         filter_token: FilterToken::new(Some(FILTER_TOKEN)).unwrap(),
         session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
         keep_requests: KeepRequests::default(),
+        user_key_lifetime: UserKeyLifetime::default(),
     };
     build(settings, Arc::clone(clock) as _, Box::new(SeededEntropy::new(seed)))
 }
@@ -479,5 +480,6 @@ pub fn record(key: &Key, lease: Option<LeaseId>, sequence: u64, output_tokens: u
         duration_ms: 12,
         metadata: Metadata::default(),
         address: None,
+        user_key: None,
     }
 }

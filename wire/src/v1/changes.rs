@@ -30,6 +30,9 @@ pub enum Change {
         digests: Vec<KeyDigest>,
         /// Its state now.
         state: KeyState,
+        /// User keys were exchanged for it: forget also whatever else is known of it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        user_keys: bool,
     },
     /// There is a newer catalogue.
     Catalogue {
@@ -62,4 +65,9 @@ pub enum Change {
     },
     /// Something above many keys changed, or the poll was too far behind: forget every key.
     AllKeys,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -54,6 +54,10 @@ pub struct KeyPolicy {
     /// From where it may be used; none: from everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_ips: Option<AllowedNetworks>,
+    /// Where the digest is that of a user key: its id. All the rest is said of the key that it was
+    /// exchanged for, from which it spends, but for `kind` and for the expiry, which is the earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_key: Option<KeyId>,
 }
 
 impl KeyPolicy {

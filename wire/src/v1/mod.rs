@@ -4,6 +4,7 @@
 mod admit;
 mod catalogue;
 mod changes;
+mod exchange;
 mod holder;
 mod key;
 mod lease;
@@ -14,6 +15,7 @@ mod usage_page;
 pub use admit::{AdmitReply, AdmitRequest, KeyAnswer, LeaseAnswer};
 pub use catalogue::{Catalogue, InvalidTiers, MOST_TIERS, Model, Price, Rates, Tier, Tiers};
 pub use changes::{Change, ChangesReply};
+pub use exchange::{ExchangeAnswer, ExchangeReply, ExchangeRequest, UserKeyForm, UserKeySecret};
 pub use holder::{RegisterReply, RegisterRequest};
 pub use key::{
     CutCalls, KeyKind, KeyPolicy, KeyState, Level, Limit, ModelSet, Scope, Subject, Unit, Window,

@@ -102,6 +102,9 @@ pub struct CallRecord {
     /// From where the call came, where the filter knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+    /// The user key that it was made with, where that was exchanged for `key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_key: Option<KeyId>,
 }
 
 /// Tokens of one call in the semantics of OpenAI's chat completions, whatever the dialect: every

@@ -54,7 +54,7 @@ async fn audit(visitor: Visitor, pairs: Pairs) -> Answer {
 
 async fn settings(visitor: Visitor, pairs: Pairs) -> Answer {
     parameters(pairs)?.finish()?;
-    let days = visitor.read(Target::Server, |work, _| work.audit_days()).await?;
+    let days = visitor.one(Target::Server, |work| work.audit_days()).await?;
     Ok(Json(show_people::settings(days).into()))
 }
 

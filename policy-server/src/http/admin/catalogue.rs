@@ -35,7 +35,7 @@ async fn list(visitor: Visitor, pairs: Pairs) -> Answer {
 async fn one(visitor: Visitor, path: Id) -> Answer {
     let name = id("model", path, ModelName::new)?;
     let target = Target::Model(name.clone());
-    let model = visitor.read(target, move |work, _| work.model(&name)).await?;
+    let model = visitor.one(target, move |work| work.model(&name)).await?;
     Ok(Json(show::model(&model).into()))
 }
 

@@ -61,7 +61,7 @@ async fn plans(visitor: Visitor, pairs: Pairs) -> Answer {
 
 async fn plan(visitor: Visitor, path: Id) -> Answer {
     let id = id("plan", path, PlanId::new)?;
-    let plan = visitor.read(Target::Plan(id.clone()), move |work, _| work.plan(&id)).await?;
+    let plan = visitor.one(Target::Plan(id.clone()), move |work| work.plan(&id)).await?;
     Ok(Json(show_entitlement::plan(&plan).into()))
 }
 
@@ -100,7 +100,7 @@ async fn groups(visitor: Visitor, pairs: Pairs) -> Answer {
 async fn group(visitor: Visitor, path: Id) -> Answer {
     let name = id("group", path, GroupName::new)?;
     let target = Target::Group(name.clone());
-    let view = visitor.read(target, move |work, _| work.group(&name)).await?;
+    let view = visitor.one(target, move |work| work.group(&name)).await?;
     Ok(Json(show_entitlement::group(&view).into()))
 }
 
@@ -148,7 +148,7 @@ async fn aliases(visitor: Visitor, pairs: Pairs) -> Answer {
 async fn alias(visitor: Visitor, path: Id) -> Answer {
     let alias = id("alias", path, ModelName::new)?;
     let target = Target::Alias(alias.clone());
-    let view = visitor.read(target, move |work, _| work.alias(&alias)).await?;
+    let view = visitor.one(target, move |work| work.alias(&alias)).await?;
     Ok(Json(show_entitlement::alias(&view).into()))
 }
 
@@ -194,7 +194,7 @@ async fn patch_user(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> An
 
 async fn show_member(visitor: Visitor, (org, member): (OrgId, Member)) -> Answer {
     let target = Target::Models(org.clone(), member.clone());
-    let view = visitor.read(target, move |work, _| work.member_models(&org, member)).await?;
+    let view = visitor.one(target, move |work| work.member_models(&org, member)).await?;
     Ok(Json(show_entitlement::member_models(&view).into()))
 }
 

@@ -3,24 +3,21 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use wire::KeyId;
 
 use super::keys::{Tagged, shown, tagged};
 use super::{Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
-use crate::app::{AdminError, Changed, CreatedKey, KeyForm, KeyView, Once, Target, Work};
-use crate::http::conditions::{idempotency, if_match};
+use crate::app::{AdminError, Changed, CreatedKey, KeyForm, Target, Work};
+use crate::http::conditions::if_match;
 use crate::http::edge::Edge;
 use crate::http::key_form::{imported_key_form, key_form, rotation_form};
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::permissions::Action::KeysWrite;
 use crate::permissions::Standing;
-
-/// Says that the request had been carried out before.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 pub fn routes(routes: Routes) -> Routes {
     routes
@@ -29,45 +26,36 @@ pub fn routes(routes: Routes) -> Routes {
         .post("/admin/v1/keys/{id}/rotate", KeysWrite, "key.rotate", rotate)
 }
 
-/// 201 with the secret; 200 without it where the same request had made the key before. Whoever has
-/// signed in makes keys of his own organisation where the form names none.
-async fn create(visitor: Visitor, pairs: Pairs, headers: HeaderMap, body: Body) -> Tagged {
-    let body = bytes(body)?;
-    let mut form = key_form(&body)?;
-    let once = idempotency(&headers, &visitor.actor().name(), "keys", &body)?;
+/// 201 with the secret. Whoever has signed in makes keys of his own organisation where the form names
+/// none.
+async fn create(visitor: Visitor, pairs: Pairs, body: Body) -> Tagged {
+    let mut form = key_form(&bytes(body)?)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
     let made = visitor.change(place(&visitor, &mut form), move |work, deed| {
         check_place(work, &deed.by, &deed.target, &form)?;
-        let made = work.create_key_once(form, once)?;
-        deed.target = Target::Key(made_id(&made, |created| &created.view));
+        let made = work.create_key(form)?;
+        deed.target = Target::Key(made.value.view.key.id.clone());
         Ok(made)
     });
     created(&visitor.edge, made.await?, wait).await
 }
 
 /// As [`create`], of a secret that is known by its digest only.
-async fn import(visitor: Visitor, pairs: Pairs, headers: HeaderMap, body: Body) -> Tagged {
-    let body = bytes(body)?;
-    let (mut form, secret) = imported_key_form(&body)?;
-    let once = idempotency(&headers, &visitor.actor().name(), "keys/import", &body)?;
+async fn import(visitor: Visitor, pairs: Pairs, body: Body) -> Tagged {
+    let (mut form, secret) = imported_key_form(&bytes(body)?)?;
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
     let made = visitor.change(place(&visitor, &mut form), move |work, deed| {
         check_place(work, &deed.by, &deed.target, &form)?;
-        let made = work.import_key_once(form, secret, once)?;
-        deed.target = Target::Key(made_id(&made, |view| view));
+        let made = work.import_key(form, secret)?;
+        deed.target = Target::Key(made.value.key.id.clone());
         Ok(made)
     });
-    match made.await? {
-        Once::Now(changed) => {
-            let shown = shown(&visitor.edge, &changed, wait).await?;
-            Ok((StatusCode::CREATED, shown).into_response())
-        }
-        Once::Before(changed) => again(&visitor.edge, &changed, wait).await,
-    }
+    let shown = shown(&visitor.edge, &made.await?, wait).await?;
+    Ok((StatusCode::CREATED, shown).into_response())
 }
 
 pub async fn rotate(
@@ -93,22 +81,9 @@ pub async fn rotate(
 }
 
 /// The answer to a request that makes a key.
-pub async fn created(edge: &Edge, made: Once<CreatedKey>, wait: Duration) -> Tagged {
-    match made {
-        Once::Now(changed) => {
-            let shown = with_secret(edge, &changed, wait).await;
-            Ok((StatusCode::CREATED, tagged(&changed.value.view, shown)).into_response())
-        }
-        Once::Before(changed) => again(edge, &changed, wait).await,
-    }
-}
-
-/// Which key a request has made, now or before.
-pub fn made_id<T>(made: &Once<T>, view: impl FnOnce(&T) -> &KeyView) -> KeyId {
-    match made {
-        Once::Now(changed) => view(&changed.value).key.id.clone(),
-        Once::Before(changed) => changed.value.key.id.clone(),
-    }
+pub async fn created(edge: &Edge, made: Changed<CreatedKey>, wait: Duration) -> Tagged {
+    let shown = with_secret(edge, &made, wait).await;
+    Ok((StatusCode::CREATED, tagged(&made.value.view, shown)).into_response())
 }
 
 /// Where a key is to be made; the form gets the organisation that it means.
@@ -134,12 +109,6 @@ fn check_place(
         }
         _ => Ok(()),
     }
-}
-
-/// The key that the same request made before. Its secret was told then and is not known any more.
-async fn again(edge: &Edge, changed: &Changed<KeyView>, wait: Duration) -> Tagged {
-    let replayed = [(REPLAYED, HeaderValue::from_static("true"))];
-    Ok((replayed, shown(edge, changed, wait).await?).into_response())
 }
 
 async fn with_secret(edge: &Edge, changed: &Changed<CreatedKey>, wait: Duration) -> Json<Value> {

@@ -187,5 +187,5 @@ pub async fn shown(edge: &Edge, changed: &Changed<KeyView>, wait: Duration) -> T
 
 /// The answer with the tag of the key's version.
 pub fn tagged(view: &KeyView, shown: Json<Value>) -> Response {
-    ([(header::ETAG, etag(view.key.version))], shown).into_response()
+    ([(header::ETAG, etag(&view.key.version.to_string()))], shown).into_response()
 }

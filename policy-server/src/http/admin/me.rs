@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 use wire::{OrgId, TeamId, UserId};
 
-use super::key_secrets::{created, made_id, rotate};
+use super::key_secrets::{created, rotate};
 use super::keys::{Tagged, delete, disable, listing, one, revoke};
 use super::tokens::{create_for, list_of, revoke_of, rotate_of};
 use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
 use crate::app::{Actor, AdminError, KeyListing, Target, own};
 use crate::http::answer::AdminProblem;
-use crate::http::conditions::idempotency;
 use crate::http::key_form::key_form;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::http::{show, show_people};
@@ -113,21 +111,19 @@ async fn keys(visitor: Visitor, pairs: Pairs) -> Answer {
 }
 
 /// The team's policy decides, beyond the role: see [`crate::app::Work::create_own_key`].
-async fn create(visitor: Visitor, pairs: Pairs, headers: HeaderMap, body: Body) -> Tagged {
+async fn create(visitor: Visitor, pairs: Pairs, body: Body) -> Tagged {
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
     let (org, user) = user(&visitor).await?;
-    let body = bytes(body)?;
-    let form = key_form(&body)?;
-    let once = idempotency(&headers, &visitor.actor().name(), "me/keys", &body)?;
+    let form = key_form(&bytes(body)?)?;
     let Some(team) = form.team.clone().value() else {
         return Err(AdminError::field("team", "team_required", "is required").into());
     };
     let target = Target::Place { org, team: Some(team), user: Some(user) };
     let made = visitor.change(target, move |work, deed| {
-        let made = work.create_own_key_once(&deed.by, form, once)?;
-        deed.target = Target::Key(made_id(&made, |created| &created.view));
+        let made = work.create_own_key(&deed.by, form)?;
+        deed.target = Target::Key(made.value.view.key.id.clone());
         Ok(made)
     });
     created(&visitor.edge, made.await?, wait).await

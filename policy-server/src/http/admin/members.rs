@@ -58,7 +58,7 @@ async fn list(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
 async fn one(visitor: Visitor, path: ThreeIds) -> Answer {
     let (org, team, user) = member(path)?;
     let target = Target::Member(org.clone(), team.clone(), user.clone());
-    let row = visitor.read(target, move |work, _| work.membership(&org, &team, &user)).await?;
+    let row = visitor.one(target, move |work| work.membership(&org, &team, &user)).await?;
     Ok(Json(show_people::member(&row).into()))
 }
 
@@ -117,7 +117,7 @@ async fn create_account(
 async fn one_account(visitor: Visitor, path: Ids) -> Answer {
     let (org, user) = account(path)?;
     let target = Target::ServiceAccount(org.clone(), user.clone());
-    let row = visitor.read(target, move |work, _| work.service_account(&org, &user)).await?;
+    let row = visitor.one(target, move |work| work.service_account(&org, &user)).await?;
     Ok(Json(show_people::user(&row).into()))
 }
 

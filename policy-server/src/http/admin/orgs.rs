@@ -37,7 +37,7 @@ async fn list(visitor: Visitor, pairs: Pairs) -> Answer {
 
 async fn one(visitor: Visitor, path: Id) -> Answer {
     let id = id("organisation", path, OrgId::new)?;
-    let view = visitor.read(Target::Org(id.clone()), move |work, _| work.org(&id)).await?;
+    let view = visitor.one(Target::Org(id.clone()), move |work| work.org(&id)).await?;
     Ok(Json(show::org(&view).into()))
 }
 

@@ -48,7 +48,7 @@ async fn list(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
 async fn one(visitor: Visitor, path: Ids) -> Answer {
     let (org, team) = team(path)?;
     let target = Target::Team(org.clone(), team.clone());
-    let row = visitor.read(target, move |work, _| work.team(&org, &team)).await?;
+    let row = visitor.one(target, move |work| work.team(&org, &team)).await?;
     Ok(Json(show_people::team(&row).into()))
 }
 

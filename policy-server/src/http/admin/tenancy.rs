@@ -68,7 +68,7 @@ async fn free_user(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
 
 async fn show_budget(visitor: Visitor, (org, member): (OrgId, Member)) -> Answer {
     let target = Target::Budget(member.budget(&org));
-    let view = visitor.read(target, move |work, _| work.member_budget(&org, &member)).await?;
+    let view = visitor.one(target, move |work| work.member_budget(&org, &member)).await?;
     Ok(Json(show::account(&view).into()))
 }
 
@@ -107,7 +107,7 @@ async fn cap(
 async fn wallet(visitor: Visitor, path: Id) -> Answer {
     let org = id("organisation", path, OrgId::new)?;
     let target = Target::Budget(wallet_budget(&org));
-    let view = visitor.read(target, move |work, _| work.wallet(&org)).await?;
+    let view = visitor.one(target, move |work| work.wallet(&org)).await?;
     Ok(Json(show::account(&view).into()))
 }
 

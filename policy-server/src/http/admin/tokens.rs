@@ -88,7 +88,7 @@ async fn one(visitor: Visitor, path: ThreeIds) -> Answer {
     let (org, user, token) = token(path)?;
     let target = Target::Token(org.clone(), user.clone(), token.clone());
     let now = visitor.edge.now().unix_ms;
-    let row = visitor.read(target, move |work, _| work.token(&org, &user, &token)).await?;
+    let row = visitor.one(target, move |work| work.token(&org, &user, &token)).await?;
     Ok(Json(show_people::token(&row, now).into()))
 }
 

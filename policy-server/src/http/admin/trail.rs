@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::app::{AdminError, Target, Work};
+use crate::app::{AdminError, Member, Target, Work};
 use crate::http::{show, show_entitlement, show_people};
 
 /// A field of the audit at most, in bytes of JSON: a list of two thousand models is not kept twice
@@ -53,6 +53,35 @@ pub fn snapshot(
         Err(AdminError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The version of a target, by what it looks like now; none where there is no such thing, and for keys,
+/// which count theirs. What a team or user is restricted to is a part of it.
+///
+/// # Errors
+/// When the store fails.
+pub fn tag(work: &mut Work<'_>, target: &Target) -> Result<Option<String>, AdminError> {
+    let parts = match target {
+        Target::Key(_) => return Ok(None),
+        Target::Team(org, team) => {
+            let models = Target::Models(org.clone(), Member::Team(team.clone()));
+            [snapshot(work, target)?, snapshot(work, &models)?]
+        }
+        Target::User(org, user) => {
+            let models = Target::Models(org.clone(), Member::User(user.clone()));
+            [snapshot(work, target)?, snapshot(work, &models)?]
+        }
+        Target::Models(org, Member::Team(team)) => {
+            return tag(work, &Target::Team(org.clone(), team.clone()));
+        }
+        Target::Models(org, Member::User(user)) => {
+            return tag(work, &Target::User(org.clone(), user.clone()));
+        }
+        _ => [snapshot(work, target)?, None],
+    };
+    let [Some(shown), more] = parts else { return Ok(None) };
+    let text = Value::from(vec![Value::Object(shown), more.map_or(Value::Null, Value::Object)]);
+    Ok(Some(metering::api_key::digest(text.to_string().as_bytes()).to_string()))
 }
 
 /// The fields that differ, as JSON objects; none where none does.

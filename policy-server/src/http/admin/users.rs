@@ -48,7 +48,7 @@ async fn list(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
 async fn one(visitor: Visitor, path: Ids) -> Answer {
     let (org, user) = user(path)?;
     let target = Target::User(org.clone(), user.clone());
-    let row = visitor.read(target, move |work, _| work.user(&org, &user)).await?;
+    let row = visitor.one(target, move |work| work.user(&org, &user)).await?;
     Ok(Json(show_people::user(&row).into()))
 }
 

@@ -5,11 +5,13 @@ use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use serde_json::Value;
 use wire::OrgId;
 
 use super::routes::Need;
-use super::trail::{difference, snapshot};
-use crate::app::{Actor, AdminError, Target, Work};
+use super::terms::Terms;
+use super::trail::{difference, snapshot, tag};
+use crate::app::{Actor, AdminError, IfMatch, Target, Work};
 use crate::http::answer::AdminProblem;
 use crate::http::edge::Edge;
 use crate::permissions::{Sight, Standing};
@@ -30,6 +32,7 @@ pub struct Visitor {
     pub edge: Edge,
     caller: Caller,
     need: Need,
+    terms: Terms,
 }
 
 /// What a change is done by, and to what.
@@ -48,6 +51,8 @@ enum Stopped {
     AtTheGate(AdminError),
     /// It was permitted and failed.
     Later(AdminError),
+    /// The same request was carried out before, with this answer.
+    Before(String),
 }
 
 impl From<StoreError> for Stopped {
@@ -68,8 +73,9 @@ impl FromRequestParts<Edge> for Visitor {
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, AdminProblem> {
         let caller = parts.extensions.get::<Caller>().cloned();
         let need = parts.extensions.get::<Need>().cloned();
+        let terms = parts.extensions.get::<Terms>().cloned().unwrap_or_default();
         match (caller, need) {
-            (Some(caller), Some(need)) => Ok(Self { edge: edge.clone(), caller, need }),
+            (Some(caller), Some(need)) => Ok(Self { edge: edge.clone(), caller, need, terms }),
             // A route outside of the list, which nobody is permitted.
             _ => Err(AdminProblem::bad_token()),
         }
@@ -113,6 +119,22 @@ impl Visitor {
         self.settle(outcome.await, &target).await
     }
 
+    /// Reads a target that can be changed: the answer tells its version.
+    pub async fn one<T>(
+        &self,
+        target: Target,
+        job: impl FnOnce(&mut Work<'_>) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminProblem>
+    where
+        T: Send + 'static,
+    {
+        let about = target.clone();
+        let (value, tag) =
+            self.read(target, move |work, _| Ok((job(work)?, tag(work, &about)?))).await?;
+        self.terms.shows(tag);
+        Ok(value)
+    }
+
     /// Reads a list, of one organisation where that is given.
     pub async fn list<T>(
         &self,
@@ -143,8 +165,16 @@ impl Visitor {
     {
         let (actor, action) = (self.caller.actor.clone(), self.need.action);
         let (about, line) = (target.clone(), self.line(&target));
+        let (seen, once) = (self.terms.seen.clone(), self.terms.once);
         let outcome = self.edge.write(move |work| {
+            // To its own sender only, who has heard it before.
+            if let Some(answer) =
+                once.map(|once| work.answered_before(&once)).transpose()?.flatten()
+            {
+                return Err(Stopped::Before(answer));
+            }
             let by = work.authorise(&actor, action, &about).map_err(Stopped::AtTheGate)?;
+            expect(work, &about, seen.as_ref())?;
             let before = snapshot(work, &about)?;
             let looked_at = about.clone();
             let mut deed = Deed { by, actor, target: about };
@@ -152,13 +182,21 @@ impl Visitor {
             let is_same = deed.target == looked_at;
             let before = before.filter(|_| is_same);
             let after = snapshot(work, &deed.target)?;
+            let tag = tag(work, &deed.target)?;
+            if let Some(once) = &once {
+                let answer = Value::from(after.clone().unwrap_or_default()).to_string();
+                work.remember_request(once, answer)?;
+            }
             let (before, after) = difference(before, after);
             let org = work.org_of(&deed.target)?;
             let (kind, target) = (deed.target.kind().to_owned(), deed.target.id());
             work.add_audit(AuditRow { org, kind, target, before, after, ..line })?;
-            Ok(value)
+            Ok((value, tag))
         });
-        self.settle(outcome.await, &target).await
+        let (value, tag) = self.settle(outcome.await, &target).await?;
+        self.terms.shows(tag);
+        self.terms.is_carried_out();
+        Ok(value)
     }
 
     /// Writes into the audit what was refused, and changes that failed. What a list or a target
@@ -170,6 +208,10 @@ impl Visitor {
     ) -> Result<T, AdminProblem> {
         let (error, refused) = match outcome {
             Ok(value) => return Ok(value),
+            Err(Stopped::Before(answer)) => {
+                self.terms.was_answered(answer);
+                return Err(AdminProblem::answered_before());
+            }
             Err(Stopped::AtTheGate(error)) => (error, true),
             Err(Stopped::Later(error)) => {
                 let refused = matches!(error, AdminError::Forbidden { .. });
@@ -221,4 +263,13 @@ impl Visitor {
             code: None,
         }
     }
+}
+
+/// Whether the sender has seen what it is about to change. Keys are looked at where they are changed.
+fn expect(work: &mut Work<'_>, target: &Target, seen: Option<&IfMatch>) -> Result<(), AdminError> {
+    let Some(seen) = seen else { return Ok(()) };
+    if matches!(target, Target::Key(_)) || seen.takes(tag(work, target)?.as_deref()) {
+        return Ok(());
+    }
+    Err(AdminError::OtherVersion { what: target.kind(), id: target.id() })
 }

@@ -37,6 +37,15 @@ impl DigestRows for Rows<'_> {
         )
     }
 
+    fn digest_valid_until(&mut self, digest: &KeyDigest) -> StoreResult<Option<u64>> {
+        let found = self.one(
+            "SELECT valid_until_ms FROM key_digests WHERE digest = ?",
+            [digest.0],
+            |row| Columns(row).optional_number("valid_until_ms"),
+        )?;
+        Ok(found.flatten())
+    }
+
     fn is_digest_taken(&mut self, digest: &KeyDigest) -> StoreResult<bool> {
         let found =
             self.one("SELECT 1 FROM key_digests WHERE digest = ?", [digest.0], |_| Ok(()))?;

@@ -40,13 +40,9 @@ pub fn of_key(key: &KeyRow) -> String {
 /// words are said of many things, numbers of one.
 pub fn of_search(text: &str) -> Vec<String> {
     let characters = folded(text);
-    let fitting = LENGTHS.into_iter().rev().find(|length| *length <= characters.len());
-    let length = fitting.unwrap_or(1);
-    let mut pieces: Vec<_> = characters.windows(length).enumerate().collect();
-    let digits = |piece: &[char]| piece.iter().filter(|one| one.is_ascii_digit()).count();
-    pieces.sort_by_key(|(at, piece)| (Reverse(digits(piece)), *at));
+    let length = length(&characters);
     let mut chosen: Vec<(usize, &[char])> = Vec::new();
-    for (at, piece) in pieces {
+    for (at, piece) in most_telling(&characters) {
         // One that overlaps by more than half says little that is new.
         let is_new = chosen.iter().all(|(other, _)| at.abs_diff(*other) >= length.div_ceil(2));
         if is_new && chosen.len() < LOOKED_UP {
@@ -54,6 +50,31 @@ pub fn of_search(text: &str) -> Vec<String> {
         }
     }
     chosen.into_iter().map(|(_, characters)| piece(characters)).collect()
+}
+
+/// The query for keys that have the most telling piece and the one that begins a character later, or
+/// earlier where none does: of keys with the same six digits of a number a tenth have the seventh. As few
+/// keys have the other as have this one, so that finding where they meet is little work.
+pub fn closer(text: &str) -> String {
+    let characters = folded(text);
+    let Some((at, rarest)) = most_telling(&characters).next() else { return String::new() };
+    let windows = || characters.windows(length(&characters));
+    let before = || at.checked_sub(1).and_then(|before| windows().nth(before));
+    let neighbour = windows().nth(at + 1).or_else(before);
+    Vec::from_iter([rarest].into_iter().chain(neighbour).map(piece)).join(" AND ")
+}
+
+/// The length of the pieces that are looked up: the longest that fits.
+fn length(characters: &[char]) -> usize {
+    LENGTHS.into_iter().rev().find(|length| *length <= characters.len()).unwrap_or(1)
+}
+
+/// All pieces of that length and where they begin, those with the most digits first.
+fn most_telling(characters: &[char]) -> impl Iterator<Item = (usize, &[char])> {
+    let mut pieces: Vec<_> = characters.windows(length(characters)).enumerate().collect();
+    let digits = |piece: &[char]| piece.iter().filter(|one| one.is_ascii_digit()).count();
+    pieces.sort_by_key(|(at, piece)| (Reverse(digits(piece)), *at));
+    pieces.into_iter()
 }
 
 /// The query for keys that have these pieces and what else is asked of them.
@@ -110,6 +131,19 @@ mod tests {
         assert_eq!(searched("mail 0123456"), ["012345", "il 012"]);
         let all: String = ('a'..='z').collect();
         assert_eq!(searched(&all), ["abcdef", "defghi", "ghijkl", "jklmno"]);
+    }
+
+    #[test]
+    fn the_neighbour_of_the_most_telling_piece_is_the_next_or_the_one_before() {
+        let query = |pieces: [&str; 2]| {
+            let pieces = pieces.map(|text| piece(&text.chars().collect::<Vec<_>>()));
+            pieces.join(" AND ")
+        };
+        assert_eq!(closer("mail 0123456"), query(["012345", "123456"]));
+        assert_eq!(closer("mail 012345"), query(["012345", " 01234"]));
+        assert_eq!(closer("abcd"), query(["abc", "bcd"]));
+        assert_eq!(closer("a"), "g61");
+        assert_eq!(closer("012345"), piece(&folded("012345")));
     }
 
     #[test]

@@ -41,6 +41,9 @@ const LOOK_UP: &str = "SELECT rowid FROM key_texts WHERE key_texts MATCH ?
 /// So many keys are more than few.
 const FEW: u32 = 65;
 
+/// So many are looked at sooner than another piece of text is looked up.
+const VERY_FEW: u32 = 4;
+
 /// A statement and the values of its parameters.
 #[derive(Default)]
 pub struct Query {
@@ -108,15 +111,19 @@ fn whole(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<Vec<(KeyCursor, Key
     Ok(found)
 }
 
-/// What is looked up in the index of texts: one piece where few keys have it, since to find where it
-/// meets others takes longer than to look at those keys.
+/// What is looked up in the index of texts: one piece where few keys have it, or that and its neighbour,
+/// since to find where it meets all the others takes longer than to look at those keys.
 fn words(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<String> {
     let Some(text) = &search.text else { return Ok(String::new()) };
     let pieces = key_grams::of_search(text);
     let rarest = pieces.get(..1).unwrap_or_default();
     let found = rows.all(LOOK_UP, rusqlite::params![rarest.first(), FEW], |_| Ok(()))?;
-    let is_rare = found.len() < usize::try_from(FEW).unwrap_or(usize::MAX);
-    Ok(if is_rare { rarest.concat() } else { key_grams::query(&pieces, search) })
+    let found = u32::try_from(found.len()).unwrap_or(u32::MAX);
+    Ok(match found {
+        0..=VERY_FEW => rarest.concat(),
+        _ if found < FEW => key_grams::closer(text),
+        _ => key_grams::query(&pieces, search),
+    })
 }
 
 fn page(

@@ -1,13 +1,11 @@
 //! Keys: each with everything by which it is found and counted.
 
 use rusqlite::{Row, params};
-use wire::{KeyDigest, KeyId, NanoUsd, OrgId, Revision, TeamId, UserId};
+use wire::{KeyId, NanoUsd, OrgId, Revision, TeamId, UserId};
 
 use super::encoding::{Columns, integer, json, money, word};
 use super::{Rows, key_grams, key_search};
-use crate::store::{
-    KeyCreation, KeyCursor, KeyRow, KeyRows, KeySearch, KeyStatus, KeyUsage, StoreResult,
-};
+use crate::store::{KeyCursor, KeyRow, KeyRows, KeySearch, KeyStatus, KeyUsage, StoreResult};
 
 /// In [`KeyRows::key_counts`]'s table, the row of all organisations together: no id is empty.
 const ALL_ORGS: &str = "";
@@ -118,40 +116,6 @@ impl KeyRows for Rows<'_> {
 
     fn newly_expired(&mut self, now_unix_ms: u64, limit: u32) -> StoreResult<Vec<KeyRow>> {
         self.all(key_search::NEWLY_EXPIRED, params![integer(now_unix_ms), limit], key)
-    }
-
-    fn key_creation(&mut self, idempotency: &KeyDigest) -> StoreResult<Option<KeyCreation>> {
-        self.one("SELECT * FROM key_creations WHERE idempotency = ?", [idempotency.0], |row| {
-            let columns = Columns(row);
-            Ok(KeyCreation {
-                idempotency: KeyDigest(columns.bytes("idempotency")?),
-                request: KeyDigest(columns.bytes("request")?),
-                key: columns.checked("key", KeyId::new)?,
-                at_unix_ms: columns.number("at_ms")?,
-            })
-        })
-    }
-
-    fn save_key_creation(&mut self, creation: &KeyCreation) -> StoreResult<()> {
-        self.execute(
-            "INSERT OR REPLACE INTO key_creations (idempotency, request, key, at_ms)
-             VALUES (?, ?, ?, ?)",
-            params![
-                creation.idempotency.0,
-                creation.request.0,
-                creation.key.as_str(),
-                integer(creation.at_unix_ms)
-            ],
-        )
-    }
-
-    fn forget_key_creations(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64> {
-        let forgotten = self.change(
-            "DELETE FROM key_creations WHERE idempotency IN (
-                 SELECT idempotency FROM key_creations WHERE at_ms < ? ORDER BY at_ms LIMIT ?)",
-            params![integer(before_unix_ms), limit],
-        )?;
-        Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
     }
 }
 

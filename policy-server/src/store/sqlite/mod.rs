@@ -16,11 +16,13 @@ mod ledger;
 mod people;
 mod personal_tokens;
 mod records;
+mod repeatable;
 mod schema;
 mod sessions;
 mod statements;
 mod tenants;
 mod usage_days;
+mod user_keys;
 mod wallets;
 mod windows;
 

@@ -18,6 +18,8 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0009_clocks.sql"),
     include_str!("../../../migrations/sqlite/0010_entitlement.sql"),
     include_str!("../../../migrations/sqlite/0011_records.sql"),
+    include_str!("../../../migrations/sqlite/0012_repeatable.sql"),
+    include_str!("../../../migrations/sqlite/0013_user_keys.sql"),
 ];
 
 /// The number of the last step.
@@ -149,7 +151,7 @@ mod tests {
         connection.pragma_update(None, "user_version", u32::try_from(records).unwrap()).unwrap();
         connection
             .execute_batch(
-                r#"INSERT INTO holders VALUES ('h', x'01', 'p', 'live', 1);
+                r#"INSERT INTO holders VALUES ('h', x'01', 'p', 'live', 1, 0);
                    INSERT INTO keys (id, org, team, name, prefix, format, life, limits, cut_calls,
                        created_ms, updated_ms)
                    VALUES ('k', 'o', 't', '', '', '', 'active', '[]', '', 0, 0);
