@@ -599,6 +599,27 @@ fn replies_may_carry_more_than_is_known() {
     refuses::<ReportRequest>(r#"{"holder":"h","epoch":1,"tomorrow":true}"#);
     refuses::<ReportRequest>(r#"{"holder":"","epoch":1}"#);
     refuses::<LeaseAnswer>(r#"{"refused":{"reason":"tomorrow"}}"#);
+    for refusal in [
+        r#"{"reason":"budget_exceeded","level":"org","need":1}"#,
+        r#"{"reason":"budget_exceeded","need":1,"left":1}"#,
+        r#"{"reason":"contended"}"#,
+        r#"{"reason":"window_full","retry_after_ms":1}"#,
+        r#"{"reason":"call_too_expensive","need":1}"#,
+        r#"{"need":1}"#,
+    ] {
+        refuses::<Refusal>(refusal);
+    }
+    for change in [
+        r#"{"what":"tomorrow"}"#,
+        r#"{"what":"key","key":"k","digests":[]}"#,
+        r#"{"what":"key","key":"k","state":"active"}"#,
+        r#"{"what":"catalogue"}"#,
+        r#"{"what":"below","level":"org"}"#,
+        r#"{"what":"recall","owner":"o"}"#,
+        r#"{"level":"org","owner":"o"}"#,
+    ] {
+        refuses::<Change>(change);
+    }
 }
 
 /// Whoever deletes a test leaves its file behind: that must not go unnoticed.

@@ -112,7 +112,7 @@ mod tests {
         let examples: Vec<&str> = page.split("```json\n").skip(1).collect();
         assert_eq!(examples.len(), 1);
         let (example, _) = examples[0].split_once("```").unwrap();
-        assert_eq!(parse(example.as_bytes()).unwrap().paths.len(), 2);
+        assert_eq!(parse(example.as_bytes()).unwrap().paths.len(), 3);
     }
 
     #[test]

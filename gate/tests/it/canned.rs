@@ -72,11 +72,18 @@ pub(super) fn answer(path: &str, kind: u8) -> (Option<u16>, String) {
             4 => r#"[{"what":"all_keys"}]"#,
             5 => r#"[{"what":"key","key":"k","digests":[],"state":"revoked"}]"#,
             6 => r#"[{"what":"key","key":"k","digests":[],"state":"disabled"}]"#,
-            7 => r#"[{"what":"key","key":"k","digests":[],"state":"active"}]"#,
+            7 => r#"[{"what":"key","key":"k","digests":[],"state":"active","user_keys":true}]"#,
             8 => r#"[{"what":"below","level":"org","owner":"o"}]"#,
             _ => "[]",
         };
         format!(r#"{{"epoch":7,"revision":1,"changes":{changes}}}"#)
+    } else if path.contains("exchange") {
+        let answer = match kind {
+            4 => r#""key_not_usable""#,
+            5 => r#"{"too_many":{"most":60,"retry_after_ms":1}}"#,
+            _ => r#"{"user_key":{"secret":"tgu_x","expires_at_unix_ms":1}}"#,
+        };
+        format!(r#"{{"epoch":7,"revision":1,"answer":{answer}}}"#)
     } else {
         r#"{"epoch":7,"revision":1}"#.to_owned()
     };
@@ -92,8 +99,13 @@ pub(super) fn array_request() -> Headers {
     headers
 }
 
+/// The last key is only exchanged, or asked about.
 pub(super) fn request(key: u8, get: bool) -> Headers {
-    let (method, path) = if get { ("GET", "/v1/models") } else { ("POST", "/v1/chat/completions") };
+    let (method, path) = match (key, get) {
+        (_, true) => ("GET", "/v1/models"),
+        (3, false) => ("POST", "/v1/auth/exchange"),
+        (_, false) => ("POST", "/v1/chat/completions"),
+    };
     let mut headers = vec![
         (b":method".to_vec(), method.as_bytes().to_vec()),
         (b":path".to_vec(), path.as_bytes().to_vec()),

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tagged::{MissingMember, needed};
 use super::{KeyState, Level};
 use crate::{CatalogueVersion, Epoch, KeyDigest, KeyId, Revision};
 
@@ -20,7 +21,7 @@ pub struct ChangesReply {
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "what")]
+#[serde(rename_all = "snake_case", tag = "what", try_from = "Members")]
 pub enum Change {
     /// A key was created, changed, rotated or ended: forget what is known under these digests.
     Key {
@@ -65,6 +66,53 @@ pub enum Change {
     },
     /// Something above many keys changed, or the poll was too far behind: forget every key.
     AllKeys,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Key,
+    Catalogue,
+    Recall,
+    Exhausted,
+    Below,
+    AllKeys,
+}
+
+/// The members of every [`Change`].
+#[derive(Deserialize)]
+struct Members {
+    what: What,
+    key: Option<KeyId>,
+    digests: Option<Vec<KeyDigest>>,
+    state: Option<KeyState>,
+    #[serde(default)]
+    user_keys: bool,
+    version: Option<CatalogueVersion>,
+    level: Option<Level>,
+    owner: Option<String>,
+}
+
+impl TryFrom<Members> for Change {
+    type Error = MissingMember;
+
+    fn try_from(members: Members) -> Result<Self, MissingMember> {
+        let Members { what, key, digests, state, user_keys, version, level, owner } = members;
+        let whose = || Ok((needed(level, "level")?, needed(owner, "owner")?));
+        Ok(match what {
+            What::Key => Self::Key {
+                key: needed(key, "key")?,
+                digests: needed(digests, "digests")?,
+                state: needed(state, "state")?,
+                user_keys,
+            },
+            What::Catalogue => Self::Catalogue { version: needed(version, "version")? },
+            What::Recall => whose().map(|(level, owner)| Self::Recall { level, owner })?,
+            What::Exhausted => whose().map(|(level, owner)| Self::Exhausted { level, owner })?,
+            What::Below => whose().map(|(level, owner)| Self::Below { level, owner })?,
+            What::AllKeys => Self::AllKeys,
+        })
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::{Level, Limit};
+use super::tagged::{MissingMember, needed};
 use crate::{
     CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, ModelName, NanoUsd, PriceMultiplier,
     Revision,
@@ -98,7 +99,7 @@ pub struct Grant {
 
 /// Why no lease was granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "reason")]
+#[serde(rename_all = "snake_case", tag = "reason", try_from = "Members")]
 pub enum Refusal {
     /// Spent and parked money leave too little at this level: 402.
     BudgetExceeded {
@@ -132,6 +133,56 @@ pub enum Refusal {
     KeyNotUsable,
     /// The catalogue version or the model in the ask is not known (any more).
     UnknownPrice,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reason {
+    BudgetExceeded,
+    Contended,
+    WindowFull,
+    CallTooExpensive,
+    KeyNotUsable,
+    UnknownPrice,
+}
+
+/// The members of every [`Refusal`].
+#[derive(Deserialize)]
+struct Members {
+    reason: Reason,
+    level: Option<Level>,
+    need: Option<NanoUsd>,
+    left: Option<NanoUsd>,
+    retry_after_ms: Option<u64>,
+    limit: Option<Limit>,
+    most: Option<NanoUsd>,
+}
+
+impl TryFrom<Members> for Refusal {
+    type Error = MissingMember;
+
+    fn try_from(members: Members) -> Result<Self, MissingMember> {
+        let Members { reason, level, need, left, retry_after_ms, limit, most } = members;
+        let retry_after_ms = || needed(retry_after_ms, "retry_after_ms");
+        let need = || needed(need, "need");
+        Ok(match reason {
+            Reason::BudgetExceeded => Self::BudgetExceeded {
+                level: needed(level, "level")?,
+                need: need()?,
+                left: needed(left, "left")?,
+            },
+            Reason::Contended => Self::Contended { retry_after_ms: retry_after_ms()? },
+            Reason::WindowFull => Self::WindowFull {
+                limit: needed(limit, "limit")?,
+                retry_after_ms: retry_after_ms()?,
+            },
+            Reason::CallTooExpensive => {
+                Self::CallTooExpensive { need: need()?, most: needed(most, "most")? }
+            }
+            Reason::KeyNotUsable => Self::KeyNotUsable,
+            Reason::UnknownPrice => Self::UnknownPrice,
+        })
+    }
 }
 
 /// Amounts that say nothing are not written.

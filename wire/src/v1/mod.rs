@@ -10,6 +10,7 @@ mod key;
 mod lease;
 mod problem;
 mod report;
+mod tagged;
 mod usage_page;
 
 pub use admit::{AdmitReply, AdmitRequest, KeyAnswer, LeaseAnswer};
