@@ -1,6 +1,6 @@
 //! The life of keys, as those who call with them notice it.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -21,12 +21,14 @@ fn expiry() {
                 product.served(&key, json!({}));
             }
         }
-        let end = SystemTime::now() + Duration::from_millis(2_500);
-        let end = OffsetDateTime::from(end).format(&Rfc3339).unwrap();
+        // Long enough for a call before it, also on a busy machine.
+        let lives = Duration::from_secs(5);
+        let begun = Instant::now();
+        let end = OffsetDateTime::from(SystemTime::now() + lives).format(&Rfc3339).unwrap();
         let (id, key) = product.key(json!({"expires_at": end}));
         product.served(&key, json!({}));
         // There is no grace.
-        std::thread::sleep(Duration::from_millis(2_600));
+        std::thread::sleep(lives.saturating_sub(begun.elapsed()) + Duration::from_millis(50));
         let code = product.pick("key_expired", "unauthorized", "API key expired");
         assert_eq!(product.chat_refused(&key, json!({})), (401, code.to_owned()));
         let shown = product.admin("GET", &format!("keys/{id}"), Value::Null);

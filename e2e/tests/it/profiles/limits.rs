@@ -1,7 +1,5 @@
 //! Rate limits: what is counted, for whom, and how a client hears of it.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use xtask::http_client::Answer;
 
@@ -44,11 +42,11 @@ fn rate_limit() {
             let full = answers.iter().find(|answer| answer.status != 200).expect(code);
             assert_eq!(product.refused(full), (429, code.to_owned()));
         }
-        let (_, key) = product.key(json!({"limits": [limit("concurrent", "", 1)]}));
+        let (id, key) = product.key(json!({"limits": [limit("concurrent", "", 1)]}));
         std::thread::scope(|scope| {
             let slow = scope
-                .spawn(|| product.chat_with(&key, &[("x-mock-fault", "delay=1500")], json!({})));
-            std::thread::sleep(Duration::from_millis(500));
+                .spawn(|| product.chat_with(&key, &[("x-mock-fault", "delay=2000")], json!({})));
+            product.wait_for("the slow call", || !product.upstream_requests(&id).is_empty());
             let beside = product.chat(&key, json!({}));
             assert_eq!((beside.status, beside.header("retry-after")), (429, Some("1")));
             let message = beside.json()["error"]["message"].clone();
