@@ -5,6 +5,7 @@ mod commands;
 mod offline;
 mod table;
 
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use self::commands::{
     TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
+use crate::http::document;
 use crate::live::SessionTimes;
 use crate::serve::serve;
 use crate::settings::{FilterToken, KeepRequests, Listen, Settings, UserKeyLifetime};
@@ -47,6 +49,8 @@ enum Command {
     Backup(BackupArgs),
     /// Make a database that was copied back safe to serve from.
     Restore(RestoreArgs),
+    /// Print what the admin API takes and answers, as an OpenAPI document.
+    Openapi,
     /// Organisations.
     #[command(subcommand, alias = "org")]
     Orgs(OrgCommand),
@@ -148,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => run_server(args),
         Command::Backup(args) => finish(args.run()),
         Command::Restore(args) => finish(args.run()),
+        Command::Openapi => finish(Ok::<_, Infallible>(document().to_owned())),
         Command::Orgs(command) => administer(|client| command.run(client)),
         Command::Models(command) => administer(|client| command.run(client)),
         Command::Aliases(command) => administer(|client| command.run(client)),

@@ -1,8 +1,11 @@
 //! The JSON by which somebody asks what a key may do.
 
+use std::net::IpAddr;
+
 use wire::{KeyId, ModelName};
 
-use super::form::{Form, checked, text};
+use super::form::Form;
+use super::reader::{checked, id, line};
 use crate::app::{AdminError, KeyQuestion, SecretText};
 
 /// Which key is to be tested.
@@ -20,17 +23,22 @@ pub enum Tested {
 /// # Errors
 /// When any field cannot be accepted, or not exactly one of `key` and `id` is given.
 pub fn key_test_form(body: &[u8]) -> Result<(Tested, KeyQuestion), AdminError> {
-    let mut form = Form::parse(body)?;
-    let secret = form.given("key", text).value().map(SecretText::new).map(Tested::Secret);
-    let id = form.given("id", checked(KeyId::new)).value().map(Tested::Id);
+    Form::read(body, key_test)
+}
+
+/// The fields of a test.
+pub fn key_test(form: &mut Form) -> Option<(Tested, KeyQuestion)> {
+    let secret = form.given("key", line()).value().map(SecretText::new).map(Tested::Secret);
+    let key = form.given("id", id(KeyId::LONGEST, KeyId::new)).value().map(Tested::Id);
+    let address = checked(|text: String| text.parse::<IpAddr>());
     let question = KeyQuestion {
-        model: form.given("model", checked(ModelName::new)).value(),
-        address: form.given("address", checked(|text: String| text.parse())).value(),
+        model: form.given("model", id(ModelName::LONGEST, ModelName::new)).value(),
+        address: form.given("address", address).value(),
     };
-    let tested = match (secret, id) {
-        (Some(tested), None) | (None, Some(tested)) => Some(tested),
+    match (secret, key) {
+        (Some(tested), None) | (None, Some(tested)) => Some((tested, question)),
         (None, None) => {
-            if form.is_right() {
+            if !form.is_wrong("key") && !form.is_wrong("id") {
                 form.wrong("key", "is required: the whole secret, or the key's id as id");
             }
             None
@@ -39,10 +47,7 @@ pub fn key_test_form(body: &[u8]) -> Result<(Tested, KeyQuestion), AdminError> {
             form.wrong("id", "must not be given together with key");
             None
         }
-    };
-    form.finish()?;
-    // Where there is none, a problem was noted.
-    Ok((tested.ok_or_else(|| AdminError::Invalid(Vec::new()))?, question))
+    }
 }
 
 #[cfg(test)]

@@ -223,6 +223,9 @@ pub trait DigestRows {
 pub trait ModelRows {
     /// Every model, retired ones included, in the order of their names.
     fn models(&mut self) -> StoreResult<Vec<CatalogueModel>>;
+    /// A page of them, in the order of their names.
+    fn models_after(&mut self, after: Option<&str>, limit: u32)
+    -> StoreResult<Vec<CatalogueModel>>;
     /// One model by its concrete name.
     fn model(&mut self, name: &ModelName) -> StoreResult<Option<CatalogueModel>>;
     /// Inserts or replaces the model as of this version and appends to the history.
@@ -248,7 +251,11 @@ pub trait BudgetRows {
     /// Freezes every budget that has a cap. Answers how many were not frozen before.
     fn freeze_capped_budgets(&mut self) -> StoreResult<u64>;
     /// Frozen budgets in the order of level and owner, at most `limit`.
-    fn frozen_budgets(&mut self, limit: u32) -> StoreResult<Vec<BudgetId>>;
+    fn frozen_budgets(
+        &mut self,
+        after: Option<&BudgetId>,
+        limit: u32,
+    ) -> StoreResult<Vec<BudgetId>>;
 }
 
 /// What was put into wallets.

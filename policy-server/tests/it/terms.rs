@@ -4,10 +4,9 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 use crate::people::person;
-use crate::world::World;
+use crate::world::{World, exchange};
 
 struct Answer {
     status: u16,
@@ -43,13 +42,17 @@ async fn send_as(
         request = request.header(name, value);
     }
     let sent = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-    let response = world.app.admin.clone().oneshot(request.body(sent).unwrap()).await.unwrap();
-    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
+    let request = request.body(sent).unwrap();
+    let (status, headers, bytes) = exchange(&world.app.admin, request).await;
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
     let (tag, replayed) =
         (header("etag").map(str::to_owned), header("idempotency-replayed").is_some());
-    let status = response.status().as_u16();
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 22).await.unwrap();
-    Answer { status, tag, replayed, body: serde_json::from_slice(&bytes).unwrap_or_default() }
+    Answer {
+        status: status.as_u16(),
+        tag,
+        replayed,
+        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+    }
 }
 
 /// What can be changed, how it is described at first, and how it is changed then.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
 use policy_server::clock::{Clock as _, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
 use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
@@ -26,6 +26,7 @@ use wire::{
     Nonce, PriceMultiplier, RequestId, Revision,
 };
 
+use crate::document::{self, Answered};
 pub use crate::tables::{accounts, check_ledger};
 
 /// 2026-11-20T12:00:00Z, a Friday.
@@ -357,6 +358,28 @@ fn start_with(
     build(settings, Arc::clone(clock) as _, Box::new(SeededEntropy::new(seed)))
 }
 
+/// One exchange; with the admin API it must be as the API's document says.
+pub async fn exchange(router: &Router, request: Request<Body>) -> (StatusCode, HeaderMap, Bytes) {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 8 << 20).await.unwrap();
+    let (method, target) = (parts.method.clone(), parts.uri.to_string());
+    let request = Request::from_parts(parts, Body::from(body.clone()));
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let answer = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
+    if target.starts_with("/admin/") {
+        document::check(&Answered {
+            method: method.as_str(),
+            target: &target,
+            body: &body,
+            status,
+            headers: &headers,
+            answer: &answer,
+        });
+    }
+    (status, headers, answer)
+}
+
 /// The answer's JSON, or its text where it is something else.
 pub async fn send(
     router: &Router,
@@ -369,11 +392,8 @@ pub async fn send(
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    let request = request.body(body.into()).unwrap();
-    let response = router.clone().oneshot(request).await.unwrap();
-    let status = response.status();
-    let kind = response.headers().get("content-type").cloned();
-    let bytes = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
+    let (status, headers, bytes) = exchange(router, request.body(body.into()).unwrap()).await;
+    let kind = headers.get("content-type").cloned();
     if kind.is_some_and(|kind| kind != "application/json") {
         return (status, Value::String(String::from_utf8(bytes.to_vec()).unwrap()));
     }

@@ -5,7 +5,9 @@ use axum::Json;
 use super::{Answer, Body, Pairs, Routes, Visitor, bytes, parameters};
 use crate::app::{KeyQuestion, SecretText, Target};
 use crate::http::answer::AdminProblem;
-use crate::http::key_test_form::{Tested, key_test_form};
+use crate::http::key_test_form::{Tested, key_test, key_test_form};
+use crate::http::operation::Operation;
+use crate::http::shapes_key_test::KEY_TEST;
 use crate::http::show_key_test;
 use crate::permissions::Action::KeysRead;
 use metering::api_key::{self, ApiKey};
@@ -15,7 +17,9 @@ use metering::api_key::{self, ApiKey};
 const PREFIX: usize = api_key::NATIVE_PREFIX.len() + api_key::NATIVE_ID_LENGTH;
 
 pub fn routes(routes: Routes) -> Routes {
-    routes.ask("/admin/v1/keys/test", KeysRead, test)
+    routes.ask("/admin/v1/keys/test", KeysRead, test).says(
+        Operation::new("Says what a key may do, and why not").takes(key_test).shows(&KEY_TEST),
+    )
 }
 
 async fn test(visitor: Visitor, pairs: Pairs, body: Body) -> Answer {
