@@ -4,6 +4,7 @@ mod audit;
 mod catalogue;
 mod entitlement;
 mod key_secrets;
+mod key_test;
 mod keys;
 mod me;
 mod members;
@@ -56,6 +57,7 @@ fn routes() -> Routes {
         me::routes,
         keys::routes,
         key_secrets::routes,
+        key_test::routes,
         orgs::routes,
         teams::routes,
         members::routes,

@@ -19,8 +19,8 @@ use wire::{
 
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 pub use key_rows::{
-    KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SortValue,
-    StoredLimit,
+    KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SecretRow,
+    SortValue, StoredLimit,
 };
 use metering::budget::Account;
 use metering::period::Period;
@@ -193,6 +193,8 @@ pub trait DigestRows {
         digest: &KeyDigest,
         now_unix_ms: u64,
     ) -> StoreResult<Option<KeyRow>>;
+    /// What is known of a digest that a key has or had.
+    fn secret(&mut self, digest: &KeyDigest) -> StoreResult<Option<SecretRow>>;
     /// The end of its own that a digest has, in wall time, if it has one.
     fn digest_valid_until(&mut self, digest: &KeyDigest) -> StoreResult<Option<u64>>;
     /// Whether a key has or had this digest.
