@@ -4,6 +4,7 @@ mod audit;
 mod catalogue;
 mod entitlement;
 mod key_secrets;
+mod key_test;
 mod keys;
 mod me;
 mod members;
@@ -58,6 +59,7 @@ fn routes() -> Routes {
         me::routes,
         keys::routes,
         key_secrets::routes,
+        key_test::routes,
         orgs::routes,
         teams::routes,
         members::routes,
@@ -93,9 +95,10 @@ pub fn document() -> &'static str {
 pub fn router(edge: Edge) -> Router {
     routes()
         .into_router()
+        // Of routes only: what is not there has no terms.
+        .route_layer(from_fn_with_state(edge.clone(), terms::on_terms))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(edge.clone(), terms::on_terms))
         .layer(from_fn_with_state(edge.clone(), signed_in))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .route("/healthz", routing::get(health))

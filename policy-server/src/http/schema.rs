@@ -195,6 +195,11 @@ impl Members {
         self
     }
 
+    /// The same members, each of which may be absent.
+    pub fn all_optional(self) -> Self {
+        Self { required: Vec::new(), ..self }
+    }
+
     /// Adds one that may be absent.
     pub fn add(&mut self, name: &str, schema: Schema) {
         self.members.insert(name.to_owned(), schema);

@@ -91,7 +91,7 @@ fn key_models() -> Members {
         .with("price_multiplier", Schema::decimal())
 }
 
-fn key_model() -> Members {
+pub fn key_model() -> Members {
     let reasons = Schema::words(Missing::ALL.map(Missing::as_str));
     Members::default()
         .with("id", Schema::id(ModelName::LONGEST))

@@ -21,8 +21,8 @@ use wire::{
 
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 pub use key_rows::{
-    KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SortValue,
-    StoredLimit,
+    KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SecretRow,
+    SortValue, StoredLimit,
 };
 use metering::budget::Account;
 use metering::permits::Permits;
@@ -185,6 +185,8 @@ pub trait RepeatableRows {
     fn save_repeatable(&mut self, row: &RepeatableRow) -> StoreResult<()>;
     /// Puts another answer in the place of the one that is kept, if the request is remembered.
     fn save_answer(&mut self, idempotency: &KeyDigest, answer: &str) -> StoreResult<()>;
+    /// Whether there is one from before a wall time.
+    fn has_repeatables_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
     /// Forgets those before a wall time, at most `limit`. Answers how many there were.
     fn forget_repeatables(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64>;
 }
@@ -197,6 +199,8 @@ pub trait DigestRows {
         digest: &KeyDigest,
         now_unix_ms: u64,
     ) -> StoreResult<Option<KeyRow>>;
+    /// What is known of a digest that a key has or had.
+    fn secret(&mut self, digest: &KeyDigest) -> StoreResult<Option<SecretRow>>;
     /// The end of its own that a digest has, in wall time, if it has one.
     fn digest_valid_until(&mut self, digest: &KeyDigest) -> StoreResult<Option<u64>>;
     /// Whether a key has or had this digest.
