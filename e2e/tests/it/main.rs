@@ -22,6 +22,7 @@ mod ledger;
 mod levels;
 mod passing;
 mod profiles;
+mod repetition;
 mod restored;
 mod revocation;
 mod same_bytes;

@@ -179,6 +179,8 @@ pub trait RepeatableRows {
     fn save_repeatable(&mut self, row: &RepeatableRow) -> StoreResult<()>;
     /// Puts another answer in the place of the one that is kept, if the request is remembered.
     fn save_answer(&mut self, idempotency: &KeyDigest, answer: &str) -> StoreResult<()>;
+    /// Whether there is one from before a wall time.
+    fn has_repeatables_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
     /// Forgets those before a wall time, at most `limit`. Answers how many there were.
     fn forget_repeatables(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64>;
 }

@@ -155,11 +155,19 @@ pub async fn delete(visitor: Visitor, path: Id, pairs: Pairs, headers: HeaderMap
 }
 
 /// Released money is room at once; no filter holds anything that it would have to forget.
-async fn release_parked(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
+async fn release_parked(
+    visitor: Visitor,
+    path: Id,
+    pairs: Pairs,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     let id = id("key", path, KeyId::new)?;
+    let seen = if_match(&headers)?;
     parameters(pairs)?.finish()?;
     no_fields(body)?;
     let released = visitor.change(Target::Key(id.clone()), move |work, deed| {
+        work.expect_key(&id, seen.as_ref())?;
         work.release_parked(&id, &deed.actor.name())
     });
     let released = released.await?;
