@@ -17,6 +17,7 @@ mod exact_budget;
 mod hot_key;
 mod hot_restart;
 mod key_limits;
+mod key_test;
 mod large_bodies;
 mod ledger;
 mod levels;

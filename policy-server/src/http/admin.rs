@@ -4,6 +4,7 @@ mod audit;
 mod catalogue;
 mod entitlement;
 mod key_secrets;
+mod key_test;
 mod keys;
 mod me;
 mod members;
@@ -18,6 +19,8 @@ mod tokens;
 mod trail;
 mod users;
 mod visitor;
+mod wallets;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -56,12 +59,15 @@ fn routes() -> Routes {
         me::routes,
         keys::routes,
         key_secrets::routes,
+        key_test::routes,
         orgs::routes,
         teams::routes,
         members::routes,
         users::routes,
         tokens::routes,
         tenancy::routes,
+        wallets::routes,
+        webhooks::routes,
         catalogue::routes,
         money::routes,
         entitlement::routes,

@@ -100,6 +100,11 @@ impl Visitor {
         &self.caller.actor
     }
 
+    /// From where; not known where there is no connection.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.caller.address
+    }
+
     /// Reads something of a target.
     pub async fn read<T>(
         &self,
