@@ -290,7 +290,8 @@ mod tests {
         leaves(&Cli::command(), "", &mut all);
         assert!(all.len() > 90, "{}", all.len());
         // They ask no server, or answer in a form of its own.
-        const OTHERS: [&str; 5] = ["serve", "backup", "restore", "requests export", "completion"];
+        const OTHERS: [&str; 6] =
+            ["serve", "backup", "restore", "openapi", "requests export", "completion"];
         let takes_json = |command: &clap::Command| {
             command.get_arguments().any(|argument| argument.get_long() == Some("json"))
         };

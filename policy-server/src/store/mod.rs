@@ -1,6 +1,7 @@
 //! What must be remembered, as plain rows, and the narrow traits by which the application loads
 //! and saves them. Nothing here adds or compares money: every number is decided in `metering`.
 
+mod budget_rows;
 mod entitlement_rows;
 mod key_rows;
 mod record_rows;
@@ -19,12 +20,12 @@ use wire::{
     PriceMultiplier, TeamId, UserId,
 };
 
+pub use budget_rows::BudgetRows;
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 pub use key_rows::{
     KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SecretRow,
     SortValue, StoredLimit,
 };
-use metering::budget::Account;
 use metering::permits::Permits;
 pub use record_rows::{
     RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
@@ -244,26 +245,6 @@ pub trait ModelRows {
         model: &ModelName,
         version: CatalogueVersion,
     ) -> StoreResult<Option<Option<Price>>>;
-}
-
-/// Budgets and their accounts.
-pub trait BudgetRows {
-    /// The budget of one owner.
-    fn budget(&mut self, id: &BudgetId) -> StoreResult<Option<Budget>>;
-    /// Inserts or replaces.
-    fn save_budget(&mut self, id: &BudgetId, budget: &Budget) -> StoreResult<()>;
-    /// The sums of one budget in one period; its cap is not stored here and reads as none.
-    fn account(&mut self, id: &AccountId) -> StoreResult<Option<Account>>;
-    /// Inserts or replaces the sums; the cap is not stored.
-    fn save_account(&mut self, id: &AccountId, account: &Account) -> StoreResult<()>;
-    /// Freezes every budget that has a cap. Answers how many were not frozen before.
-    fn freeze_capped_budgets(&mut self) -> StoreResult<u64>;
-    /// Frozen budgets in the order of level and owner, at most `limit`.
-    fn frozen_budgets(
-        &mut self,
-        after: Option<&BudgetId>,
-        limit: u32,
-    ) -> StoreResult<Vec<BudgetId>>;
 }
 
 /// Windows over all proxies, and the server's monotonic clock.
