@@ -37,10 +37,11 @@ impl Named {
         self.user_key.as_ref().is_some_and(|user_key| user_key.ends_unix_ms <= now_unix_ms)
     }
 
-    /// What filters must know, `policy` being the key's.
-    pub(super) fn policy(&self, policy: KeyPolicy) -> KeyPolicy {
+    /// What filters must know, `policy` being the key's. One that has ended has done so for all of them,
+    /// also for those whose wall clocks have not come that far.
+    pub(super) fn policy(&self, policy: KeyPolicy, now_unix_ms: u64) -> KeyPolicy {
         let Some(user_key) = &self.user_key else { return policy };
-        let ends = user_key.ends_unix_ms;
+        let ends = if self.has_ended(now_unix_ms) { 0 } else { user_key.ends_unix_ms };
         let expires = policy.expires_at_unix_ms.map_or(ends, |expires| expires.min(ends));
         KeyPolicy {
             kind: KeyKind::User,
@@ -118,6 +119,7 @@ impl Work<'_> {
             digest: api_key::digest(secret.as_bytes()),
             id,
             key: key.id,
+            exchanged_with: Some(request.digest),
             made_unix_ms: now,
             ends_unix_ms,
         })?;
