@@ -79,6 +79,7 @@ pub fn build(
         keep_requests: settings.keep_requests,
         user_key_lifetime: settings.user_key_lifetime,
         attempts: Arc::default(),
+        log_reads: http::LogReads::default(),
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::http::{HeaderMap, header};
 
+use super::log_reads::LogReads;
 use crate::app::{Counters, FilterError, Work};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, Now};
@@ -24,6 +25,7 @@ pub struct Edge {
     pub(crate) keep_requests: KeepRequests,
     pub(crate) user_key_lifetime: UserKeyLifetime,
     pub(crate) attempts: Arc<Mutex<Attempts>>,
+    pub(crate) log_reads: LogReads,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,
 }

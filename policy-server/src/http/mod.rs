@@ -10,6 +10,7 @@ mod export;
 mod filter;
 mod form;
 mod key_form;
+mod log_reads;
 mod model_form;
 mod org_form;
 mod people_form;
@@ -25,6 +26,7 @@ mod wait;
 use axum::Router;
 
 pub use edge::Edge;
+pub use log_reads::LogReads;
 
 /// The filter API, for filters only.
 pub fn filter_router(edge: Edge) -> Router {

@@ -302,3 +302,27 @@ async fn it_outlives_a_restart_and_no_import_takes_its_place() {
     let holder = world.holder(2).await;
     assert_eq!(policy(&world, &holder, &user).await.unwrap().kind, KeyKind::User);
 }
+
+#[tokio::test]
+async fn an_exchange_is_in_the_audit_without_the_secret() {
+    let world = World::with_org(None).await;
+    let key = world.key(json!({})).await;
+    let holder = world.holder(1).await;
+    let (user, _) = exchanged(&world, &holder, &key).await;
+    let id = policy(&world, &holder, &user).await.unwrap().user_key.unwrap();
+    let path = format!("audit?target={}&action=key.exchange", key.id);
+    let lines = world.admin_ok("GET", &path, Value::Null).await["data"].clone();
+    assert_eq!(
+        lines,
+        json!([{
+            "at": "2026-11-20T12:00:00Z", "actor": key.id, "action": "key.exchange", "kind": "key",
+            "target": key.id, "org": "acme", "amount_usd": null, "before": null,
+            "after": {"user_key": id, "expires_at_unix_ms": NOON + HOUR_MS},
+            "address": null, "outcome": "done", "code": null,
+        }])
+    );
+    assert!(!lines.to_string().contains(&user.secret[17..]));
+    // What was refused is none.
+    exchange(&world, &holder, &user, UserKeyForm::Tollgate).await;
+    assert_eq!(world.admin_ok("GET", &path, Value::Null).await["data"], lines);
+}

@@ -42,7 +42,7 @@ async fn audit(visitor: Visitor, pairs: Pairs) -> Answer {
         limit: query.limit(),
     };
     query.finish()?;
-    let page = visitor.list(search.org.clone(), move |work, sight| {
+    let page = visitor.list_log(search.org.clone(), move |work, sight| {
         let org = match sight {
             Sight::Everything => search.org,
             Sight::Org(org) | Sight::Part { org, .. } => Some(org),
