@@ -367,6 +367,22 @@ pub enum Sight {
     },
 }
 
+impl Sight {
+    /// Whether what belongs to `scope` is seen.
+    #[must_use]
+    pub fn shows(&self, scope: &Scope) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Org(org) => scope.org.as_ref() == Some(org),
+            Self::Part { org, teams, user } => {
+                let in_team = scope.team.as_ref().is_some_and(|team| teams.contains(team));
+                let own = user.is_some() && *user == scope.user;
+                scope.org.as_ref() == Some(org) && (in_team || own)
+            }
+        }
+    }
+}
+
 /// What somebody sees of a list, of one organisation where that is asked for.
 ///
 /// # Errors

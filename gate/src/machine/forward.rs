@@ -16,6 +16,7 @@ use crate::model_list;
 use crate::policy_calls::Purpose;
 use crate::profile::Voice;
 use crate::refusal::Refusal;
+use crate::repetition;
 use crate::route::{OpenTo, Target};
 use crate::user_key::{LONGEST_BODY, NO_KEY};
 use crate::windows;
@@ -205,6 +206,9 @@ impl Gate {
             let unused = self.pool.unused(key, lease, now_ms);
             self.say(said.into_iter().chain(unused));
         }
+        if let Some(once) = running.once {
+            repetition::forget(memory, once);
+        }
         let (groups, call) = (running.groups, running.window_call);
         self.leave_windows(Unfinished { groups, call, used_tokens: 0 }, now, memory);
     }
@@ -219,6 +223,9 @@ impl Gate {
         }
         let (call, now_ms) = (running.window_call, now.monotonic_ms);
         windows::take_back(memory, &running.groups, call, running.admitted_ms, now_ms);
+        if let Some(once) = running.once {
+            repetition::forget(memory, once);
+        }
     }
 
     /// A request ends without going to the upstream: money that it was given goes back.

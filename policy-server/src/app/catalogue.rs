@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use wire::v1::{Catalogue, Change, Model, Price};
 use wire::{CatalogueVersion, Epoch, ModelName, Revision};
 
-use super::{AdminError, Changed, FilterError, Work};
+use super::{AdminError, Changed, FilterError, Page, Work};
 use crate::store::CatalogueModel;
 
 /// Models in the catalogue, retired ones included. Every VM holds all of it in memory.
@@ -133,8 +133,13 @@ impl Work<'_> {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn models(&mut self) -> Result<Vec<CatalogueModel>, AdminError> {
-        Ok(self.rows.models()?)
+    pub fn models(
+        &mut self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<CatalogueModel>, AdminError> {
+        let found = self.rows.models_after(after, limit.saturating_add(1))?;
+        Ok(Page::of(found, limit, |stored| stored.model.name.as_str().to_owned()))
     }
 
     fn save_model(&mut self, model: Model) -> Result<Changed<CatalogueModel>, AdminError> {

@@ -1,7 +1,6 @@
 //! What time alone does to keys: they expire, replaced secrets end, and repeated requests and old user
 //! keys are no longer known.
 
-use super::repeatable::KNOWN_MS;
 use super::{FilterError, Work};
 use crate::store::{KeyStatus, StoreResult};
 
@@ -21,6 +20,7 @@ impl Work<'_> {
             || self.has_ended_secrets()?
             || self.has_expired_keys()?
             || self.has_old_user_keys()?
+            || self.rows.has_repeatables_before(self.known_since())?
             || self.has_old_audit()?)
     }
 
@@ -29,10 +29,9 @@ impl Work<'_> {
         let more_secrets = self.end_replaced_secrets()?;
         let more_keys = self.note_expired_keys()?;
         let more_user_keys = self.forget_old_user_keys()?;
-        // Not worth a job of its own: they go with whatever else there is to do.
-        let before = self.now.unix_ms.saturating_sub(KNOWN_MS);
-        self.rows.forget_repeatables(before, FORGOTTEN_PER_SWEEP)?;
-        Ok(more_secrets || more_keys || more_user_keys)
+        let forgotten = self.rows.forget_repeatables(self.known_since(), FORGOTTEN_PER_SWEEP)?;
+        let more_requests = forgotten >= u64::from(FORGOTTEN_PER_SWEEP);
+        Ok(more_secrets || more_keys || more_user_keys || more_requests)
     }
 
     fn has_expired_keys(&mut self) -> StoreResult<bool> {

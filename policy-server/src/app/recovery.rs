@@ -4,7 +4,7 @@
 use wire::v1::Change;
 use wire::{Epoch, HolderId, LeaseId, Revision};
 
-use super::{AccountView, AdminError, FilterError, Work};
+use super::{AccountView, AdminError, FilterError, Page, Work};
 use crate::live::Effect;
 use crate::store::{AuditRow, BudgetId, StoreResult, Transaction};
 
@@ -124,8 +124,14 @@ impl Work<'_> {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn frozen_budgets(&mut self, limit: u32) -> Result<Vec<AccountView>, AdminError> {
-        let found = self.rows.frozen_budgets(limit)?;
-        found.into_iter().map(|id| self.account_view(id)).collect()
+    pub fn frozen_budgets(
+        &mut self,
+        after: Option<&BudgetId>,
+        limit: u32,
+    ) -> Result<Page<AccountView>, AdminError> {
+        let found = self.rows.frozen_budgets(after, limit.saturating_add(1))?;
+        let page = Page::of(found, limit, |id| format!("{}.{}", id.level.as_str(), id.owner));
+        let items = page.items.into_iter().map(|id| self.account_view(id));
+        Ok(Page { items: items.collect::<Result<_, _>>()?, next: page.next })
     }
 }

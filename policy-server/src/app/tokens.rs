@@ -62,6 +62,9 @@ pub enum TokenStatus {
 }
 
 impl TokenStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Expired, Self::Revoked];
+
     /// The word in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {

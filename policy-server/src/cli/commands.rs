@@ -209,8 +209,10 @@ pub enum ModelCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// List all models.
+    /// List models.
     List {
+        #[command(flatten)]
+        page: PageArgs,
         #[command(flatten)]
         output: Output,
     },
@@ -268,8 +270,10 @@ impl ModelCommand {
                 let answer = client.send("PUT", &path(&id), &[], Some(&body.into()))?;
                 Ok(output.object(&answer))
             }
-            Self::List { output } => {
-                let answer = client.send("GET", "models", &[], None)?;
+            Self::List { page, output } => {
+                let mut query = Vec::new();
+                page.query(&mut query);
+                let answer = client.send("GET", "models", &query, None)?;
                 Ok(output.list(&answer, MODEL_COLUMNS))
             }
             Self::Show { id, output } => {
@@ -305,6 +309,7 @@ mod audit;
 mod bounds;
 mod budgets;
 mod entitlement;
+mod key_test;
 mod keys;
 mod me;
 mod people;
@@ -313,7 +318,7 @@ mod requests;
 mod selections;
 mod teams;
 mod tenancy;
-pub use audit::{AuditCommand, SettingsCommand};
+pub use audit::{AuditCommand, SettingsCommand, StatusArgs};
 pub use budgets::BudgetCommand;
 pub use entitlement::{AliasCommand, GroupCommand, PlanCommand};
 pub use keys::KeyCommand;

@@ -122,6 +122,17 @@ pub enum Missing {
 }
 
 impl Missing {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Removed,
+        Self::NoPrice,
+        Self::NotInCatalogue,
+        Self::NotInPlan,
+        Self::Team,
+        Self::User,
+        Self::Key,
+    ];
+
     /// The word in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {

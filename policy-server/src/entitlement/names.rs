@@ -20,13 +20,16 @@ impl fmt::Display for InvalidName {
 impl std::error::Error for InvalidName {}
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $wrong:literal, $fits:expr) => {
+    ($(#[$doc:meta])* $name:ident, $pattern:literal, $wrong:literal, $fits:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(String);
 
         impl $name {
+            /// What fits, as a regular expression (ECMA-262, as JSON schemas have them).
+            pub const PATTERN: &str = $pattern;
+
             /// Checks the text.
             ///
             /// # Errors
@@ -62,6 +65,7 @@ macro_rules! name {
 name! {
     /// An access group: a label of models.
     GroupName,
+    "^[a-z0-9][a-z0-9._-]{0,63}$",
     "must be 1 to 64 lower-case letters, digits, '.', '_' or '-', the first a letter or digit",
     |bytes| {
         let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -72,6 +76,7 @@ name! {
 name! {
     /// A plan. It stands in paths and commands, so it needs no quoting there.
     PlanId,
+    "^[A-Za-z0-9._-]{1,64}$",
     "must be 1 to 64 letters, digits, '-', '_' or '.'",
     |bytes| bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }

@@ -4,6 +4,7 @@ mod audit;
 mod catalogue;
 mod entitlement;
 mod key_secrets;
+mod key_test;
 mod keys;
 mod me;
 mod members;
@@ -20,11 +21,12 @@ mod users;
 mod visitor;
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing};
@@ -34,8 +36,9 @@ use wire::Revision;
 use super::answer::AdminProblem;
 use super::edge::{Edge, bearer};
 use super::query::Parameters;
-use super::wait;
+use super::{openapi, wait};
 use crate::app::{AdminError, FieldProblem, token_prefix};
+pub(super) use routes::Described;
 pub use routes::Need;
 use routes::Routes;
 use visitor::Caller;
@@ -54,6 +57,7 @@ fn routes() -> Routes {
         me::routes,
         keys::routes,
         key_secrets::routes,
+        key_test::routes,
         orgs::routes,
         teams::routes,
         members::routes,
@@ -72,20 +76,29 @@ fn routes() -> Routes {
 /// Every route that needs a permission, and which: all but the health check.
 #[must_use]
 pub fn needs() -> Vec<Need> {
-    routes().into_parts().1
+    routes().into_list().into_iter().map(|(need, _)| need).collect()
 }
 
-/// Routes of the admin API; all but the health check need a token.
+/// The OpenAPI document of the admin API, as JSON. It is made once: it says of every server of this
+/// version the same.
+pub fn document() -> &'static str {
+    static DOCUMENT: LazyLock<String> =
+        LazyLock::new(|| openapi::document(routes().into_list()).to_string());
+    &DOCUMENT
+}
+
+/// Routes of the admin API; all but the health check and the document need a token.
 pub fn router(edge: Edge) -> Router {
     routes()
-        .into_parts()
-        .0
+        .into_router()
+        // Of routes only: what is not there has no terms.
+        .route_layer(from_fn_with_state(edge.clone(), terms::on_terms))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(edge.clone(), terms::on_terms))
         .layer(from_fn_with_state(edge.clone(), signed_in))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .route("/healthz", routing::get(health))
+        .route("/openapi.json", routing::get(show_document))
         .with_state(edge)
 }
 
@@ -139,6 +152,12 @@ pub async fn health(State(edge): State<Edge>) -> Response {
     }
 }
 
+/// What the API takes and answers. Needs no token: tools ask for it before they have one, and it says
+/// nothing of what this server holds.
+async fn show_document() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document()).into_response()
+}
+
 async fn unknown_route() -> AdminProblem {
     let message = "there is no such route";
     AdminProblem::new(StatusCode::NOT_FOUND, "unknown_endpoint", message, None)
@@ -169,6 +188,14 @@ fn parameters(pairs: Pairs) -> Result<Parameters, AdminProblem> {
             None,
         )),
     }
+}
+
+/// Reads the whole query.
+fn asked<T>(pairs: Pairs, read: impl FnOnce(&mut Parameters) -> T) -> Result<T, AdminProblem> {
+    let mut query = parameters(pairs)?;
+    let asked = read(&mut query);
+    query.finish()?;
+    Ok(asked)
 }
 
 /// The id in the path. One that no id can be names nothing, so it is not found.

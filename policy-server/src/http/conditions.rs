@@ -44,8 +44,9 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, AdminProblem> {
         }
         for tag in text.split(',').map(str::trim) {
             let is_weak = tag.starts_with("W/");
-            let quoted = tag.trim_start_matches("W/").strip_prefix('"');
-            let opaque = quoted.and_then(|tag| tag.strip_suffix('"')).ok_or_else(wrong)?;
+            let quoted = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"');
+            let opaque = quoted.and_then(|tag| tag.strip_suffix('"'));
+            let opaque = opaque.filter(|tag| !tag.contains('"')).ok_or_else(wrong)?;
             // A weak tag matches nothing, which is no mistake.
             versions.extend((!is_weak).then(|| opaque.to_owned()));
         }
@@ -101,7 +102,7 @@ mod tests {
         assert_eq!(read(&["\"7\""]).unwrap(), some(&["7"]));
         assert_eq!(read(&["\"7\" , \"9\"", "\"11\""]).unwrap(), some(&["7", "9", "11"]));
         assert_eq!(read(&["W/\"7\", \"abc\""]).unwrap(), some(&["abc"]));
-        for wrong in ["7", "\"7", "", "\"7\",", "7\""] {
+        for wrong in ["W/W/\"7\"", "\"7\"8\"", "7", "\"7", "", "\"7\",", "7\""] {
             assert!(read(&[wrong]).is_err(), "{wrong}");
         }
         assert_eq!(etag("7"), "\"7\"");

@@ -54,12 +54,14 @@ pub enum Format {
 }
 
 impl Format {
-    /// By its word in the API.
-    pub fn of(word: &str) -> Option<Self> {
-        match word {
-            "csv" => Some(Self::Csv),
-            "jsonl" => Some(Self::JsonLines),
-            _ => None,
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Csv, Self::JsonLines];
+
+    /// The word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::JsonLines => "jsonl",
         }
     }
 

@@ -1,12 +1,14 @@
 //! Reading JSON that people write: every problem is named by its path, all of them at once, and a
 //! field that nobody reads is a problem too.
+//!
+//! The same code says what it would read: run on a form that describes, it finds no field given and
+//! leaves their schemas behind. So a function over a form reads all fields before it decides.
 
 use serde_json::{Map, Value};
 
+pub use super::reader::{Read, Reader};
+use super::schema::{Members, Schema};
 use crate::app::{AdminError, FieldProblem, Given};
-
-/// The longest text in any field.
-pub const LONGEST_TEXT: usize = 256;
 
 /// The fields of one JSON object that nobody has read yet, and what was wrong so far.
 #[derive(Debug)]
@@ -14,12 +16,45 @@ pub struct Form {
     path: String,
     fields: Map<String, Value>,
     problems: Vec<FieldProblem>,
+    /// What was asked for, where nothing is read.
+    described: Option<Members>,
 }
 
-/// A value of a field, or what is wrong with it.
-pub type Read<T> = Result<T, String>;
-
 impl Form {
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    /// When it is no JSON object, or any field cannot be accepted.
+    pub fn read<T>(
+        body: &[u8],
+        fields: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Result<T, AdminError> {
+        let mut form = Self::parse(body)?;
+        let read = fields(&mut form);
+        form.finish()?;
+        // What was missing is a problem of the form already.
+        read.ok_or_else(|| AdminError::Invalid(Vec::new()))
+    }
+
+    /// The same where everything may be left out, the body as well.
+    ///
+    /// # Errors
+    /// As [`Form::read`].
+    pub fn read_or_empty<T>(
+        body: &[u8],
+        fields: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Result<T, AdminError> {
+        Self::read(if body.is_empty() { b"{}" } else { body }, fields)
+    }
+
+    /// What a function would read.
+    pub fn describe<T>(fields: impl FnOnce(&mut Self) -> Option<T>) -> Members {
+        let mut form = Self { described: Some(Members::default()), ..Self::of("", Map::new()) };
+        // There is nothing to make anything of.
+        let _ = fields(&mut form);
+        form.described.unwrap_or_default()
+    }
+
     /// The body of a request.
     ///
     /// # Errors
@@ -37,15 +72,23 @@ impl Form {
 
     /// An object at a path.
     pub fn of(path: &str, fields: Map<String, Value>) -> Self {
-        Self { path: path.to_owned(), fields, problems: Vec::new() }
+        Self { path: path.to_owned(), fields, problems: Vec::new(), described: None }
     }
 
     /// Reads a field that may be absent or `null`.
-    pub fn given<T>(&mut self, name: &str, read: impl FnOnce(Value) -> Read<T>) -> Given<T> {
+    pub fn given<T>(
+        &mut self,
+        name: &str,
+        reader: Reader<impl FnOnce(Value) -> Read<T>>,
+    ) -> Given<T> {
+        if let Some(described) = &mut self.described {
+            described.add(name, reader.schema().clone().or_null());
+            return Given::Absent;
+        }
         match self.fields.remove(name) {
             None => Given::Absent,
             Some(Value::Null) => Given::Null,
-            Some(value) => match read(value) {
+            Some(value) => match reader.read(value) {
                 Ok(value) => Given::Value(value),
                 Err(message) => {
                     self.wrong(name, message);
@@ -56,17 +99,39 @@ impl Form {
     }
 
     /// Reads a field that must be there.
-    pub fn required<T>(&mut self, name: &str, read: impl FnOnce(Value) -> Read<T>) -> Option<T> {
+    pub fn required<T>(
+        &mut self,
+        name: &str,
+        reader: Reader<impl FnOnce(Value) -> Read<T>>,
+    ) -> Option<T> {
+        if let Some(described) = &mut self.described {
+            described.add(name, reader.schema().clone());
+            described.require(name);
+            return None;
+        }
         let problems = self.problems.len();
-        let given = self.given(name, read);
+        let given = self.given(name, reader);
         if !matches!(given, Given::Value(_)) && self.problems.len() == problems {
             self.wrong(name, "is required");
         }
         given.value()
     }
 
+    /// Says that a field which may be `null` must be there, unless something is wrong already.
+    pub fn must_be_given<T>(&mut self, name: &str, given: &Given<T>, message: &str) {
+        if let Some(described) = &mut self.described {
+            described.require(name);
+        } else if !given.is_given() && self.problems.is_empty() {
+            self.wrong(name, message);
+        }
+    }
+
     /// Reads an object within this one.
     pub fn nested<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Given<T> {
+        if let Some(described) = &mut self.described {
+            described.add(name, Schema::from(Self::describe(read)).or_null());
+            return Given::Absent;
+        }
         match self.fields.remove(name) {
             None => Given::Absent,
             Some(Value::Null) => Given::Null,
@@ -84,6 +149,11 @@ impl Form {
         most: usize,
         read: impl Fn(&mut Self) -> Option<T>,
     ) -> Given<Vec<T>> {
+        if let Some(described) = &mut self.described {
+            let item = Schema::from(Self::describe(read));
+            described.add(name, Schema::list(item, most).or_null());
+            return Given::Absent;
+        }
         match self.fields.remove(name) {
             None => Given::Absent,
             Some(Value::Null) => Given::Null,
@@ -107,18 +177,18 @@ impl Form {
     pub fn list_or_object<T>(
         &mut self,
         name: &str,
-        list: impl FnOnce(Value) -> Read<T>,
+        list: Reader<impl FnOnce(Value) -> Read<T>>,
         object: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Given<T> {
+        if let Some(described) = &mut self.described {
+            let schema = Schema::either(list.schema().clone(), Self::describe(object).into());
+            described.add(name, schema.or_null());
+            return Given::Absent;
+        }
         match self.fields.get(name) {
             Some(Value::Object(_)) => self.nested(name, object),
             _ => self.given(name, list),
         }
-    }
-
-    /// Whether no problem was noted so far.
-    pub fn is_right(&self) -> bool {
-        self.problems.is_empty()
     }
 
     /// Notes a problem with a field.
@@ -175,58 +245,5 @@ impl Form {
 
     fn at(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
-    }
-}
-
-/// A text of bounded length without control characters.
-pub fn text(value: Value) -> Read<String> {
-    match value {
-        Value::String(text)
-            if text.len() <= LONGEST_TEXT && !text.chars().any(char::is_control) =>
-        {
-            Ok(text)
-        }
-        _ => Err(format!(
-            "must be a text of at most {LONGEST_TEXT} bytes without control characters"
-        )),
-    }
-}
-
-/// A value whose constructor checks it.
-pub fn checked<T, E: std::fmt::Display>(
-    make: impl FnOnce(String) -> Result<T, E>,
-) -> impl FnOnce(Value) -> Read<T> {
-    move |value| make(text(value)?).map_err(|error| error.to_string())
-}
-
-/// A whole number within bounds.
-pub fn number(least: u64, most: u64) -> impl Fn(Value) -> Read<u64> {
-    move |value| match value.as_u64() {
-        Some(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(format!("must be a whole number from {least} to {most}")),
-    }
-}
-
-/// True or false.
-pub fn flag(value: Value) -> Read<bool> {
-    value.as_bool().ok_or_else(|| "must be true or false".to_owned())
-}
-
-/// A list of texts, at most `most`.
-pub fn texts(most: usize) -> impl Fn(Value) -> Read<Vec<String>> {
-    move |value| match value {
-        Value::Array(items) if items.len() <= most => items.into_iter().map(text).collect(),
-        _ => Err(format!("must be a list of at most {most} texts")),
-    }
-}
-
-/// One of a few words.
-pub fn word<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str) -> impl Fn(Value) -> Read<T> {
-    move |value| {
-        let found = all.iter().copied().find(|item| value == name(*item));
-        found.ok_or_else(|| {
-            let words: Vec<_> = all.iter().map(|item| name(*item)).collect();
-            format!("must be one of {}", words.join(", "))
-        })
     }
 }

@@ -1,14 +1,16 @@
 //! The JSON by which administrators describe a key, new or changed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use wire::v1::{CutCalls, KeyKind, Scope, Unit, Window};
 use wire::{AllowedNetworks, KeyDigest, Network, OrgId, TeamId, UserId};
 
 use super::budget_form::{budget, usd};
-use super::form::{Form, Read, checked, number, text, texts, word};
+use super::form::{Form, Read, Reader};
 use super::plan_form::plan;
+use super::reader::{id, line, number, texts, word};
+use super::schema::Schema;
 use super::selection_form::models;
 use crate::app::{AdminError, Given, ImportedSecret, KeyForm, Lifetime};
 use crate::store::{KeyFormat, StoredLimit};
@@ -42,10 +44,7 @@ const GRACE_MOST_S: u64 = 30 * 24 * 60 * 60;
 /// # Errors
 /// When any field cannot be accepted.
 pub fn key_form(body: &[u8]) -> Result<KeyForm, AdminError> {
-    let mut form = Form::parse(body)?;
-    let key = fields(&mut form);
-    form.finish()?;
-    Ok(key)
+    Form::read(body, key)
 }
 
 /// Reads a key whose secret was made elsewhere: its fields, `sha256` and `prefix`.
@@ -53,22 +52,25 @@ pub fn key_form(body: &[u8]) -> Result<KeyForm, AdminError> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn imported_key_form(body: &[u8]) -> Result<(KeyForm, ImportedSecret), AdminError> {
-    let mut form = Form::parse(body)?;
-    let key = fields(&mut form);
-    let digest = form.required("sha256", |value| {
-        let hex = text(value)?.to_ascii_lowercase();
+    Form::read(body, imported_key)
+}
+
+/// The fields of an imported key.
+pub fn imported_key(form: &mut Form) -> Option<(KeyForm, ImportedSecret)> {
+    let key = key(form);
+    let sha256 = line().of(Schema::pattern("^[0-9a-fA-F]{64}$")).then(|hex| {
         let wrong = |_| "must be a SHA-256 as 64 hexadecimal digits".to_owned();
-        KeyDigest::from_hex(&hex).map_err(wrong)
+        KeyDigest::from_hex(&hex.to_ascii_lowercase()).map_err(wrong)
     });
-    let prefix = form.given("prefix", |value| match text(value)? {
+    let beginning = line().of(Schema::line(LONGEST_PREFIX)).then(|prefix| match prefix {
         prefix if prefix.len() > LONGEST_PREFIX => {
             Err(format!("must be a text of at most {LONGEST_PREFIX} bytes"))
         }
         prefix => Ok(prefix),
     });
-    form.finish()?;
-    let digest = digest.ok_or_else(|| AdminError::Invalid(Vec::new()))?;
-    Ok((key, ImportedSecret { digest, prefix: prefix.value().unwrap_or_default() }))
+    let digest = form.required("sha256", sha256);
+    let prefix = form.given("prefix", beginning).value().unwrap_or_default();
+    Some((key?, ImportedSecret { digest: digest?, prefix }))
 }
 
 /// Reads how long the old secret of a rotated key stays good, in milliseconds; an empty body says: not
@@ -77,32 +79,33 @@ pub fn imported_key_form(body: &[u8]) -> Result<(KeyForm, ImportedSecret), Admin
 /// # Errors
 /// When any field cannot be accepted.
 pub fn rotation_form(body: &[u8]) -> Result<u64, AdminError> {
-    if body.is_empty() {
-        return Ok(0);
-    }
-    let mut form = Form::parse(body)?;
-    let grace_s = form.given("grace_s", number(0, GRACE_MOST_S)).value().unwrap_or_default();
-    form.finish()?;
-    Ok(grace_s.saturating_mul(1_000))
+    Form::read_or_empty(body, rotation)
 }
 
-fn fields(form: &mut Form) -> KeyForm {
-    KeyForm {
-        org: form.given("org", checked(OrgId::new)).value(),
+/// The fields of a rotation.
+pub fn rotation(form: &mut Form) -> Option<u64> {
+    let grace_s = form.given("grace_s", number(0, GRACE_MOST_S)).value().unwrap_or_default();
+    Some(grace_s.saturating_mul(1_000))
+}
+
+/// The fields of a key.
+pub fn key(form: &mut Form) -> Option<KeyForm> {
+    Some(KeyForm {
+        org: form.given("org", id(OrgId::LONGEST, OrgId::new)).value(),
         format: form.given("format", word(&KeyFormat::ALL, KeyFormat::as_str)).value(),
-        team: form.given("team", checked(TeamId::new)),
-        user: form.given("user", checked(UserId::new)),
-        name: form.given("name", text),
-        description: form.given("description", text),
-        notes: form.given("notes", notes),
-        tags: form.given("tags", tags),
+        team: form.given("team", id(TeamId::LONGEST, TeamId::new)),
+        user: form.given("user", id(UserId::LONGEST, UserId::new)),
+        name: form.given("name", line()),
+        description: form.given("description", line()),
+        notes: form.given("notes", notes()),
+        tags: form.given("tags", tags()),
         kind: form.given("kind", word(&KINDS, kind)).value(),
-        expires_in: form.given("expires_in", lifetime).value(),
-        expires_at_unix_ms: form.given("expires_at", instant),
+        expires_in: form.given("expires_in", lifetime()).value(),
+        expires_at_unix_ms: form.given("expires_at", instant()),
         limits: limits(form),
         budget: budget(form),
-        max_call: form.given("max_call_usd", usd),
-        allowed_ips: match form.given("allowed_ips", networks) {
+        max_call: form.given("max_call_usd", usd()),
+        allowed_ips: match form.given("allowed_ips", networks()) {
             Given::Value(Some(networks)) => Given::Value(networks),
             Given::Value(None) | Given::Null => Given::Null,
             Given::Absent => Given::Absent,
@@ -111,50 +114,63 @@ fn fields(form: &mut Form) -> KeyForm {
         plan: plan(form),
         default_max_output_tokens: form.given("default_max_output_tokens", number(1, TOKENS_MOST)),
         cut_calls: form.given("cut_calls", word(&CUT_CALLS, cut_calls)),
-    }
+    })
 }
 
 /// A text of several lines.
-fn notes(value: Value) -> Read<String> {
+fn notes() -> Reader<impl FnOnce(Value) -> Read<String>> {
+    let schema = Schema::of(json!({
+        "type": "string", "maxLength": LONGEST_NOTES,
+        "pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$",
+    }));
     let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-    match value {
+    Reader::new(schema, move |value| match value {
         Value::String(text) if text.len() <= LONGEST_NOTES && text.chars().all(is_text) => Ok(text),
         _ => Err(format!("must be a text of at most {LONGEST_NOTES} bytes")),
-    }
+    })
 }
 
 /// Tags in the order given, each once.
-fn tags(value: Value) -> Read<Vec<String>> {
-    let mut tags: Vec<String> = Vec::new();
-    for tag in texts(TAGS_MOST)(value)? {
-        if tag.trim() != tag || !(1..=LONGEST_TAG).contains(&tag.len()) {
-            return Err(format!(
-                "must be a list of texts of 1 to {LONGEST_TAG} bytes that do not begin or end \
-                 with a space"
-            ));
+fn tags() -> Reader<impl FnOnce(Value) -> Read<Vec<String>>> {
+    let schema = Schema::list(Schema::line(LONGEST_TAG), TAGS_MOST);
+    texts(TAGS_MOST).of(schema).then(|texts| {
+        let mut tags: Vec<String> = Vec::new();
+        for tag in texts {
+            if tag.trim() != tag || !(1..=LONGEST_TAG).contains(&tag.len()) {
+                return Err(format!(
+                    "must be a list of texts of 1 to {LONGEST_TAG} bytes that do not begin or \
+                     end with a space"
+                ));
+            }
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
         }
-        if !tags.contains(&tag) {
-            tags.push(tag);
-        }
-    }
-    Ok(tags)
+        Ok(tags)
+    })
 }
 
 /// Networks, none of them for an empty list: nobody is kept out then.
-fn networks(value: Value) -> Read<Option<AllowedNetworks>> {
-    let most = AllowedNetworks::MOST;
-    let mut networks: Vec<Network> = Vec::new();
-    for text in texts(most)(value)? {
-        let network = text.parse().map_err(|error| format!("\"{text}\": {error}"))?;
-        if !networks.contains(&network) {
-            networks.push(network);
+fn networks() -> Reader<impl FnOnce(Value) -> Read<Option<AllowedNetworks>>> {
+    let network = Schema::pattern(r"^[0-9a-fA-F:.]{2,45}(/[0-9]{1,3})?$");
+    let schema = Schema::list(network, AllowedNetworks::MOST);
+    texts(AllowedNetworks::MOST).of(schema).then(|texts| {
+        let mut networks: Vec<Network> = Vec::new();
+        for text in texts {
+            let network = text.parse().map_err(|error| format!("\"{text}\": {error}"))?;
+            if !networks.contains(&network) {
+                networks.push(network);
+            }
         }
-    }
-    Ok(AllowedNetworks::new(networks))
+        Ok(AllowedNetworks::new(networks))
+    })
 }
 
-fn lifetime(value: Value) -> Read<Lifetime> {
-    Lifetime::parse(&text(value)?).ok_or_else(|| Lifetime::EXPECTED.to_owned())
+fn lifetime() -> Reader<impl FnOnce(Value) -> Read<Lifetime>> {
+    let schema = Schema::pattern("^[1-9][0-9]{0,3}(d|mo|y)$");
+    line()
+        .of(schema)
+        .then(|text| Lifetime::parse(&text).ok_or_else(|| Lifetime::EXPECTED.to_owned()))
 }
 
 /// Reads the field `limits`.
@@ -193,11 +209,16 @@ fn limit(form: &mut Form) -> Option<StoredLimit> {
     Some(StoredLimit { unit: unit?, window, max: max?, scope: scope.unwrap_or_default() })
 }
 
-const UNITS: [Unit; 3] = [Unit::Requests, Unit::Tokens, Unit::Concurrent];
-const WINDOWS: [Window; 3] = [Window::Minute, Window::Hour, Window::Day];
-const SCOPES: [Scope; 2] = [Scope::Proxy, Scope::Cluster];
-const KINDS: [KeyKind; 2] = [KeyKind::Application, KeyKind::User];
-const CUT_CALLS: [CutCalls; 2] = [CutCalls::Estimate, CutCalls::Reservation];
+/// What is counted.
+pub const UNITS: [Unit; 3] = [Unit::Requests, Unit::Tokens, Unit::Concurrent];
+/// Over which time.
+pub const WINDOWS: [Window; 3] = [Window::Minute, Window::Hour, Window::Day];
+/// Over which processes.
+pub const SCOPES: [Scope; 2] = [Scope::Proxy, Scope::Cluster];
+/// Who uses a key.
+pub const KINDS: [KeyKind; 2] = [KeyKind::Application, KeyKind::User];
+/// What a call without usage is charged.
+pub const CUT_CALLS: [CutCalls; 2] = [CutCalls::Estimate, CutCalls::Reservation];
 
 /// The word for a unit.
 pub fn unit(unit: Unit) -> &'static str {
@@ -242,9 +263,9 @@ pub fn cut_calls(cut_calls: CutCalls) -> &'static str {
 }
 
 /// Reads an instant, in milliseconds since 1970 UTC.
-pub fn instant(value: Value) -> Read<u64> {
+pub fn instant() -> Reader<impl FnOnce(Value) -> Read<u64>> {
     let wrong = "must be an instant such as \"2027-06-01T00:00:00Z\", not before 1970";
-    instant_text(&text(value)?).ok_or_else(|| wrong.to_owned())
+    line().of(Schema::instant()).then(|text| instant_text(&text).ok_or_else(|| wrong.to_owned()))
 }
 
 /// An instant as RFC 3339, in milliseconds since 1970 UTC.

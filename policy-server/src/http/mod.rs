@@ -10,16 +10,26 @@ mod export;
 mod filter;
 mod form;
 mod key_form;
+mod key_test_form;
 mod log_reads;
 mod model_form;
+mod openapi;
+mod operation;
 mod org_form;
 mod people_form;
 mod plan_form;
 mod price_form;
 mod query;
+mod reader;
+mod schema;
 mod selection_form;
+mod shapes;
+mod shapes_entitlement;
+mod shapes_key_test;
+mod shapes_people;
 mod show;
 mod show_entitlement;
+mod show_key_test;
 mod show_people;
 mod wait;
 
@@ -33,7 +43,7 @@ pub fn filter_router(edge: Edge) -> Router {
     filter::router(edge)
 }
 
-pub use admin::{Need, needs};
+pub use admin::{Need, document, needs};
 
 /// The admin API.
 pub fn admin_router(edge: Edge) -> Router {

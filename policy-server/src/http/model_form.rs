@@ -3,8 +3,9 @@
 use metering::request::is_member;
 use wire::ModelName;
 
-use super::form::{Form, flag, number, texts};
+use super::form::Form;
 use super::price_form::price;
+use super::reader::{boolean, number, texts};
 use crate::app::{ALIASES_MOST, AdminError, MediaTokens, ModelForm};
 
 /// No model reads or writes as much at once; keeps every product of tokens and prices small.
@@ -26,7 +27,11 @@ const DEFAULT_INPUT_OVERHEAD_TOKENS: u64 = 64;
 /// # Errors
 /// When any field cannot be accepted.
 pub fn model_form(body: &[u8]) -> Result<ModelForm, AdminError> {
-    let mut form = Form::parse(body)?;
+    Form::read(body, model)
+}
+
+/// The fields of a model.
+pub fn model(form: &mut Form) -> Option<ModelForm> {
     let context_length = form.required("context_length", number(1, TOKENS_MOST));
     let max_output_tokens = form.required("max_output_tokens", number(1, TOKENS_MOST));
     let overhead = form.given("input_overhead_tokens", number(0, TOKENS_MOST));
@@ -38,8 +43,8 @@ pub fn model_form(body: &[u8]) -> Result<ModelForm, AdminError> {
         document: most("document_tokens"),
     };
     let tool_calls = form.given("max_server_tool_calls", number(1, SERVER_TOOL_CALLS_MOST));
-    let supported_parameters = supported_parameters(&mut form);
-    let reasoning = form.given("reasoning", flag).value().unwrap_or(false);
+    let supported_parameters = supported_parameters(form);
+    let reasoning = form.given("reasoning", boolean()).value().unwrap_or(false);
     let aliases = form.given("aliases", texts(ALIASES_MOST)).value();
     let mut names = Vec::new();
     for (index, alias) in aliases.unwrap_or_default().into_iter().enumerate() {
@@ -48,18 +53,12 @@ pub fn model_form(body: &[u8]) -> Result<ModelForm, AdminError> {
             Err(error) => form.wrong(&format!("aliases[{index}]"), error.to_string()),
         }
     }
-    let price = price(&mut form);
-    form.finish()?;
-    // Both are there: their absence would have ended in a problem above.
-    let (Some(context_length), Some(max_output_tokens)) = (context_length, max_output_tokens)
-    else {
-        return Err(AdminError::Invalid(Vec::new()));
-    };
-    Ok(ModelForm {
+    let price = price(form);
+    Some(ModelForm {
         aliases: names,
         price,
-        context_length,
-        max_output_tokens,
+        context_length: context_length?,
+        max_output_tokens: max_output_tokens?,
         input_overhead_tokens: overhead.value().unwrap_or(DEFAULT_INPUT_OVERHEAD_TOKENS),
         media,
         max_server_tool_calls: tool_calls.value(),

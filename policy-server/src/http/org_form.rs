@@ -1,8 +1,9 @@
 //! The JSON by which administrators describe an organisation.
 
 use super::budget_form::budget;
-use super::form::{Form, text};
+use super::form::Form;
 use super::plan_form::{plan, price_multiplier};
+use super::reader::line;
 use super::selection_form::models;
 use crate::app::{AdminError, OrgForm};
 
@@ -11,14 +12,16 @@ use crate::app::{AdminError, OrgForm};
 /// # Errors
 /// When any field cannot be accepted.
 pub fn org_form(body: &[u8]) -> Result<OrgForm, AdminError> {
-    let mut form = Form::parse(body)?;
-    let org = OrgForm {
-        name: form.given("name", text).value(),
-        models: models(&mut form),
-        budget: budget(&mut form),
-        price_multiplier: price_multiplier(&mut form),
-        plan: plan(&mut form),
-    };
-    form.finish()?;
-    Ok(org)
+    Form::read(body, org)
+}
+
+/// The fields of an organisation.
+pub fn org(form: &mut Form) -> Option<OrgForm> {
+    Some(OrgForm {
+        name: form.given("name", line()).value(),
+        models: models(form),
+        budget: budget(form),
+        price_multiplier: price_multiplier(form),
+        plan: plan(form),
+    })
 }

@@ -3,8 +3,9 @@
 use wire::TeamId;
 
 use super::budget_form::cap;
-use super::form::{Form, checked, flag, number, text, word};
+use super::form::Form;
 use super::key_form::{instant, limits};
+use super::reader::{boolean, id, line, number, word};
 use crate::app::UserForm;
 use crate::app::{AdminError, Given, OVERLAP_MOST_S, ServiceAccountForm, TeamForm, TokenForm};
 use crate::permissions::Role;
@@ -22,8 +23,12 @@ const DAYS_MOST: u64 = 36_500;
 /// # Errors
 /// When any field cannot be accepted.
 pub fn team_form(body: &[u8]) -> Result<TeamForm, AdminError> {
-    let mut form = Form::parse(body)?;
-    let limits = limits(&mut form);
+    Form::read(body, team)
+}
+
+/// The fields of a team.
+pub fn team(form: &mut Form) -> Option<TeamForm> {
+    let limits = limits(form);
     if let Given::Value(limits) = &limits {
         for (index, limit) in limits.iter().enumerate() {
             if limit.scope == Scope::Cluster {
@@ -32,21 +37,19 @@ pub fn team_form(body: &[u8]) -> Result<TeamForm, AdminError> {
             }
         }
     }
-    let team = TeamForm {
-        name: form.given("name", text).value(),
+    Some(TeamForm {
+        name: form.given("name", line()).value(),
         limits,
         self_service: form.nested("self_service", self_service),
-    };
-    form.finish()?;
-    Ok(team)
+    })
 }
 
 fn self_service(form: &mut Form) -> Option<SelfService> {
     Some(SelfService {
-        enabled: form.given("enabled", flag).value().unwrap_or(true),
+        enabled: form.given("enabled", boolean()).value().unwrap_or(true),
         max_keys_per_user: form.given("max_keys_per_user", number(0, KEYS_OF_USER_MOST)).value(),
         budget_ceiling: form.nested("budget_ceiling", ceiling).value(),
-        require_expiry: form.given("require_expiry", flag).value().unwrap_or(false),
+        require_expiry: form.given("require_expiry", boolean()).value().unwrap_or(false),
         max_expiry_days: form.given("max_expiry_days", number(1, DAYS_MOST)).value(),
     })
 }
@@ -61,13 +64,15 @@ fn ceiling(form: &mut Form) -> Option<Ceiling> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn user_form(body: &[u8]) -> Result<UserForm, AdminError> {
-    let mut form = Form::parse(body)?;
-    let user = UserForm {
-        name: form.given("name", text).value(),
+    Form::read(body, user)
+}
+
+/// The fields of a user.
+pub fn user(form: &mut Form) -> Option<UserForm> {
+    Some(UserForm {
+        name: form.given("name", line()).value(),
         role: form.given("role", word(&Role::OF_USERS, Role::as_str)).value(),
-    };
-    form.finish()?;
-    Ok(user)
+    })
 }
 
 /// Reads the role of a member of a team.
@@ -75,10 +80,12 @@ pub fn user_form(body: &[u8]) -> Result<UserForm, AdminError> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn member_form(body: &[u8]) -> Result<Role, AdminError> {
-    let mut form = Form::parse(body)?;
-    let role = form.required("role", word(&Role::OF_MEMBERS, Role::as_str));
-    form.finish()?;
-    role.ok_or_else(|| AdminError::Invalid(Vec::new()))
+    Form::read(body, member)
+}
+
+/// The fields of a membership.
+pub fn member(form: &mut Form) -> Option<Role> {
+    form.required("role", word(&Role::OF_MEMBERS, Role::as_str))
 }
 
 /// Reads a service account.
@@ -86,17 +93,18 @@ pub fn member_form(body: &[u8]) -> Result<Role, AdminError> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn service_account_form(body: &[u8]) -> Result<ServiceAccountForm, AdminError> {
-    let mut form = Form::parse(body)?;
-    let team = form.required("team", checked(TeamId::new));
-    let name = form.required("name", |value| match text(value)? {
+    Form::read(body, service_account)
+}
+
+/// The fields of a service account.
+pub fn service_account(form: &mut Form) -> Option<ServiceAccountForm> {
+    let a_name = |name: String| match name {
         name if name.trim().is_empty() => Err("must not be empty".to_owned()),
         name => Ok(name),
-    });
-    form.finish()?;
-    match (team, name) {
-        (Some(team), Some(name)) => Ok(ServiceAccountForm { team, name }),
-        _ => Err(AdminError::Invalid(Vec::new())),
-    }
+    };
+    let team = form.required("team", id(TeamId::LONGEST, TeamId::new));
+    let name = form.required("name", line().then(a_name));
+    Some(ServiceAccountForm { team: team?, name: name? })
 }
 
 /// Reads a personal token.
@@ -104,13 +112,15 @@ pub fn service_account_form(body: &[u8]) -> Result<ServiceAccountForm, AdminErro
 /// # Errors
 /// When any field cannot be accepted.
 pub fn token_form(body: &[u8]) -> Result<TokenForm, AdminError> {
-    let mut form = parse_or_empty(body)?;
-    let token = TokenForm {
-        name: form.given("name", text).value().unwrap_or_default(),
-        expires_unix_ms: form.given("expires_at", instant).value(),
-    };
-    form.finish()?;
-    Ok(token)
+    Form::read_or_empty(body, token)
+}
+
+/// The fields of a personal token.
+pub fn token(form: &mut Form) -> Option<TokenForm> {
+    Some(TokenForm {
+        name: form.given("name", line()).value().unwrap_or_default(),
+        expires_unix_ms: form.given("expires_at", instant()).value(),
+    })
 }
 
 /// Reads for how many seconds a rotated token goes on.
@@ -118,10 +128,12 @@ pub fn token_form(body: &[u8]) -> Result<TokenForm, AdminError> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn overlap_form(body: &[u8]) -> Result<u64, AdminError> {
-    let mut form = parse_or_empty(body)?;
-    let overlap_s = form.given("overlap_s", number(0, OVERLAP_MOST_S)).value();
-    form.finish()?;
-    Ok(overlap_s.unwrap_or(0))
+    Form::read_or_empty(body, overlap)
+}
+
+/// The fields of a rotation.
+pub fn overlap(form: &mut Form) -> Option<u64> {
+    Some(form.given("overlap_s", number(0, OVERLAP_MOST_S)).value().unwrap_or(0))
 }
 
 /// Reads settings of the server: for how many days the audit is kept.
@@ -129,13 +141,10 @@ pub fn overlap_form(body: &[u8]) -> Result<u64, AdminError> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn settings_form(body: &[u8]) -> Result<Option<u64>, AdminError> {
-    let mut form = Form::parse(body)?;
-    let days = form.given("audit_retention_days", number(1, DAYS_MOST)).value();
-    form.finish()?;
-    Ok(days)
+    Form::read(body, settings)
 }
 
-/// Everything may be left out, the body as well.
-fn parse_or_empty(body: &[u8]) -> Result<Form, AdminError> {
-    Form::parse(if body.is_empty() { b"{}" } else { body })
+/// The fields of the settings.
+pub fn settings(form: &mut Form) -> Option<Option<u64>> {
+    Some(form.given("audit_retention_days", number(1, DAYS_MOST)).value())
 }

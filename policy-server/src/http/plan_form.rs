@@ -2,7 +2,9 @@
 
 use wire::{ModelName, PriceMultiplier};
 
-use super::form::{Form, checked, text, texts};
+use super::form::Form;
+use super::reader::{checked, decimal, id, line, texts};
+use super::schema::Schema;
 use super::selection_form::{MODELS_IN_LIST, models};
 use crate::app::{AdminError, Given, GroupModels, PlanForm, SelectionForm};
 use crate::entitlement::PlanId;
@@ -12,24 +14,26 @@ use crate::entitlement::PlanId;
 /// # Errors
 /// When any field cannot be accepted.
 pub fn plan_form(body: &[u8]) -> Result<PlanForm, AdminError> {
-    let mut form = Form::parse(body)?;
-    let plan = PlanForm {
-        name: form.given("name", text).value(),
-        models: models(&mut form),
-        price_multiplier: price_multiplier(&mut form),
-    };
-    form.finish()?;
-    Ok(plan)
+    Form::read(body, whole_plan)
+}
+
+/// The fields of a plan.
+pub fn whole_plan(form: &mut Form) -> Option<PlanForm> {
+    Some(PlanForm {
+        name: form.given("name", line()).value(),
+        models: models(form),
+        price_multiplier: price_multiplier(form),
+    })
 }
 
 /// Reads the field `price_multiplier`.
 pub fn price_multiplier(form: &mut Form) -> Given<PriceMultiplier> {
-    form.given("price_multiplier", checked(|text| PriceMultiplier::from_decimal(&text)))
+    form.given("price_multiplier", decimal(PriceMultiplier::from_decimal))
 }
 
 /// Reads the field `plan`.
 pub fn plan(form: &mut Form) -> Given<PlanId> {
-    form.given("plan", checked(PlanId::new))
+    form.given("plan", checked(PlanId::new).of(Schema::pattern(PlanId::PATTERN)))
 }
 
 /// Reads which plan an organisation is to have: `{"plan": "gold"}` or `{"plan": null}`.
@@ -37,13 +41,14 @@ pub fn plan(form: &mut Form) -> Given<PlanId> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn assignment_form(body: &[u8]) -> Result<Option<PlanId>, AdminError> {
-    let mut form = Form::parse(body)?;
-    let given = plan(&mut form);
-    if !given.is_given() && form.is_right() {
-        form.wrong("plan", "is required; null removes the plan");
-    }
-    form.finish()?;
-    Ok(given.value())
+    Form::read(body, assignment)
+}
+
+/// The fields of an assignment.
+pub fn assignment(form: &mut Form) -> Option<Option<PlanId>> {
+    let given = plan(form);
+    form.must_be_given("plan", &given, "is required; null removes the plan");
+    Some(given.value())
 }
 
 /// What a team or user is restricted to: `{"models": …}`.
@@ -51,13 +56,14 @@ pub fn assignment_form(body: &[u8]) -> Result<Option<PlanId>, AdminError> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn member_form(body: &[u8]) -> Result<SelectionForm, AdminError> {
-    let mut form = Form::parse(body)?;
-    let given = models(&mut form);
-    if !given.is_given() && form.is_right() {
-        form.wrong("models", "is required; null inherits");
-    }
-    form.finish()?;
-    Ok(given.value().unwrap_or(SelectionForm::Inherit))
+    Form::read(body, member)
+}
+
+/// The fields of a restriction.
+pub fn member(form: &mut Form) -> Option<SelectionForm> {
+    let given = models(form);
+    form.must_be_given("models", &given, "is required; null inherits");
+    Some(given.value().unwrap_or(SelectionForm::Inherit))
 }
 
 /// Reads a whole group: its description and its models.
@@ -65,11 +71,13 @@ pub fn member_form(body: &[u8]) -> Result<SelectionForm, AdminError> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn group_form(body: &[u8]) -> Result<(String, Vec<String>), AdminError> {
-    let mut form = Form::parse(body)?;
-    let description = form.given("description", text).value().unwrap_or_default();
-    let models = names(&mut form, "models").unwrap_or_default();
-    form.finish()?;
-    Ok((description, models))
+    Form::read(body, group)
+}
+
+/// The fields of a group.
+pub fn group(form: &mut Form) -> Option<(String, Vec<String>)> {
+    let description = form.given("description", line()).value().unwrap_or_default();
+    Some((description, names(form, "models").unwrap_or_default()))
 }
 
 /// Reads a change of a group: `{"description": …, "add": […], "remove": […]}`.
@@ -77,12 +85,15 @@ pub fn group_form(body: &[u8]) -> Result<(String, Vec<String>), AdminError> {
 /// # Errors
 /// When any field cannot be accepted.
 pub fn group_change(body: &[u8]) -> Result<(Option<String>, GroupModels), AdminError> {
-    let mut form = Form::parse(body)?;
-    let description = form.given("description", text).value();
-    let add = names(&mut form, "add").unwrap_or_default();
-    let remove = names(&mut form, "remove").unwrap_or_default();
-    form.finish()?;
-    Ok((description, GroupModels::Change { add, remove }))
+    Form::read(body, changed_group)
+}
+
+/// The fields of a change of a group.
+pub fn changed_group(form: &mut Form) -> Option<(Option<String>, GroupModels)> {
+    let description = form.given("description", line()).value();
+    let add = names(form, "add").unwrap_or_default();
+    let remove = names(form, "remove").unwrap_or_default();
+    Some((description, GroupModels::Change { add, remove }))
 }
 
 /// Reads the model that an alias is to point at: `{"model": "gpt-4o"}`.
@@ -90,10 +101,12 @@ pub fn group_change(body: &[u8]) -> Result<(Option<String>, GroupModels), AdminE
 /// # Errors
 /// When any field cannot be accepted.
 pub fn alias_form(body: &[u8]) -> Result<ModelName, AdminError> {
-    let mut form = Form::parse(body)?;
-    let model = form.required("model", checked(ModelName::new));
-    form.finish()?;
-    model.ok_or_else(|| AdminError::Invalid(Vec::new()))
+    Form::read(body, alias)
+}
+
+/// The fields of an alias.
+pub fn alias(form: &mut Form) -> Option<ModelName> {
+    form.required("model", id(ModelName::LONGEST, ModelName::new))
 }
 
 fn names(form: &mut Form, field: &str) -> Option<Vec<String>> {

@@ -7,8 +7,10 @@ use serde_json::{Map, Value, json};
 use wire::v1::{MOST_TIERS, Price, Rates, Tier, Tiers};
 use wire::{NanoUsd, PicoUsdPerToken};
 
-use super::form::{Form, Read, checked, flag, number};
+use super::form::{Form, Read, Reader};
 use super::model_form::TOKENS_MOST;
+use super::reader::{boolean, decimal, number};
+use super::schema::{Members, Schema};
 use crate::app::Given;
 
 /// A million USD per million tokens: larger prices are a mistake.
@@ -27,10 +29,10 @@ const PER_SERVER_TOOL_CALL: &str = "usd_per_server_tool_call";
 /// Reads the price of a model. Prices are never guessed: they are given, or the model is said to be
 /// free, or both prices of text are `null` and the model is refused until it has some.
 pub fn price(form: &mut Form) -> Option<Price> {
-    let free = form.given("free", flag).value().unwrap_or(false);
+    let free = form.given("free", boolean()).value().unwrap_or(false);
     let stated = Stated::read(form);
-    let per_call = form.given(PER_CALL, usd).value();
-    let per_server_tool_call = form.given(PER_SERVER_TOOL_CALL, usd).value();
+    let per_call = form.given(PER_CALL, usd()).value();
+    let per_server_tool_call = form.given(PER_SERVER_TOOL_CALL, usd()).value();
     let call_is_priced = per_call.is_some_and(|amount| amount > NanoUsd::ZERO);
     let tiers = tiers(form, &stated.kinds, call_is_priced);
     let any_given = stated.any_given()
@@ -67,6 +69,22 @@ pub fn show_price(price: Option<&Price>) -> Map<String, Value> {
     shown
 }
 
+/// What [`show_price`] writes, as the API's document has it.
+pub fn price_members() -> Members {
+    let price = || Schema::decimal().or_null();
+    let rates = [INPUT, OUTPUT].into_iter();
+    let mut all = Rates::default();
+    let kinds = optional_kinds(&mut all).map(|(field, _)| field);
+    let rates = || {
+        rates.clone().chain(kinds).fold(Members::default(), |all, field| all.with(field, price()))
+    };
+    rates()
+        .with("tiers", Schema::some(rates().with(ABOVE, Schema::count()).into()))
+        .with(PER_CALL, price())
+        .with(PER_SERVER_TOOL_CALL, price())
+        .with("free", Schema::boolean())
+}
+
 /// Prices of tokens as they were given, before it is known whether they are enough.
 struct Stated {
     input: Given<PicoUsdPerToken>,
@@ -77,11 +95,11 @@ struct Stated {
 
 impl Stated {
     fn read(form: &mut Form) -> Self {
-        let input = form.given(INPUT, usd_per_mtok);
-        let output = form.given(OUTPUT, usd_per_mtok);
+        let input = form.given(INPUT, usd_per_mtok());
+        let output = form.given(OUTPUT, usd_per_mtok());
         let mut kinds = Rates::default();
         for (field, price) in optional_kinds(&mut kinds) {
-            *price = form.given(field, usd_per_mtok).value();
+            *price = form.given(field, usd_per_mtok()).value();
         }
         Self { input, output, kinds }
     }
@@ -180,20 +198,24 @@ fn optional_kinds(rates: &mut Rates) -> [(&'static str, &mut Option<PicoUsdPerTo
     ]
 }
 
-fn usd_per_mtok(value: Value) -> Read<PicoUsdPerToken> {
-    let price = checked(|text| PicoUsdPerToken::from_usd_per_mtok(&text))(value)
-        .map_err(|error| format!("must be USD per million tokens as a text: {error}"))?;
-    if price > DEAREST_TOKENS {
-        return Err(format!("must be at most {}", DEAREST_TOKENS.to_usd_per_mtok()));
-    }
-    Ok(price)
+fn usd_per_mtok() -> Reader<impl FnOnce(Value) -> Read<PicoUsdPerToken>> {
+    decimal(|text| {
+        let price = PicoUsdPerToken::from_usd_per_mtok(text)
+            .map_err(|error| format!("must be USD per million tokens as a text: {error}"))?;
+        if price > DEAREST_TOKENS {
+            return Err(format!("must be at most {}", DEAREST_TOKENS.to_usd_per_mtok()));
+        }
+        Ok(price)
+    })
 }
 
-fn usd(value: Value) -> Read<NanoUsd> {
-    let amount = checked(|text| NanoUsd::from_usd(&text))(value)
-        .map_err(|error| format!("must be USD as a text: {error}"))?;
-    if amount > DEAREST_CALL {
-        return Err(format!("must be at most {}", DEAREST_CALL.to_usd()));
-    }
-    Ok(amount)
+fn usd() -> Reader<impl FnOnce(Value) -> Read<NanoUsd>> {
+    decimal(|text| {
+        let amount =
+            NanoUsd::from_usd(text).map_err(|error| format!("must be USD as a text: {error}"))?;
+        if amount > DEAREST_CALL {
+            return Err(format!("must be at most {}", DEAREST_CALL.to_usd()));
+        }
+        Ok(amount)
+    })
 }

@@ -1,7 +1,9 @@
 //! The JSON by which administrators choose models: a list of names, or
 //! `{"mode": "restrict", "models": […], "groups": […]}`.
 
-use super::form::{Form, texts, word};
+use super::form::Form;
+use super::reader::{texts, word};
+use super::schema::Schema;
 use crate::app::{Given, SelectionForm};
 use crate::entitlement::{GROUPS_MOST, GroupName};
 
@@ -18,7 +20,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    const ALL: [Self; 2] = [Self::Inherit, Self::Restrict];
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Inherit, Self::Restrict];
 
     /// The word in the API.
     pub fn as_str(self) -> &'static str {
@@ -33,7 +36,7 @@ impl Mode {
 pub fn models(form: &mut Form) -> Given<SelectionForm> {
     form.list_or_object(
         "models",
-        |value| texts(MODELS_IN_LIST)(value).map(SelectionForm::List),
+        texts(MODELS_IN_LIST).then(|models| Ok(SelectionForm::List(models))),
         selection,
     )
 }
@@ -56,7 +59,8 @@ fn selection(form: &mut Form) -> Option<SelectionForm> {
 
 /// Reads a list of groups, each once.
 fn groups(form: &mut Form, field: &str) -> Vec<GroupName> {
-    let names = form.given(field, texts(GROUPS_MOST)).value().unwrap_or_default();
+    let names = Schema::list(Schema::pattern(GroupName::PATTERN), GROUPS_MOST);
+    let names = form.given(field, texts(GROUPS_MOST).of(names)).value().unwrap_or_default();
     let mut groups: Vec<GroupName> = Vec::with_capacity(names.len());
     for (index, name) in names.into_iter().enumerate() {
         match GroupName::new(name) {

@@ -81,7 +81,7 @@ pub fn key_models(view: &KeyModels) -> Value {
     Value::Object(shown)
 }
 
-fn key_model(item: &KeyModel) -> Map<String, Value> {
+pub fn key_model(item: &KeyModel) -> Map<String, Value> {
     let model = &item.model.model;
     object(json!({
         "id": model.name,

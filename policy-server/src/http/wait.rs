@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use wire::Revision;
 
 use super::edge::Edge;
+use super::schema::{Members, Schema};
 use super::show::instant;
 use crate::store::{HolderRow, StoreError};
 
@@ -54,6 +55,21 @@ pub async fn applied(edge: &Edge, revision: Revision, wait: Duration) -> Map<Str
         fields.insert("pending_holders".to_owned(), named(edge, revision).await);
     }
     fields
+}
+
+/// What [`applied`] adds, as the API's document has it.
+pub fn applied_members() -> Members {
+    let holder = Members::default()
+        .with("holder", Schema::text())
+        .with("plugin", Schema::text().or_null())
+        .with("registered_at", Schema::instant().or_null())
+        .with("until", Schema::instant());
+    let holder = Schema::from(holder).named("PendingHolder");
+    Members::default()
+        .with("applied", Schema::boolean())
+        .maybe("pending", Schema::count())
+        .maybe("pending_until", Schema::instant())
+        .maybe("pending_holders", Schema::list(holder, NAMED_MOST))
 }
 
 /// Who is still pending, and by when each has stopped by itself.

@@ -323,3 +323,14 @@ pub struct KeySearch {
     /// At most so many.
     pub limit: u32,
 }
+
+/// A secret of a key, by its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRow {
+    /// The key.
+    pub key: KeyId,
+    /// It has not been replaced, or not ended yet.
+    pub is_valid: bool,
+    /// When it ends although it is valid, in milliseconds since 1970 UTC: it was replaced.
+    pub valid_until_unix_ms: Option<u64>,
+}

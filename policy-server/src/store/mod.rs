@@ -19,8 +19,8 @@ use wire::{
 
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 pub use key_rows::{
-    KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SortValue,
-    StoredLimit,
+    KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SecretRow,
+    SortValue, StoredLimit,
 };
 use metering::budget::Account;
 use metering::period::Period;
@@ -182,6 +182,8 @@ pub trait RepeatableRows {
     fn save_repeatable(&mut self, row: &RepeatableRow) -> StoreResult<()>;
     /// Puts another answer in the place of the one that is kept, if the request is remembered.
     fn save_answer(&mut self, idempotency: &KeyDigest, answer: &str) -> StoreResult<()>;
+    /// Whether there is one from before a wall time.
+    fn has_repeatables_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
     /// Forgets those before a wall time, at most `limit`. Answers how many there were.
     fn forget_repeatables(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64>;
 }
@@ -194,6 +196,8 @@ pub trait DigestRows {
         digest: &KeyDigest,
         now_unix_ms: u64,
     ) -> StoreResult<Option<KeyRow>>;
+    /// What is known of a digest that a key has or had.
+    fn secret(&mut self, digest: &KeyDigest) -> StoreResult<Option<SecretRow>>;
     /// The end of its own that a digest has, in wall time, if it has one.
     fn digest_valid_until(&mut self, digest: &KeyDigest) -> StoreResult<Option<u64>>;
     /// Whether a key has or had this digest.
@@ -224,6 +228,9 @@ pub trait DigestRows {
 pub trait ModelRows {
     /// Every model, retired ones included, in the order of their names.
     fn models(&mut self) -> StoreResult<Vec<CatalogueModel>>;
+    /// A page of them, in the order of their names.
+    fn models_after(&mut self, after: Option<&str>, limit: u32)
+    -> StoreResult<Vec<CatalogueModel>>;
     /// One model by its concrete name.
     fn model(&mut self, name: &ModelName) -> StoreResult<Option<CatalogueModel>>;
     /// Inserts or replaces the model as of this version and appends to the history.
@@ -249,7 +256,11 @@ pub trait BudgetRows {
     /// Freezes every budget that has a cap. Answers how many were not frozen before.
     fn freeze_capped_budgets(&mut self) -> StoreResult<u64>;
     /// Frozen budgets in the order of level and owner, at most `limit`.
-    fn frozen_budgets(&mut self, limit: u32) -> StoreResult<Vec<BudgetId>>;
+    fn frozen_budgets(
+        &mut self,
+        after: Option<&BudgetId>,
+        limit: u32,
+    ) -> StoreResult<Vec<BudgetId>>;
 }
 
 /// What was put into wallets.

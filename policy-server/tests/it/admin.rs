@@ -113,11 +113,16 @@ async fn unknown_things_and_parameters_are_refused() {
         "keys?limit=x",
         "keys?status=asleep",
         "keys?cursor=abc",
+        "keys?tag=a%C2%84",
+        "orgs?cursor=a%00",
+        "keys?limit=%2B5",
+        "keys?status=",
+        "keys?limit=",
         "keys?limit=1&limit=2",
         "orgs?sort=up",
         "budgets",
         "budgets?key=a&org=b",
-        "models?limit=1",
+        "models?limit=0",
         "status?x=1",
     ] {
         world.admin_refused("GET", path, Value::Null, 400).await;
@@ -125,6 +130,23 @@ async fn unknown_things_and_parameters_are_refused() {
     world.admin_refused("PUT", "orgs/acme?wait=30001", json!({}), 400).await;
     world.admin_refused("GET", "nope", Value::Null, 404).await;
     world.admin_refused("PATCH", "orgs/acme", Value::Null, 405).await;
+}
+
+#[tokio::test]
+async fn the_catalogue_is_listed_in_pages_in_the_order_of_names() {
+    let world = World::new();
+    for number in [3, 1, 4, 2, 5] {
+        world.put_model(&format!("model-{number}"), "1", "1").await;
+    }
+    let (mut path, mut seen) = ("models?limit=2".to_owned(), Vec::new());
+    loop {
+        let page = world.admin_ok("GET", &path, Value::Null).await;
+        let names = page["data"].as_array().unwrap().iter();
+        seen.push(names.map(|model| model["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("models?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen, [vec!["model-1", "model-2"], vec!["model-3", "model-4"], vec!["model-5"]]);
 }
 
 #[tokio::test]

@@ -4,10 +4,9 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 use wire::v1::{KeyAnswer, KeyKind, KeyPolicy, Refusal};
 
-use crate::world::{Holder, Key, World, ask, ask_up_to, micro};
+use crate::world::{Holder, Key, World, ask, ask_up_to, exchange, micro};
 
 async fn policy(world: &World, holder: &Holder, key: &Key) -> KeyPolicy {
     match world.admit(holder, key, 0, None).await.key {
@@ -169,12 +168,10 @@ async fn conditional(
     }
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let request = request.body(Body::from(body)).unwrap();
-    let response = world.app.admin.clone().oneshot(request).await.unwrap();
-    let status = response.status().as_u16();
-    let tag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let (status, headers, bytes) = exchange(&world.app.admin, request).await;
+    let tag = headers.get("etag").map(|tag| tag.to_str().unwrap().to_owned());
     let answer: Value = serde_json::from_slice(&bytes).unwrap();
-    (status, tag.unwrap_or_default(), answer["error"]["code"].clone())
+    (status.as_u16(), tag.unwrap_or_default(), answer["error"]["code"].clone())
 }
 
 #[tokio::test]

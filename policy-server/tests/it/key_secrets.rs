@@ -5,10 +5,9 @@ use axum::body::Body;
 use axum::http::Request;
 use metering::api_key::ApiKey;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 use wire::v1::{Change, KeyAnswer};
 
-use crate::world::{Holder, Key, World};
+use crate::world::{Holder, Key, World, exchange};
 
 async fn is_known(world: &World, holder: &Holder, key: &Key) -> bool {
     matches!(world.admit(holder, key, 0, None).await.key, KeyAnswer::Known(_))
@@ -162,11 +161,9 @@ async fn post(world: &World, path: &str, word: &str, body: &Value) -> (u16, bool
         .header("idempotency-key", word)
         .body(Body::from(body.to_string()))
         .unwrap();
-    let response = world.app.admin.clone().oneshot(request).await.unwrap();
-    let status = response.status().as_u16();
-    let replayed = response.headers().contains_key("idempotency-replayed");
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-    (status, replayed, serde_json::from_slice(&bytes).unwrap())
+    let (status, headers, bytes) = exchange(&world.app.admin, request).await;
+    let replayed = headers.contains_key("idempotency-replayed");
+    (status.as_u16(), replayed, serde_json::from_slice(&bytes).unwrap())
 }
 
 #[tokio::test]

@@ -275,7 +275,11 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
             let key = made.get(world, "key", actor, whose).await;
             filled = format!("budgets?key={key}");
         }
-        let body = body(need, actor, whose);
+        let body = if path == "keys/test" {
+            json!({"id": made.get(world, "key", actor, whose).await})
+        } else {
+            body(need, actor, whose)
+        };
         // In one's own organisation it is no secret that keys can be made there.
         let makes = path == "keys" || path == "keys/import";
         let elsewhere = whose == Foreign && (makes || is_list && path != "models");

@@ -5,10 +5,9 @@ use axum::extract::ConnectInfo;
 use axum::http::Request;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use tower::ServiceExt as _;
 
 use crate::people::{ask, person};
-use crate::world::World;
+use crate::world::{World, exchange};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -21,13 +20,11 @@ async fn who_from(world: &World, token: &str, address: &str) -> (u16, String, Op
         .extension(ConnectInfo(connection))
         .body(Body::empty())
         .unwrap();
-    let response = world.app.admin.clone().oneshot(request).await.unwrap();
-    let wait = response.headers().get("retry-after");
+    let (status, headers, bytes) = exchange(&world.app.admin, request).await;
+    let wait = headers.get("retry-after");
     let wait = wait.map(|wait| wait.to_str().unwrap().to_owned());
-    let status = response.status().as_u16();
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     let answer: Value = serde_json::from_slice(&bytes).unwrap();
-    (status, answer["error"]["code"].as_str().unwrap_or("-").to_owned(), wait)
+    (status.as_u16(), answer["error"]["code"].as_str().unwrap_or("-").to_owned(), wait)
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! The request log: found, filtered, exported, forgotten.
 
+use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 use wire::v1::{CallRecord, UsageAnswer, UsageReply, UsageRequest};
 use wire::{Metadata, ModelName, RequestId};
 
-use crate::world::{Key, NOON, World, record};
+use crate::world::{Key, NOON, World, exchange, record};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -40,11 +40,10 @@ async fn file(world: &World, query: &str) -> (StatusCode, String, String) {
     let request = Request::builder()
         .uri(format!("/admin/v1/requests/export?{query}"))
         .header("authorization", format!("Bearer {}", world.admin_token))
-        .body(String::new())
+        .body(Body::empty())
         .unwrap();
-    let response = world.app.admin.clone().oneshot(request).await.unwrap();
-    let (status, kind) = (response.status(), response.headers()["content-type"].clone());
-    let bytes = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
+    let (status, headers, bytes) = exchange(&world.app.admin, request).await;
+    let kind = headers["content-type"].clone();
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     (status, kind.to_str().unwrap().to_owned(), text)
 }

@@ -47,6 +47,12 @@ async fn without_a_journal_a_new_epoch_begins_and_budgets_grant_nothing_until_re
     let list = world.admin_ok("GET", "budgets?frozen=true", Value::Null).await;
     let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|b| b["id"].clone()).collect();
     assert_eq!(ids, [json!(key.id), json!("acme")]);
+    let first = world.admin_ok("GET", "budgets?frozen=true&limit=1", Value::Null).await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let path = format!("budgets?frozen=true&limit=1&cursor={cursor}");
+    let second = world.admin_ok("GET", &path, Value::Null).await;
+    assert_eq!([&first["data"][0]["id"], &second["data"][0]["id"]], [&ids[0], &ids[1]]);
+    assert_eq!(second["next_cursor"], Value::Null);
     assert_eq!(world.spend(&key).await["frozen"], true);
     // a changed cap does not release it
     world.admin_ok("PATCH", &format!("keys/{}", key.id), json!({"budget": {"usd": "9"}})).await;

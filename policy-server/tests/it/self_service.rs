@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wire::v1::{KeyAnswer, KeyState};
 
 use crate::people::{Person, ask, member, person};
-use crate::world::{Key, World};
+use crate::world::{Key, World, exchange};
 
 async fn developer(policy: Value) -> (World, Person) {
     let world = World::with_org(None).await;
@@ -225,11 +225,8 @@ async fn an_idempotency_key_is_its_senders_own_and_a_repeated_request_meets_no_r
             .header("idempotency-key", "nightly")
             .body(axum::body::Body::from(json!({"name": "a", "team": "search"}).to_string()))
             .unwrap();
-        let router = world.app.admin.clone();
-        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
-        let status = response.status().as_u16();
-        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        (status, serde_json::from_slice::<Value>(&bytes).unwrap())
+        let (status, _, bytes) = exchange(&world.app.admin, request).await;
+        (status.as_u16(), serde_json::from_slice::<Value>(&bytes).unwrap())
     };
     let (status, of_dev) = make(&dev).await;
     assert_eq!(status, 201);

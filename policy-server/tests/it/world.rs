@@ -15,7 +15,6 @@ use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Change, ChangesReply, Ending, Grant,
     LeaseAnswer, LeaseReply, LeaseReport, LeaseRequest, Refusal, RegisterReply, RegisterRequest,
@@ -26,6 +25,7 @@ use wire::{
     Nonce, PriceMultiplier, RequestId, Revision,
 };
 
+pub use crate::document::exchange;
 pub use crate::tables::{accounts, check_ledger};
 
 /// 2026-11-20T12:00:00Z, a Friday.
@@ -369,11 +369,8 @@ pub async fn send(
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    let request = request.body(body.into()).unwrap();
-    let response = router.clone().oneshot(request).await.unwrap();
-    let status = response.status();
-    let kind = response.headers().get("content-type").cloned();
-    let bytes = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
+    let (status, headers, bytes) = exchange(router, request.body(body.into()).unwrap()).await;
+    let kind = headers.get("content-type").cloned();
     if kind.is_some_and(|kind| kind != "application/json") {
         return (status, Value::String(String::from_utf8(bytes.to_vec()).unwrap()));
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::super::client::{Client, ClientError};
 use super::super::table::Column;
-use super::Output;
+use super::{Output, PageArgs};
 
 /// `tollgate budgets …`
 #[derive(Debug, Subcommand)]
@@ -23,6 +23,8 @@ pub enum BudgetCommand {
     },
     /// List budgets that grant nothing since a restore without journal.
     Frozen {
+        #[command(flatten)]
+        page: PageArgs,
         #[command(flatten)]
         output: Output,
     },
@@ -59,8 +61,9 @@ impl BudgetCommand {
                 let answer = client.send("GET", "budgets", &query, None)?;
                 Ok(output.list(&answer, BUDGET_COLUMNS))
             }
-            Self::Frozen { output } => {
-                let query = [("frozen", "true".to_owned())];
+            Self::Frozen { page, output } => {
+                let mut query = vec![("frozen", "true".to_owned())];
+                page.query(&mut query);
                 let answer = client.send("GET", "budgets", &query, None)?;
                 Ok(output.list(&answer, BUDGET_COLUMNS))
             }

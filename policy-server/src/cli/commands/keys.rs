@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
+use super::key_test::TestArgs;
 use super::selections::SelectionArgs;
 use super::{BudgetArgs, Output, PageArgs, insert, names};
 
@@ -184,6 +185,8 @@ pub enum KeyCommand {
     },
     /// Show one key and what it has spent.
     Show(KeyTarget),
+    /// Say what one may do and why not. Exits with 3 where it may not call.
+    Test(TestArgs),
     /// List what one may call, and why not the rest of the catalogue.
     Models {
         #[command(flatten)]
@@ -258,7 +261,7 @@ pub(super) const KEY_COLUMNS: &[Column] = &[
     ("left", "/spend/left_usd"),
 ];
 
-const KEY_MODEL_COLUMNS: &[Column] = &[
+pub(super) const KEY_MODEL_COLUMNS: &[Column] = &[
     ("id", "/id"),
     ("allowed", "/allowed"),
     ("reasons", "/reasons"),
@@ -310,6 +313,7 @@ impl KeyCommand {
                 let answer = client.send("GET", &path(&key.id, ""), &[], None)?;
                 Ok(key.output.object(&answer))
             }
+            Self::Test(test) => test.run(client),
             Self::Models { key, allowed, page } => {
                 let mut query = Vec::new();
                 query.extend(allowed.map(|allowed| ("allowed", allowed.to_string())));

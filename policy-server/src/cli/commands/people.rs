@@ -223,6 +223,15 @@ pub enum TokenCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Show one; never its secret.
+    Show {
+        #[command(flatten)]
+        user: MemberArgs,
+        /// Its id.
+        token: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Replace one by a new one, which is shown this once.
     Rotate {
         #[command(flatten)]
@@ -268,6 +277,10 @@ impl TokenCommand {
             }
             Self::List { user, page, output } => {
                 list(client, &path(&user), &page, &output, TOKEN_COLUMNS)
+            }
+            Self::Show { user, token, output } => {
+                let path = format!("{}/{}", path(&user), segment(&token));
+                Ok(output.object(&client.send("GET", &path, &[], None)?))
             }
             Self::Rotate { user, token, overlap, output } => {
                 rotate_token(client, &path(&user), &token, overlap, &output)

@@ -67,6 +67,15 @@ pub enum TeamCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Show one member and the role.
+    Member {
+        #[command(flatten)]
+        team: MemberArgs,
+        /// The user.
+        user: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Take a user into it, or give another role there.
     AddMember {
         #[command(flatten)]
@@ -183,6 +192,10 @@ impl TeamCommand {
                 page.query(&mut query);
                 let answer = client.send("GET", &path(&team, "/members"), &query, None)?;
                 Ok(output.list(&answer, MEMBER_COLUMNS))
+            }
+            Self::Member { team, user, output } => {
+                let path = path(&team, &format!("/members/{}", segment(&user)));
+                Ok(output.object(&client.send("GET", &path, &[], None)?))
             }
             Self::AddMember { team, user, role, output } => {
                 let path = path(&team, &format!("/members/{}", segment(&user)));

@@ -3,10 +3,13 @@
 use axum::Json;
 use wire::OrgId;
 
-use super::{Answer, Body, Pairs, Routes, Visitor, bytes, parameters};
+use super::{Answer, Body, Pairs, Parameters, Routes, Visitor, asked, bytes, parameters};
 use crate::app::Target;
 use crate::http::key_form::instant_text;
-use crate::http::people_form::settings_form;
+use crate::http::operation::Operation;
+use crate::http::people_form::{self, settings_form};
+use crate::http::schema::Schema;
+use crate::http::shapes_people::{self, AUDIT_LINE};
 use crate::http::{show, show_people};
 use crate::permissions::Action::{AuditRead, ServerRead, ServerWrite};
 use crate::permissions::Sight;
@@ -15,33 +18,23 @@ use crate::store::{AuditSearch, Outcome};
 const SETTINGS: &str = "/admin/v1/settings";
 
 pub fn routes(routes: Routes) -> Routes {
-    routes.get("/admin/v1/audit", AuditRead, audit).get(SETTINGS, ServerRead, settings).put(
-        SETTINGS,
-        ServerWrite,
-        "settings.put",
-        put_settings,
-    )
+    routes
+        .get("/admin/v1/audit", AuditRead, audit)
+        .says(
+            Operation::new("Lists who did what, the newest first").asks(search).lists(&AUDIT_LINE),
+        )
+        .get(SETTINGS, ServerRead, settings)
+        .says(Operation::new("Shows the settings of the server").shows(&shapes_people::SETTINGS))
+        .put(SETTINGS, ServerWrite, "settings.put", put_settings)
+        .says(
+            Operation::new("Changes the settings of the server")
+                .takes(people_form::settings)
+                .shows(&shapes_people::SETTINGS),
+        )
 }
 
 async fn audit(visitor: Visitor, pairs: Pairs) -> Answer {
-    let mut query = parameters(pairs)?;
-    let outcomes = Outcome::ALL.map(Outcome::as_str).join(", ");
-    let instant = "must be an instant such as 2027-06-01T00:00:00Z, not before 1970";
-    let search = AuditSearch {
-        actor: query.text("actor"),
-        action: query.text("action"),
-        target: query.text("target"),
-        org: query.parsed("org", "must be an id", |text| OrgId::new(text).ok()),
-        outcome: query.parsed("outcome", &format!("must be one of {outcomes}"), |text| {
-            let mut all = Outcome::ALL.into_iter();
-            all.find(|outcome| outcome.as_str() == text)
-        }),
-        since_unix_ms: query.parsed("since", instant, instant_text),
-        until_unix_ms: query.parsed("until", instant, instant_text),
-        before: query.position(),
-        limit: query.limit(),
-    };
-    query.finish()?;
+    let search = asked(pairs, search)?;
     let page = visitor.list_log(search.org.clone(), move |work, sight| {
         let org = match sight {
             Sight::Everything => search.org,
@@ -50,6 +43,22 @@ async fn audit(visitor: Visitor, pairs: Pairs) -> Answer {
         work.audit(AuditSearch { org, ..search })
     });
     Ok(Json(show::page(&page.await?, show_people::audit_line)))
+}
+
+/// Which lines are asked for.
+fn search(query: &mut Parameters) -> AuditSearch {
+    let instant = "must be an instant such as 2027-06-01T00:00:00Z, not before 1970";
+    AuditSearch {
+        actor: query.text("actor"),
+        action: query.text("action"),
+        target: query.text("target"),
+        org: query.id("org", OrgId::LONGEST, OrgId::new),
+        outcome: query.word("outcome", &Outcome::ALL, Outcome::as_str),
+        since_unix_ms: query.typed("since", instant, Schema::instant(), instant_text),
+        until_unix_ms: query.typed("until", instant, Schema::instant(), instant_text),
+        before: query.position(),
+        limit: query.limit(),
+    }
 }
 
 async fn settings(visitor: Visitor, pairs: Pairs) -> Answer {

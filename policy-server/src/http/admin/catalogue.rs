@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use axum::Json;
-use serde_json::json;
 use wire::ModelName;
 
-use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
+use super::{
+    Answer, Body, Id, Pairs, Parameters, Routes, Visitor, applied, asked, bytes, id, parameters,
+};
 use crate::app::{AdminError, FieldProblem, Target};
-use crate::http::model_form::model_form;
+use crate::http::model_form::{self, model_form};
+use crate::http::operation::Operation;
+use crate::http::shapes::MODEL;
 use crate::http::show;
 use crate::permissions::Action::{ModelsRead, ModelsWrite};
 
@@ -18,18 +21,25 @@ const ONE: &str = "/admin/v1/models/{id}";
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(LIST, ModelsRead, list)
+        .says(Operation::new("Lists the catalogue").pages(&MODEL))
         .get(ONE, ModelsRead, one)
+        .says(Operation::new("Shows a model").shows(&MODEL))
         .put(ONE, ModelsWrite, "model.put", put)
+        .says(
+            Operation::new("Makes a model, or replaces what is known of it")
+                .takes(model_form::model)
+                .applies(&MODEL, Duration::ZERO),
+        )
         .delete(ONE, ModelsWrite, "model.retire", retire)
+        .says(Operation::new("Withdraws a model").applies(&MODEL, Duration::ZERO))
         .post("/admin/v1/models/{id}/retire", ModelsWrite, "model.retire", retire)
+        .says(Operation::new("Withdraws a model").applies(&MODEL, Duration::ZERO))
 }
 
-/// The whole catalogue: its size is bounded where models are added.
 async fn list(visitor: Visitor, pairs: Pairs) -> Answer {
-    parameters(pairs)?.finish()?;
-    let models = visitor.list(None, |work, _| work.models()).await?;
-    let data: Vec<_> = models.iter().map(show::model).collect();
-    Ok(Json(json!({"data": data, "next_cursor": null})))
+    let (after, limit) = asked(pairs, Parameters::page)?;
+    let page = visitor.list(None, move |work, _| work.models(after.as_deref(), limit)).await?;
+    Ok(Json(show::page(&page, show::model)))
 }
 
 async fn one(visitor: Visitor, path: Id) -> Answer {

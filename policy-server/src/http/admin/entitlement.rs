@@ -9,13 +9,18 @@ use axum::extract::rejection::PathRejection;
 use wire::{KeyId, ModelName, OrgId};
 
 use super::tenancy::{Ids, team, user};
-use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
+use super::{
+    Answer, Body, Id, Pairs, Parameters, Routes, Visitor, applied, asked, bytes, id, parameters,
+};
 use crate::app::{AdminError, FieldProblem, KeyModelListing, Member, Target};
 use crate::entitlement::{GroupName, InvalidName, PlanId};
 use crate::http::answer::AdminProblem;
+use crate::http::operation::Operation;
 use crate::http::plan_form::{
-    alias_form, assignment_form, group_change, group_form, member_form, plan_form,
+    self, alias_form, assignment_form, group_change, group_form, member_form, plan_form,
 };
+use crate::http::shapes::ORG;
+use crate::http::shapes_entitlement as shapes;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::http::{show, show_entitlement};
 use crate::permissions::Action::{
@@ -33,24 +38,75 @@ const ALIAS: &str = "/admin/v1/aliases/{id}";
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(PLANS, PlansRead, plans)
+        .says(Operation::new("Lists plans").pages(&shapes::PLAN))
         .get(PLAN, PlansRead, plan)
+        .says(Operation::new("Shows a plan").shows(&shapes::PLAN))
         .put(PLAN, PlansWrite, "plan.put", put_plan)
+        .says(
+            Operation::new("Makes a plan, or replaces what is known of it")
+                .takes(plan_form::whole_plan)
+                .applies(&shapes::PLAN, WAIT_DEFAULT),
+        )
         .delete(PLAN, PlansWrite, "plan.delete", delete_plan)
+        .says(Operation::new("Deletes a plan that nobody has").shows(&shapes::PLAN))
         .put("/admin/v1/orgs/{org}/plan", OrgsWrite, "org.plan", plan_org)
+        .says(
+            Operation::new("Gives an organisation a plan, or none")
+                .takes(plan_form::assignment)
+                .applies(&ORG, WAIT_DEFAULT),
+        )
         .get(GROUPS, ModelsRead, groups)
+        .says(Operation::new("Lists access groups").pages(&shapes::GROUP_ROW))
         .get(GROUP, ModelsRead, group)
+        .says(Operation::new("Shows an access group with its models").shows(&shapes::GROUP))
         .put(GROUP, ModelsWrite, "group.put", put_group)
+        .says(
+            Operation::new("Makes an access group, or replaces what is known of it")
+                .takes(plan_form::group)
+                .applies(&shapes::GROUP, WAIT_DEFAULT),
+        )
         .patch(GROUP, ModelsWrite, "group.change", patch_group)
+        .says(
+            Operation::new("Changes an access group")
+                .takes(plan_form::changed_group)
+                .applies(&shapes::GROUP, WAIT_DEFAULT),
+        )
         .delete(GROUP, ModelsWrite, "group.delete", delete_group)
+        .says(Operation::new("Deletes an access group").applies(&shapes::GROUP, WAIT_DEFAULT))
         .get(ALIASES, ModelsRead, aliases)
+        .says(Operation::new("Lists aliases").pages(&shapes::ALIAS))
         .get(ALIAS, ModelsRead, alias)
+        .says(Operation::new("Shows an alias").shows(&shapes::ALIAS))
         .put(ALIAS, ModelsWrite, "alias.put", point_alias)
+        .says(
+            Operation::new("Points an alias at a model")
+                .takes(plan_form::alias)
+                .applies(&shapes::ALIAS, Duration::ZERO),
+        )
         .delete(ALIAS, ModelsWrite, "alias.delete", remove_alias)
+        .says(Operation::new("Removes an alias").applies(&shapes::REMOVED_ALIAS, Duration::ZERO))
         .get("/admin/v1/orgs/{org}/teams/{team}/models", TeamsRead, show_team)
+        .says(Operation::new("Shows what a team is restricted to").shows(&shapes::MEMBER_MODELS))
         .patch("/admin/v1/orgs/{org}/teams/{team}", TeamsWrite, "team.models", patch_team)
+        .says(
+            Operation::new("Restricts a team to models")
+                .takes(plan_form::member)
+                .applies(&shapes::MEMBER_MODELS, WAIT_DEFAULT),
+        )
         .get("/admin/v1/orgs/{org}/users/{user}/models", UsersRead, show_user)
+        .says(Operation::new("Shows what a user is restricted to").shows(&shapes::MEMBER_MODELS))
         .patch("/admin/v1/orgs/{org}/users/{user}", UsersWrite, "user.models", patch_user)
+        .says(
+            Operation::new("Restricts a user to models")
+                .takes(plan_form::member)
+                .applies(&shapes::MEMBER_MODELS, WAIT_DEFAULT),
+        )
         .get("/admin/v1/keys/{id}/models", KeysRead, key_models)
+        .says(
+            Operation::new("Lists the catalogue as a key sees it, and why it may not call a model")
+                .asks(listing)
+                .shows(&shapes::KEY_MODELS),
+        )
 }
 
 async fn plans(visitor: Visitor, pairs: Pairs) -> Answer {
@@ -213,12 +269,15 @@ async fn patch_member(
     Ok(applied(&visitor.edge, shown, changed.revision, wait).await)
 }
 
+/// Which models of a key are asked for.
+fn listing(query: &mut Parameters) -> KeyModelListing {
+    let allowed = query.boolean("allowed");
+    KeyModelListing { allowed, after: query.text("cursor"), limit: query.limit() }
+}
+
 async fn key_models(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let id = id("key", path, KeyId::new)?;
-    let mut query = parameters(pairs)?;
-    let allowed = query.parsed("allowed", "must be true or false", |text| text.parse().ok());
-    let listing = KeyModelListing { allowed, after: query.text("cursor"), limit: query.limit() };
-    query.finish()?;
+    let listing = asked(pairs, listing)?;
     let target = Target::Key(id.clone());
     let view = visitor.read(target, move |work, _| work.key_models(&id, &listing)).await?;
     Ok(Json(show_entitlement::key_models(&view)))
@@ -226,17 +285,11 @@ async fn key_models(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
 
 /// Which page of a list that is in the order of its ids.
 fn page(pairs: Pairs) -> Result<(Option<String>, u32), AdminProblem> {
-    let mut query = parameters(pairs)?;
-    let page = (query.text("cursor"), query.limit());
-    query.finish()?;
-    Ok(page)
+    asked(pairs, Parameters::page)
 }
 
 fn wait(pairs: Pairs, default: Duration) -> Result<Duration, AdminProblem> {
-    let mut query = parameters(pairs)?;
-    let wait = query.wait(default);
-    query.finish()?;
-    Ok(wait)
+    asked(pairs, |query| query.wait(default))
 }
 
 /// A name that is being chosen.

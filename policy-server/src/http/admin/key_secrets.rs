@@ -13,7 +13,9 @@ use super::{Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
 use crate::app::{AdminError, Changed, CreatedKey, KeyForm, Target, Work};
 use crate::http::conditions::if_match;
 use crate::http::edge::Edge;
-use crate::http::key_form::{imported_key_form, key_form, rotation_form};
+use crate::http::key_form::{self, imported_key_form, key_form, rotation_form};
+use crate::http::operation::Operation;
+use crate::http::shapes::{KEY, ROTATED_KEY, SECRET_KEY};
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::permissions::Action::KeysWrite;
@@ -22,8 +24,26 @@ use crate::permissions::Standing;
 pub fn routes(routes: Routes) -> Routes {
     routes
         .post("/admin/v1/keys", KeysWrite, "key.create", create)
+        .says(creates("Makes a key; its secret is shown once").takes(key_form::key))
         .post("/admin/v1/keys/import", KeysWrite, "key.import", import)
+        .says(
+            Operation::new("Takes in a key whose secret was made elsewhere")
+                .takes(key_form::imported_key)
+                .makes_and_applies(&KEY, Duration::ZERO)
+                .or_repeats(&KEY),
+        )
         .post("/admin/v1/keys/{id}/rotate", KeysWrite, "key.rotate", rotate)
+        .says(rotates("Gives a key a new secret, which is shown once"))
+}
+
+/// What makes a key takes beside its fields, and answers.
+pub fn creates(summary: &'static str) -> Operation {
+    Operation::new(summary).makes_and_applies(&SECRET_KEY, Duration::ZERO).or_repeats(&KEY)
+}
+
+/// What gives a key a new secret takes and answers.
+pub fn rotates(summary: &'static str) -> Operation {
+    Operation::new(summary).may_take(key_form::rotation).applies(&ROTATED_KEY, WAIT_DEFAULT)
 }
 
 /// 201 with the secret. Whoever has signed in makes keys of his own organisation where the form names

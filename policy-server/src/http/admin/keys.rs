@@ -8,13 +8,17 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use wire::{KeyId, OrgId, TeamId, UserId};
 
-use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, no_fields, parameters};
+use super::{
+    Answer, Body, Id, Pairs, Routes, Visitor, applied, asked, bytes, id, no_fields, parameters,
+};
 use crate::app::{AdminError, Changed, KeyListing, KeyOrder, KeyStatus, KeyView, Target, Work};
 use crate::http::answer::AdminProblem;
 use crate::http::conditions::{etag, if_match};
 use crate::http::edge::Edge;
-use crate::http::key_form::key_form;
+use crate::http::key_form::{self, key_form};
+use crate::http::operation::Operation;
 use crate::http::query::Parameters;
+use crate::http::shapes::{KEY, KEY_COUNTS, RELEASED};
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::permissions::Action::{KeysRead, KeysWrite, LedgerRepair};
@@ -30,52 +34,62 @@ pub type Tagged = Result<Response, AdminProblem>;
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(LIST, KeysRead, list)
+        .says(Operation::new("Lists keys").asks(listing).lists(&KEY))
         .get("/admin/v1/keys/counts", KeysRead, counts)
+        .says(Operation::new("Counts keys by their status").asks(counted).shows(&KEY_COUNTS))
         .get(ONE, KeysRead, one)
+        .says(Operation::new("Shows a key").shows(&KEY).tagged())
         .patch(ONE, KeysWrite, "key.change", patch)
+        .says(Operation::new("Changes a key").takes(key_form::key).applies(&KEY, WAIT_DEFAULT))
         .delete(ONE, KeysWrite, "key.delete", delete)
+        .says(ends("Deletes a key; its history stays"))
         .post("/admin/v1/keys/{id}/disable", KeysWrite, "key.disable", disable)
+        .says(ends("Switches a key off"))
         .post("/admin/v1/keys/{id}/enable", KeysWrite, "key.enable", enable)
+        .says(Operation::new("Switches a key on").applies(&KEY, Duration::ZERO))
         .post("/admin/v1/keys/{id}/revoke", KeysWrite, "key.revoke", revoke)
+        .says(ends("Revokes a key for good"))
         .post(RELEASE, LedgerRepair, "key.release_parked", release_parked)
+        .says(Operation::new("Releases the parked money of a key").shows(&RELEASED))
+}
+
+/// What ends a key takes and answers.
+pub fn ends(summary: &'static str) -> Operation {
+    Operation::new(summary).applies(&KEY, WAIT_DEFAULT)
 }
 
 /// Which keys a query asks for; what of them is seen is for the caller to say.
 pub fn listing(query: &mut Parameters) -> KeyListing {
-    const AN_ID: &str = "must be an id";
-    let words = KeyStatus::ALL.map(KeyStatus::as_str).join(", ");
-    let orders = KeyOrder::ALL.map(KeyOrder::as_str).join(", ");
     KeyListing {
         search: query.text("search"),
-        status: query.parsed("status", &format!("must be one of {words}"), KeyStatus::parse),
-        org: query.parsed("org", AN_ID, |text| OrgId::new(text).ok()),
-        team: query.parsed("team", AN_ID, |text| TeamId::new(text).ok()),
-        user: query.parsed("user", AN_ID, |text| UserId::new(text).ok()),
+        status: query.word("status", &KeyStatus::ALL, KeyStatus::as_str),
+        org: query.id("org", OrgId::LONGEST, OrgId::new),
+        team: query.id("team", TeamId::LONGEST, TeamId::new),
+        user: query.id("user", UserId::LONGEST, UserId::new),
         tag: query.text("tag"),
         sight: Sight::default(),
-        order: query
-            .parsed("order", &format!("must be one of {orders}"), KeyOrder::parse)
-            .unwrap_or_default(),
+        order: query.word("order", &KeyOrder::ALL, KeyOrder::as_str).unwrap_or_default(),
         cursor: query.text("cursor"),
         limit: query.limit(),
     }
 }
 
+/// Of which organisation keys are counted.
+fn counted(query: &mut Parameters) -> Option<OrgId> {
+    query.id("org", OrgId::LONGEST, OrgId::new)
+}
+
 async fn list(visitor: Visitor, pairs: Pairs) -> Answer {
-    let mut query = parameters(pairs)?;
-    let listing = listing(&mut query);
-    query.finish()?;
-    let asked = listing.org.clone();
-    let page = visitor.list(asked, move |work, sight| work.keys(KeyListing { sight, ..listing }));
+    let listing = asked(pairs, listing)?;
+    let org = listing.org.clone();
+    let page = visitor.list(org, move |work, sight| work.keys(KeyListing { sight, ..listing }));
     Ok(Json(show::page(&page.await?, show::key)))
 }
 
 async fn counts(visitor: Visitor, pairs: Pairs) -> Answer {
-    let mut query = parameters(pairs)?;
-    let org = query.parsed("org", "must be an id", |text| OrgId::new(text).ok());
-    query.finish()?;
-    let asked = org.clone();
-    let counts = visitor.list(asked, move |work, sight| work.key_counts(&sight, org.as_ref()));
+    let org = asked(pairs, counted)?;
+    let of = org.clone();
+    let counts = visitor.list(of, move |work, sight| work.key_counts(&sight, org.as_ref()));
     let counts = counts.await?;
     Ok(Json(show::key_counts(&counts)))
 }
@@ -141,11 +155,19 @@ pub async fn delete(visitor: Visitor, path: Id, pairs: Pairs, headers: HeaderMap
 }
 
 /// Released money is room at once; no filter holds anything that it would have to forget.
-async fn release_parked(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
+async fn release_parked(
+    visitor: Visitor,
+    path: Id,
+    pairs: Pairs,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     let id = id("key", path, KeyId::new)?;
+    let seen = if_match(&headers)?;
     parameters(pairs)?.finish()?;
     no_fields(body)?;
     let released = visitor.change(Target::Key(id.clone()), move |work, deed| {
+        work.expect_key(&id, seen.as_ref())?;
         work.release_parked(&id, &deed.actor.name())
     });
     let released = released.await?;

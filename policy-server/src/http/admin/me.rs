@@ -7,13 +7,18 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 use wire::{OrgId, TeamId, UserId};
 
-use super::key_secrets::{created, rotate};
-use super::keys::{Tagged, delete, disable, listing, one, revoke};
-use super::tokens::{create_for, list_of, revoke_of, rotate_of};
-use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
+use super::key_secrets::{created, creates, rotate, rotates};
+use super::keys::{Tagged, delete, disable, ends, listing, one, revoke};
+use super::tokens::{
+    create_for, issues, list_of, lists_tokens, revoke_of, rotate_of, rotates_token,
+};
+use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, asked, bytes, id, parameters};
 use crate::app::{Actor, AdminError, KeyListing, Target, own};
 use crate::http::answer::AdminProblem;
-use crate::http::key_form::key_form;
+use crate::http::key_form::{self, key_form};
+use crate::http::operation::Operation;
+use crate::http::shapes::KEY;
+use crate::http::shapes_people;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::http::{show, show_people};
 use crate::permissions::{Action, Reach, Sight, Standing, widest};
@@ -24,24 +29,43 @@ use Action::{CreateSelf, MeRead, MyKeys, MyTokens, TeamLeave};
 const ME: &str = "/admin/v1/me";
 const TOKENS: &str = "/admin/v1/me/tokens";
 const KEYS: &str = "/admin/v1/me/keys";
-const KEY: &str = "/admin/v1/me/keys/{id}";
+const ONE_KEY: &str = "/admin/v1/me/keys/{id}";
 
 /// An administrator's word on a key stands: its owner can end it, but not switch it on again.
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(ME, MeRead, me)
+        .says(Operation::new("Shows who asks, and what he may do").shows(&shapes_people::ME))
         .get(TOKENS, MyTokens, tokens)
+        .says(lists_tokens("Lists own tokens"))
         .post(TOKENS, MyTokens, "me.token.create", create_token)
+        .says(issues("Makes an own token, which is shown once"))
         .post("/admin/v1/me/tokens/{token}/rotate", MyTokens, "me.token.rotate", rotate_token)
+        .says(rotates_token("Replaces an own token by one that is shown once"))
         .post("/admin/v1/me/tokens/{token}/revoke", MyTokens, "me.token.revoke", revoke_token)
+        .says(Operation::new("Revokes an own token").shows(&shapes_people::TOKEN))
         .get(KEYS, MyKeys, keys)
+        .says(Operation::new("Lists own keys").asks(listing).lists(&KEY))
         .post(KEYS, CreateSelf, "key.self_create", create)
-        .get(KEY, MyKeys, one)
-        .delete(KEY, MyKeys, "key.self_delete", delete)
+        .says(
+            creates("Makes an own key, as the team's policy permits; its secret is shown once")
+                .takes(key_form::key),
+        )
+        .get(ONE_KEY, MyKeys, one)
+        .says(Operation::new("Shows an own key").shows(&KEY).tagged())
+        .delete(ONE_KEY, MyKeys, "key.self_delete", delete)
+        .says(ends("Deletes an own key"))
         .post("/admin/v1/me/keys/{id}/rotate", MyKeys, "key.self_rotate", rotate)
+        .says(rotates("Gives an own key a new secret, which is shown once"))
         .post("/admin/v1/me/keys/{id}/disable", MyKeys, "key.self_disable", disable)
+        .says(ends("Switches an own key off"))
         .post("/admin/v1/me/keys/{id}/revoke", MyKeys, "key.self_revoke", revoke)
+        .says(ends("Revokes an own key for good"))
         .delete("/admin/v1/me/teams/{team}", TeamLeave, "member.leave", leave)
+        .says(
+            Operation::new("Leaves a team; own keys in it end")
+                .applies(&shapes_people::FORMER_MEMBER, WAIT_DEFAULT),
+        )
 }
 
 /// Who asks, and how far each permission of his reaches.
@@ -99,9 +123,7 @@ async fn revoke_token(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> A
 }
 
 async fn keys(visitor: Visitor, pairs: Pairs) -> Answer {
-    let mut query = parameters(pairs)?;
-    let listing = listing(&mut query);
-    query.finish()?;
+    let listing = asked(pairs, listing)?;
     let page = visitor.read(Target::Me, move |work, by| {
         let (org, user) = own(by)?;
         let sight = Sight::Part { org, teams: Vec::new(), user: Some(user) };

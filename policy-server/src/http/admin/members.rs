@@ -15,7 +15,9 @@ use super::{
 };
 use crate::app::{Suspendable, Target};
 use crate::http::answer::AdminProblem;
-use crate::http::people_form::{member_form, service_account_form};
+use crate::http::operation::Operation;
+use crate::http::people_form::{self, member_form, service_account_form};
+use crate::http::shapes_people::{self, DELETED_ACCOUNT, FORMER_MEMBER};
 use crate::http::wait::WAIT_DEFAULT;
 use crate::http::{show, show_people};
 use crate::permissions::Action::{MembersRead, MembersWrite};
@@ -33,15 +35,49 @@ const RESUME: &str = "/admin/v1/orgs/{org}/service-accounts/{account}/resume";
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(MEMBERS, MembersRead, list)
+        .says(Operation::new("Lists the members of a team").pages(&shapes_people::MEMBER))
         .get(MEMBER, MembersRead, one)
+        .says(Operation::new("Shows a member of a team").shows(&shapes_people::MEMBER))
         .put(MEMBER, MembersWrite, "member.put", put)
+        .says(
+            Operation::new("Adds a user to a team, or changes the role there")
+                .takes(people_form::member)
+                .shows(&shapes_people::MEMBER),
+        )
         .delete(MEMBER, MembersWrite, "member.remove", remove)
+        .says(
+            Operation::new("Removes a user from a team; his keys in it end")
+                .applies(&FORMER_MEMBER, WAIT_DEFAULT),
+        )
         .get(ACCOUNTS, MembersRead, list_accounts)
+        .says(
+            Operation::new("Lists the service accounts of an organisation")
+                .pages(&shapes_people::ACCOUNT),
+        )
         .post(ACCOUNTS, MembersWrite, "service_account.create", create_account)
+        .says(
+            Operation::new("Makes a service account")
+                .takes(people_form::service_account)
+                .makes(&shapes_people::ACCOUNT)
+                .shows(&shapes_people::ACCOUNT),
+        )
         .get(ACCOUNT, MembersRead, one_account)
+        .says(Operation::new("Shows a service account").shows(&shapes_people::ACCOUNT))
         .delete(ACCOUNT, MembersWrite, "service_account.delete", delete_account)
+        .says(
+            Operation::new("Deletes a service account; its keys end")
+                .applies(&DELETED_ACCOUNT, WAIT_DEFAULT),
+        )
         .post(SUSPEND, MembersWrite, "service_account.suspend", suspend_account)
+        .says(
+            Operation::new("Stops every key of a service account")
+                .applies(&shapes_people::ACCOUNT, WAIT_DEFAULT),
+        )
         .post(RESUME, MembersWrite, "service_account.resume", resume_account)
+        .says(
+            Operation::new("Lets the keys of a service account go on")
+                .applies(&shapes_people::ACCOUNT, Duration::ZERO),
+        )
 }
 
 async fn list(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {

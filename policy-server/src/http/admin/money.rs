@@ -3,36 +3,43 @@
 use std::sync::atomic::Ordering;
 
 use axum::Json;
-use serde::Deserialize;
 use serde_json::json;
 use wire::v1::Level;
 use wire::{KeyId, OrgId};
 
-use super::{Answer, Body, Pairs, Routes, Visitor, bytes, parameters};
-use crate::app::{AdminError, FieldProblem, Target};
+use super::{Answer, Body, Pairs, Parameters, Routes, Visitor, asked, bytes, parameters};
+use crate::app::{AdminError, FieldProblem, Page, Target};
+use crate::http::form::Form;
+use crate::http::operation::Operation;
+use crate::http::reader::{line, word};
+use crate::http::shapes::{ACCOUNT, STATUS};
 use crate::http::show;
 use crate::permissions::Action::{BudgetsRead, LedgerRepair, ServerRead};
 use crate::store::BudgetId;
-
-/// Frozen budgets in one answer; whoever has released them asks again.
-const FROZEN_MOST: u32 = 1_000;
 
 const RELEASE: &str = "/admin/v1/budgets/release";
 
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get("/admin/v1/budgets", BudgetsRead, budgets)
+        .says(
+            Operation::new("Lists the budgets of a key or organisation, or all that are frozen")
+                .asks(wanted)
+                .lists(&ACCOUNT),
+        )
         .post(RELEASE, LedgerRepair, "budget.release", release)
+        .says(
+            Operation::new("Lets a frozen budget grant again")
+                .takes(release_fields)
+                .shows(&ACCOUNT),
+        )
         .get("/admin/v1/status", ServerRead, status)
+        .says(Operation::new("Shows what an operator should watch").shows(&STATUS))
 }
 
 async fn budgets(visitor: Visitor, pairs: Pairs) -> Answer {
-    let mut query = parameters(pairs)?;
-    let key = query.parsed("key", "must be an id", |text| KeyId::new(text).ok());
-    let org = query.parsed("org", "must be an id", |text| OrgId::new(text).ok());
-    let frozen = query.parsed("frozen", "must be true", |text| (text == "true").then_some(()));
-    query.finish()?;
-    let accounts = match (key, org, frozen) {
+    let Wanted { key, org, frozen, after, limit } = asked(pairs, wanted)?;
+    let page = match (key, org, frozen) {
         (Some(key), None, None) => {
             let read = visitor.read(Target::Key(key.clone()), move |work, by| {
                 // Whoever sees a key need not see what everybody above it spends.
@@ -44,14 +51,17 @@ async fn budgets(visitor: Visitor, pairs: Pairs) -> Answer {
                 }
                 Ok(seen)
             });
-            read.await?
+            Page { items: read.await?, next: None }
         }
         (None, Some(org), None) => {
             let target = Target::Org(org.clone());
-            visitor.read(target, move |work, _| work.budgets_of_org(&org)).await?
+            let read = visitor.read(target, move |work, _| work.budgets_of_org(&org));
+            Page { items: read.await?, next: None }
         }
         (None, None, Some(())) => {
-            visitor.read(Target::Server, |work, _| work.frozen_budgets(FROZEN_MOST)).await?
+            let read = visitor
+                .read(Target::Server, move |work, _| work.frozen_budgets(after.as_ref(), limit));
+            read.await?
         }
         _ => {
             let message = "give one of key, org or frozen=true";
@@ -59,25 +69,44 @@ async fn budgets(visitor: Visitor, pairs: Pairs) -> Answer {
             return Err(AdminError::Invalid(vec![problem]).into());
         }
     };
-    let data: Vec<_> = accounts.iter().map(show::account).collect();
-    Ok(Json(json!({"data": data, "next_cursor": null})))
+    Ok(Json(show::page(&page, show::account)))
+}
+
+/// Whose budgets are asked for. A key and an organisation have a handful of them, which are one
+/// page.
+struct Wanted {
+    key: Option<KeyId>,
+    org: Option<OrgId>,
+    frozen: Option<()>,
+    after: Option<BudgetId>,
+    limit: u32,
+}
+
+fn wanted(query: &mut Parameters) -> Wanted {
+    let cursor = |text: &str| {
+        let (level, owner) = text.split_once('.')?;
+        let level = Level::ALL.into_iter().find(|known| known.as_str() == level)?;
+        Some(BudgetId { level, owner: owner.to_owned() })
+    };
+    Wanted {
+        key: query.id("key", KeyId::LONGEST, KeyId::new),
+        org: query.id("org", OrgId::LONGEST, OrgId::new),
+        frozen: query.word("frozen", &[()], |()| "true"),
+        after: query.parsed("cursor", "must be the next_cursor of an earlier page", cursor),
+        limit: query.limit(),
+    }
 }
 
 /// Which frozen budget to release.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReleaseForm {
-    level: Level,
-    id: String,
+fn release_fields(form: &mut Form) -> Option<BudgetId> {
+    let level = form.required("level", word(&Level::ALL, Level::as_str));
+    let owner = form.required("id", line());
+    Some(BudgetId { level: level?, owner: owner? })
 }
 
 async fn release(visitor: Visitor, pairs: Pairs, body: Body) -> Answer {
     parameters(pairs)?.finish()?;
-    let form: ReleaseForm = serde_json::from_slice(&bytes(body)?).map_err(|error| {
-        let problem = FieldProblem::invalid("", error.to_string());
-        AdminError::Invalid(vec![problem])
-    })?;
-    let id = BudgetId { level: form.level, owner: form.id };
+    let id = Form::read(&bytes(body)?, release_fields)?;
     let released = visitor.change(Target::Budget(id.clone()), move |work, deed| {
         work.release_budget(&id, &deed.actor.name())
     });

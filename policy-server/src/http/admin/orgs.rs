@@ -5,10 +5,15 @@ use std::time::Duration;
 use axum::Json;
 use wire::OrgId;
 
-use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, no_fields, parameters};
+use super::{
+    Answer, Body, Id, Pairs, Parameters, Routes, Visitor, applied, asked, bytes, id, no_fields,
+    parameters,
+};
 use crate::app::{AdminError, FieldProblem, Suspendable, Target};
 use crate::http::answer::AdminProblem;
-use crate::http::org_form::org_form;
+use crate::http::operation::Operation;
+use crate::http::org_form::{self, org_form};
+use crate::http::shapes::ORG;
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::permissions::Action::{OrgsRead, OrgsWrite};
@@ -19,18 +24,30 @@ const ONE: &str = "/admin/v1/orgs/{org}";
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(LIST, OrgsRead, list)
+        .says(Operation::new("Lists organisations").pages(&ORG))
         .get(ONE, OrgsRead, one)
+        .says(Operation::new("Shows an organisation").shows(&ORG))
         .put(ONE, OrgsWrite, "org.put", put)
+        .says(
+            Operation::new("Makes or changes an organisation")
+                .takes(org_form::org)
+                .applies(&ORG, WAIT_DEFAULT),
+        )
         .delete(ONE, OrgsWrite, "org.delete", delete)
+        .says(
+            Operation::new("Deletes an organisation that has nothing any more")
+                .applies(&ORG, Duration::ZERO),
+        )
         .post("/admin/v1/orgs/{org}/suspend", OrgsWrite, "org.suspend", suspend)
+        .says(Operation::new("Stops every key of an organisation").applies(&ORG, WAIT_DEFAULT))
         .post("/admin/v1/orgs/{org}/resume", OrgsWrite, "org.resume", resume)
+        .says(
+            Operation::new("Lets the keys of an organisation go on").applies(&ORG, Duration::ZERO),
+        )
 }
 
 async fn list(visitor: Visitor, pairs: Pairs) -> Answer {
-    let mut query = parameters(pairs)?;
-    let after = query.text("cursor");
-    let limit = query.limit();
-    query.finish()?;
+    let (after, limit) = asked(pairs, Parameters::page)?;
     let page = visitor.list(None, move |work, sight| work.orgs(&sight, after.as_deref(), limit));
     Ok(Json(show::page(&page.await?, show::org)))
 }

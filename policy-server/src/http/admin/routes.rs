@@ -6,6 +6,7 @@ use axum::routing::{MethodFilter, on};
 use axum::{Router, http::Method};
 
 use crate::http::edge::Edge;
+use crate::http::operation::Operation;
 use crate::permissions::Action;
 
 /// What a route needs.
@@ -26,7 +27,12 @@ pub struct Need {
 pub struct Routes {
     router: Router<Edge>,
     needs: Vec<Need>,
+    /// Of each what the API's document says, in the same order.
+    operations: Vec<Option<Operation>>,
 }
+
+/// A route as the API's document has it.
+pub type Described = (Need, Option<Operation>);
 
 impl Routes {
     /// A route that reads.
@@ -47,6 +53,16 @@ impl Routes {
     {
         let need = Need { method: Method::PUT, path, action, verb: Some(verb) };
         self.add(MethodFilter::PUT, need, put)
+    }
+
+    /// A route that reads what is too much, or too secret, to stand in a URL.
+    pub fn ask<H, T>(self, path: &'static str, action: Action, handler: H) -> Self
+    where
+        H: Handler<T, Edge>,
+        T: 'static,
+    {
+        let need = Need { method: Method::POST, path, action, verb: None };
+        self.add(MethodFilter::POST, need, handler)
     }
 
     /// A route by which something is made or done.
@@ -79,9 +95,22 @@ impl Routes {
         self.add(MethodFilter::DELETE, need, to)
     }
 
-    /// All of them, for mounting and for listing.
-    pub fn into_parts(self) -> (Router<Edge>, Vec<Need>) {
-        (self.router, self.needs)
+    /// What the route that was added last takes and answers.
+    pub fn says(mut self, operation: Operation) -> Self {
+        if let Some(last) = self.operations.last_mut() {
+            *last = Some(operation);
+        }
+        self
+    }
+
+    /// All of them, for mounting.
+    pub fn into_router(self) -> Router<Edge> {
+        self.router
+    }
+
+    /// All of them, for listing.
+    pub fn into_list(self) -> Vec<Described> {
+        self.needs.into_iter().zip(self.operations).collect()
     }
 
     fn add<H, T>(mut self, filter: MethodFilter, need: Need, handler: H) -> Self
@@ -92,6 +121,7 @@ impl Routes {
         let route = on(filter, handler).route_layer(Extension(need.clone()));
         self.router = self.router.route(need.path, route);
         self.needs.push(need);
+        self.operations.push(None);
         self
     }
 }

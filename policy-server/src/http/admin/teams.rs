@@ -12,7 +12,9 @@ use super::{
 };
 use crate::app::{Suspendable, Target};
 use crate::http::answer::AdminProblem;
-use crate::http::people_form::team_form;
+use crate::http::operation::Operation;
+use crate::http::people_form::{self, team_form};
+use crate::http::shapes_people::TEAM;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::http::{show, show_people};
 use crate::permissions::Action::{TeamsRead, TeamsWrite};
@@ -27,11 +29,21 @@ const RESUME: &str = "/admin/v1/orgs/{org}/teams/{team}/resume";
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(LIST, TeamsRead, list)
+        .says(Operation::new("Lists the teams of an organisation").pages(&TEAM))
         .get(ONE, TeamsRead, one)
+        .says(Operation::new("Shows a team").shows(&TEAM))
         .put(ONE, TeamsWrite, "team.put", put)
+        .says(
+            Operation::new("Makes or changes a team")
+                .takes(people_form::team)
+                .applies(&TEAM, WAIT_DEFAULT),
+        )
         .delete(ONE, TeamsWrite, "team.delete", delete)
+        .says(Operation::new("Deletes a team that has no keys any more").shows(&TEAM))
         .post(SUSPEND, TeamsWrite, "team.suspend", suspend)
+        .says(Operation::new("Stops every key of a team").applies(&TEAM, WAIT_DEFAULT))
         .post(RESUME, TeamsWrite, "team.resume", resume)
+        .says(Operation::new("Lets the keys of a team go on").applies(&TEAM, Duration::ZERO))
 }
 
 async fn list(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {

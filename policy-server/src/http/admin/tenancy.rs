@@ -13,7 +13,9 @@ use wire::{OrgId, TeamId, UserId};
 use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
 use crate::app::{AdminError, BudgetForm, FieldProblem, Member, Target, wallet_budget};
 use crate::http::answer::AdminProblem;
-use crate::http::budget_form::{budget_form, top_up_form};
+use crate::http::budget_form::{self, budget_form, top_up_form};
+use crate::http::operation::Operation;
+use crate::http::shapes::{ACCOUNT, TOP_UP, TOPPED_UP};
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::permissions::Action::{
@@ -30,14 +32,40 @@ const TOP_UPS: &str = "/admin/v1/orgs/{org}/wallet/top-ups";
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(TEAM, BudgetsRead, show_team)
+        .says(Operation::new("Shows the budget of a team").shows(&ACCOUNT))
         .put(TEAM, BudgetsWrite, "budget.put", cap_team)
+        .says(
+            Operation::new("Caps what a team spends")
+                .takes(budget_form::cap)
+                .applies(&ACCOUNT, WAIT_DEFAULT),
+        )
         .delete(TEAM, BudgetsWrite, "budget.remove", free_team)
+        .says(Operation::new("Removes the cap of a team").applies(&ACCOUNT, WAIT_DEFAULT))
         .get(USER, BudgetsRead, show_user)
+        .says(Operation::new("Shows the budget of a user").shows(&ACCOUNT))
         .put(USER, BudgetsWrite, "budget.put", cap_user)
+        .says(
+            Operation::new("Caps what a user spends")
+                .takes(budget_form::cap)
+                .applies(&ACCOUNT, WAIT_DEFAULT),
+        )
         .delete(USER, BudgetsWrite, "budget.remove", free_user)
+        .says(Operation::new("Removes the cap of a user").applies(&ACCOUNT, WAIT_DEFAULT))
         .get(WALLET, WalletsRead, wallet)
+        .says(Operation::new("Shows the wallet of an organisation").shows(&ACCOUNT))
         .get(TOP_UPS, WalletsRead, top_ups)
+        .says(
+            Operation::new("Lists what was put into a wallet")
+                .asks(|query| (query.position(), query.limit()))
+                .lists(&TOP_UP),
+        )
         .post(TOP_UPS, WalletsWrite, "wallet.top_up", top_up)
+        .says(
+            Operation::new("Puts money into a wallet, once for each id")
+                .takes(budget_form::top_up)
+                .makes_and_applies(&TOPPED_UP, Duration::ZERO)
+                .or_repeats(&TOPPED_UP),
+        )
 }
 
 async fn show_team(visitor: Visitor, path: Ids) -> Answer {

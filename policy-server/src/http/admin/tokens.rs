@@ -11,7 +11,9 @@ use wire::{OrgId, UserId};
 use super::{Answer, Body, Pairs, Routes, Visitor, bytes, ids, made, no_fields, parameters};
 use crate::app::{IssuedToken, Target};
 use crate::http::answer::AdminProblem;
-use crate::http::people_form::{overlap_form, token_form};
+use crate::http::operation::Operation;
+use crate::http::people_form::{self, overlap_form, token_form};
+use crate::http::shapes_people::{ROTATED_TOKEN, SECRET_TOKEN, TOKEN};
 use crate::http::{show, show_people};
 use crate::permissions::Action::{TokensRead, TokensWrite};
 
@@ -26,10 +28,30 @@ const REVOKE: &str = "/admin/v1/orgs/{org}/users/{user}/tokens/{token}/revoke";
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(LIST, TokensRead, list)
+        .says(lists_tokens("Lists the tokens of a user"))
         .post(LIST, TokensWrite, "token.create", create)
+        .says(issues("Makes a token for a user, which is shown once"))
         .get(ONE, TokensRead, one)
+        .says(Operation::new("Shows a token of a user").shows(&TOKEN))
         .post(ROTATE, TokensWrite, "token.rotate", rotate)
+        .says(rotates_token("Replaces a token by one that is shown once"))
         .post(REVOKE, TokensWrite, "token.revoke", revoke)
+        .says(Operation::new("Revokes a token").shows(&TOKEN))
+}
+
+/// What lists tokens takes and answers.
+pub fn lists_tokens(summary: &'static str) -> Operation {
+    Operation::new(summary).asks(|query| (query.position(), query.limit())).lists(&TOKEN)
+}
+
+/// What issues a token takes and answers.
+pub fn issues(summary: &'static str) -> Operation {
+    Operation::new(summary).may_take(people_form::token).makes(&SECRET_TOKEN).shows(&TOKEN)
+}
+
+/// What rotates a token takes and answers.
+pub fn rotates_token(summary: &'static str) -> Operation {
+    Operation::new(summary).may_take(people_form::overlap).shows(&ROTATED_TOKEN)
 }
 
 async fn list(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {

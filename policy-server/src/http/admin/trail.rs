@@ -9,8 +9,9 @@ use crate::http::{show, show_entitlement, show_people};
 /// with every change of it.
 const FIELD_BYTES: usize = 4_096;
 
-/// Fields that change with every change or with every call.
-const VOLATILE: [&str; 4] = ["updated_at", "version", "spend", "usage"];
+/// Fields that change with every change, or by use.
+const VOLATILE: [&str; 6] =
+    ["updated_at", "version", "spend", "usage", "last_used_at", "last_address"];
 
 /// What a target looks like now; none where there is no such thing.
 ///

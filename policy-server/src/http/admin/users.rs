@@ -13,7 +13,9 @@ use super::{
 };
 use crate::app::{Suspendable, Target};
 use crate::http::answer::AdminProblem;
-use crate::http::people_form::user_form;
+use crate::http::operation::Operation;
+use crate::http::people_form::{self, user_form};
+use crate::http::shapes_people::{DELETED_USER, USER};
 use crate::http::wait::WAIT_DEFAULT;
 use crate::http::{show, show_people};
 use crate::permissions::Action::{UsersRead, UsersWrite};
@@ -28,11 +30,20 @@ const RESUME: &str = "/admin/v1/orgs/{org}/users/{user}/resume";
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(LIST, UsersRead, list)
+        .says(Operation::new("Lists the users of an organisation").pages(&USER))
         .get(ONE, UsersRead, one)
+        .says(Operation::new("Shows a user").shows(&USER))
         .put(ONE, UsersWrite, "user.put", put)
+        .says(Operation::new("Makes or changes a user").takes(people_form::user).shows(&USER))
         .delete(ONE, UsersWrite, "user.delete", delete)
+        .says(
+            Operation::new("Deletes a user; his tokens and keys end")
+                .applies(&DELETED_USER, WAIT_DEFAULT),
+        )
         .post(SUSPEND, UsersWrite, "user.suspend", suspend)
+        .says(Operation::new("Stops every key of a user").applies(&USER, WAIT_DEFAULT))
         .post(RESUME, UsersWrite, "user.resume", resume)
+        .says(Operation::new("Lets the keys of a user go on").applies(&USER, Duration::ZERO))
 }
 
 async fn list(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {

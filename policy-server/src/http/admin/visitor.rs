@@ -17,6 +17,10 @@ use crate::http::edge::Edge;
 use crate::permissions::{Sight, Standing};
 use crate::store::{AuditRow, Outcome, StoreError};
 
+/// Bytes of what a line of the audit is about, at most. Every id fits, with those that it stands within;
+/// what is no id may be as long as a request.
+const TARGET_BYTES: usize = 1_024;
+
 /// Who has signed in, and from where.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -94,6 +98,11 @@ impl Visitor {
     /// Who asks.
     pub fn actor(&self) -> &Actor {
         &self.caller.actor
+    }
+
+    /// From where; not known where there is no connection.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.caller.address
     }
 
     /// Reads something of a target.
@@ -265,7 +274,7 @@ impl Visitor {
             actor: self.caller.actor.name(),
             action: action.to_owned(),
             kind: target.kind().to_owned(),
-            target: target.id(),
+            target: brief(target.id()),
             org: None,
             amount: None,
             before: None,
@@ -284,4 +293,9 @@ fn expect(work: &mut Work<'_>, target: &Target, seen: Option<&IfMatch>) -> Resul
         return Ok(());
     }
     Err(AdminError::OtherVersion { what: target.kind(), id: target.id() })
+}
+
+fn brief(mut id: String) -> String {
+    id.truncate(id.floor_char_boundary(TARGET_BYTES));
+    id
 }

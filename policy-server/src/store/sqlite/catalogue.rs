@@ -13,6 +13,18 @@ impl ModelRows for Rows<'_> {
         self.all("SELECT * FROM models ORDER BY name", [], catalogue_model)
     }
 
+    fn models_after(
+        &mut self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> StoreResult<Vec<CatalogueModel>> {
+        self.all(
+            "SELECT * FROM models WHERE name > ? ORDER BY name LIMIT ?",
+            params![after.unwrap_or(""), limit],
+            catalogue_model,
+        )
+    }
+
     fn model(&mut self, name: &ModelName) -> StoreResult<Option<CatalogueModel>> {
         self.one("SELECT * FROM models WHERE name = ?", [name.as_str()], catalogue_model)
     }

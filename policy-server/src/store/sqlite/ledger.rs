@@ -94,10 +94,17 @@ impl BudgetRows for Rows<'_> {
         Ok(u64::try_from(frozen).unwrap_or(u64::MAX))
     }
 
-    fn frozen_budgets(&mut self, limit: u32) -> StoreResult<Vec<BudgetId>> {
+    fn frozen_budgets(
+        &mut self,
+        after: Option<&BudgetId>,
+        limit: u32,
+    ) -> StoreResult<Vec<BudgetId>> {
+        let level = after.map(|after| word(&after.level)).transpose()?.unwrap_or_default();
+        let owner = after.map_or("", |after| after.owner.as_str());
         self.all(
-            "SELECT level, owner FROM budgets WHERE frozen = 1 ORDER BY level, owner LIMIT ?",
-            [limit],
+            "SELECT level, owner FROM budgets WHERE frozen = 1 AND (level, owner) > (?, ?)
+             ORDER BY level, owner LIMIT ?",
+            params![level, owner, limit],
             |row| budget_id(&Columns(row)),
         )
     }
