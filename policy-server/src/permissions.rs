@@ -241,6 +241,12 @@ actions! {
     /// Putting money in: only who has got it knows that it was paid.
     WalletsWrite, "wallets.write", seen by WalletsRead,
         [All, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];
+    /// Whom an organisation wants told of events, and what was told.
+    WebhooksRead, "webhooks.read", seen by WebhooksRead,
+        [All, Org, Org, Org, Org, Nothing, Nothing, Nothing, Nothing];
+    /// Changing that, and sending again.
+    WebhooksWrite, "webhooks.write", seen by WebhooksRead,
+        [All, Org, Org, Org, Nothing, Nothing, Nothing, Nothing, Nothing];
     /// Releasing frozen budgets and parked money.
     LedgerRepair, "ledger.repair", seen by BudgetsRead,
         [All, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];

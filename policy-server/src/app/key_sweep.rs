@@ -19,6 +19,7 @@ impl Work<'_> {
         Ok(self.has_due_releases()?
             || self.has_ended_secrets()?
             || self.has_expired_keys()?
+            || self.has_ended_wallet_days()?
             || self.has_old_user_keys()?
             || self.rows.has_repeatables_before(self.known_since())?
             || self.has_old_audit()?)

@@ -5,7 +5,7 @@ use wire::{OrgId, UserId};
 
 use super::{AdminError, Changed, CreatedKey, FieldProblem, Given, KeyForm, Work};
 use crate::permissions::Standing;
-use crate::store::{Ceiling, SelfService, StoredLimit, TeamRow};
+use crate::store::{Ceiling, SelfService, TeamRow};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -136,10 +136,13 @@ fn check_expiry(
 fn check_limits(team: &TeamRow, form: &KeyForm, problems: &mut Vec<FieldProblem>) {
     let Given::Value(limits) = &form.limits else { return };
     for (index, limit) in limits.iter().enumerate() {
-        let same = |other: &&StoredLimit| other.unit == limit.unit && other.window == limit.window;
-        if let Some(of_team) = team.limits.iter().find(same)
-            && limit.max > of_team.max
-        {
+        // What counts all models counts this one too.
+        let above = team.limits.iter().filter(|other| {
+            let same = other.unit == limit.unit && other.window == limit.window;
+            let counts_it = other.model.is_none() || other.model == limit.model;
+            same && counts_it && limit.max > other.max
+        });
+        if let Some(of_team) = above.min_by_key(|other| other.max) {
             let message = format!("{} is above the team's limit of {}", limit.max, of_team.max);
             let param = format!("limits[{index}].max");
             problems.push(FieldProblem::with_code(param, "limit_above_team", message));

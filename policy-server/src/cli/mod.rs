@@ -5,6 +5,7 @@ mod commands;
 mod download;
 mod offline;
 mod table;
+mod webhooks;
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -20,9 +21,10 @@ use self::client::{Client, ClientError};
 use self::commands::{
     AliasCommand, AuditCommand, BudgetCommand, GroupCommand, KeyCommand, MeCommand, ModelCommand,
     OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, StatusArgs,
-    TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand,
+    TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand, WebhookCommand,
 };
 use self::offline::{BackupArgs, RestoreArgs};
+use self::webhooks::WebhookArgs;
 use crate::http::document;
 use crate::live::SessionTimes;
 use crate::serve::serve;
@@ -102,6 +104,9 @@ enum Command {
     /// Prepaid money of organisations.
     #[command(subcommand, alias = "wallet")]
     Wallets(WalletCommand),
+    /// Whom organisations want told of events.
+    #[command(subcommand, alias = "webhook")]
+    Webhooks(WebhookCommand),
     /// Counts of the server: live proxies, open leases, and what went wrong.
     Status(StatusArgs),
     /// Print a script by which a shell completes commands and options.
@@ -138,6 +143,8 @@ struct ServeArgs {
           value_parser = clap::value_parser!(u32)
               .range(i64::from(KeepRequests::SHORTEST_DAYS)..=i64::from(KeepRequests::LONGEST_DAYS)))]
     keep_requests_days: u32,
+    #[command(flatten)]
+    webhooks: WebhookArgs,
     /// How long user keys live that keys are exchanged for, in seconds.
     #[arg(long, env = "TOLLGATE_USER_KEY_LIFETIME_S",
           default_value_t = UserKeyLifetime::default().seconds,
@@ -171,6 +178,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => administer(|client| command.run(client)),
         Command::Settings(command) => administer(|client| command.run(client)),
         Command::Wallets(command) => administer(|client| command.run(client)),
+        Command::Webhooks(command) => administer(|client| command.run(client)),
         Command::Status(args) => administer(|client| args.run(client)),
         Command::Completion { shell } => {
             let _ = std::io::stdout().write_all(&completion(shell));
@@ -230,6 +238,7 @@ fn run_server(args: ServeArgs) -> ExitCode {
         filter_token,
         session: SessionTimes { ttl_ms: args.session_ttl_ms, ..SessionTimes::default() },
         keep_requests: KeepRequests { days: args.keep_requests_days },
+        webhooks: args.webhooks.settings(),
         user_key_lifetime: UserKeyLifetime { seconds: args.user_key_lifetime_s },
     };
     let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
@@ -245,7 +254,10 @@ fn run_server(args: ServeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, ExitCode::FAILURE),
     };
-    match runtime.block_on(serve(settings, listen)) {
+    let served = runtime.block_on(serve(settings, listen));
+    // A webhook that is being waited for keeps nobody: what it answers is not noted any more.
+    runtime.shutdown_background();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error, ExitCode::FAILURE),
     }

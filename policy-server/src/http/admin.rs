@@ -19,6 +19,8 @@ mod tokens;
 mod trail;
 mod users;
 mod visitor;
+mod wallets;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -64,6 +66,8 @@ fn routes() -> Routes {
         users::routes,
         tokens::routes,
         tenancy::routes,
+        wallets::routes,
+        webhooks::routes,
         catalogue::routes,
         money::routes,
         entitlement::routes,

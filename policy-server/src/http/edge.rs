@@ -12,6 +12,7 @@ use crate::live::{Shared, lock};
 use crate::settings::{FilterToken, KeepRequests, UserKeyLifetime};
 use crate::store::sqlite::Readers;
 use crate::store::{StoreError, Transaction};
+use crate::webhooks::{ServerSecret, WebhookSettings};
 use crate::writer::Writer;
 
 /// Handles to the writer, the readers, the memory and the clock. Cheap to clone.
@@ -25,6 +26,8 @@ pub struct Edge {
     pub(crate) keep_requests: KeepRequests,
     pub(crate) user_key_lifetime: UserKeyLifetime,
     pub(crate) attempts: Arc<Mutex<Attempts>>,
+    pub(crate) webhooks: Arc<WebhookSettings>,
+    pub(crate) secret: Arc<ServerSecret>,
     pub(crate) log_reads: LogReads,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,

@@ -32,6 +32,7 @@ mod show_entitlement;
 mod show_key_test;
 mod show_people;
 mod wait;
+mod webhook_form;
 
 use axum::Router;
 

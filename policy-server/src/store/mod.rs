@@ -9,6 +9,8 @@ mod rows;
 pub mod sqlite;
 mod tenancy_rows;
 mod user_key_rows;
+mod wallet_rows;
+mod webhook_rows;
 
 use std::ops::ControlFlow;
 
@@ -23,7 +25,6 @@ pub use key_rows::{
     SortValue, StoredLimit,
 };
 use metering::budget::Account;
-use metering::period::Period;
 use metering::permits::Permits;
 pub use record_rows::{
     FoundRecord, RecordPlace, RecordRow, RecordRows, RecordSearch, UsageDay, UsageGroup,
@@ -32,14 +33,18 @@ pub use record_rows::{
 pub use repeatable_rows::RepeatableRow;
 pub use rows::{
     AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow, OrgRow,
-    ServerRow, Share, WalletAccount, WalletEntry, WindowId,
+    ServerRow, Share, WindowId,
 };
 pub use tenancy_rows::{
     AuditRow, AuditSearch, Ceiling, MembershipRow, Outcome, PersonalTokenRow, SelfService, TeamRow,
     UserRow,
 };
 pub use user_key_rows::{UserKeyRow, UserKeyRows};
+pub use wallet_rows::{WalletAccount, WalletEntry, WalletRows, WalletUsage};
+pub use webhook_rows::{DeliveryRow, DeliverySearch, DeliveryStatus, WebhookRow, WebhookRows};
 use wire::v1::Price;
+
+use crate::schedule::Schedule;
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +87,7 @@ pub trait Transaction:
     + ModelRows
     + BudgetRows
     + WalletRows
+    + WebhookRows
     + WindowRows
     + LeaseRows
     + HolderRows
@@ -263,21 +269,6 @@ pub trait BudgetRows {
     ) -> StoreResult<Vec<BudgetId>>;
 }
 
-/// What was put into wallets.
-pub trait WalletRows {
-    /// The entry with this id.
-    fn wallet_entry(&mut self, org: &OrgId, id: &str) -> StoreResult<Option<WalletEntry>>;
-    /// Appends an entry.
-    fn add_wallet_entry(&mut self, entry: &WalletEntry) -> StoreResult<()>;
-    /// Entries before a position, newest first, with the position of each for the next page.
-    fn wallet_entries(
-        &mut self,
-        org: &OrgId,
-        before: Option<i64>,
-        limit: u32,
-    ) -> StoreResult<Vec<(i64, WalletEntry)>>;
-}
-
 /// Windows over all proxies, and the server's monotonic clock.
 pub trait WindowRows {
     /// The life that the server's monotonic clock is in.
@@ -306,10 +297,14 @@ pub trait LeaseRows {
     fn save_lease(&mut self, lease: &LeaseRow) -> StoreResult<()>;
     /// The accounts that a lease was granted from.
     fn shares(&mut self, id: &LeaseId) -> StoreResult<Vec<Share>>;
-    /// Notes when the shares of a lease in accounts of this period are to be released, in time that
+    /// Notes when the shares of a lease in accounts of this schedule are to be released, in time that
     /// the server has run.
-    fn schedule_release(&mut self, id: &LeaseId, period: Period, at_ran_ms: u64)
-    -> StoreResult<()>;
+    fn schedule_release(
+        &mut self,
+        id: &LeaseId,
+        schedule: Schedule,
+        at_ran_ms: u64,
+    ) -> StoreResult<()>;
     /// Shares whose time of release has come, the oldest first, at most `limit`.
     fn due_releases(&mut self, ran_ms: u64, limit: u32) -> StoreResult<Vec<Share>>;
     /// Whether any share has a time of release.

@@ -164,10 +164,10 @@ async fn what_somebody_names_is_kept_as_far_as_a_name_goes() {
     let long = "x".repeat(500_000);
     let body = json!({"level": "org", "id": long});
     let (status, _) = ask(&world, &ada.token, "POST", "budgets/release", body).await;
-    assert!(status.is_client_error());
+    assert!((400..500).contains(&status), "{status}");
     let path = format!("me/tokens/{}/revoke", &long[..20_000]);
     let (status, _) = ask(&world, &ada.token, "POST", &path, Value::Null).await;
-    assert!(status.is_client_error());
+    assert!((400..500).contains(&status), "{status}");
     let longest: u32 = world
         .tables()
         .query_row("SELECT max(length(target)) FROM audit", [], |row| row.get(0))

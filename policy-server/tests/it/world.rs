@@ -10,6 +10,7 @@ use axum::http::{Request, StatusCode};
 use policy_server::clock::{Clock as _, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
 use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
+use policy_server::webhooks::WebhookSettings;
 use policy_server::{App, build};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -26,7 +27,7 @@ use wire::{
 };
 
 pub use crate::document::exchange;
-pub use crate::tables::{accounts, check_ledger};
+pub use crate::tables::{AccountRow, accounts, check_ledger};
 
 /// 2026-11-20T12:00:00Z, a Friday.
 pub const NOON: u64 = 1_795_176_000_000;
@@ -352,6 +353,7 @@ fn start_with(
         filter_token: FilterToken::new(Some(FILTER_TOKEN)).unwrap(),
         session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
         keep_requests: KeepRequests::default(),
+        webhooks: WebhookSettings { allow_private: true, ..WebhookSettings::default() },
         user_key_lifetime: UserKeyLifetime::default(),
     };
     build(settings, Arc::clone(clock) as _, Box::new(SeededEntropy::new(seed)))

@@ -5,6 +5,7 @@ use serde_json::{Map, json};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
+use super::limit_args::LimitArgs;
 use super::tenancy::{ChangeArgs, MemberArgs, MemberCommand};
 use super::{Output, PageArgs, insert};
 
@@ -23,7 +24,9 @@ pub enum UserCommand {
         #[arg(long)]
         role: Option<String>,
         #[command(flatten)]
-        output: Output,
+        limits: LimitArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// List users.
     List {
@@ -81,12 +84,12 @@ impl UserCommand {
             format!("orgs/{}/users/{}{rest}", segment(&user.org), segment(&user.id))
         };
         match self {
-            Self::Put { user, name, role, output } => {
+            Self::Put { user, name, role, limits, change } => {
                 let mut body = Map::new();
                 insert(&mut body, "name", name);
                 insert(&mut body, "role", role);
-                let answer = client.send("PUT", &path(&user, ""), &[], Some(&body.into()))?;
-                Ok(output.object(&answer))
+                limits.add(&mut body)?;
+                change.send(client, "PUT", &path(&user, ""), Some(&body.into()))
             }
             Self::List { org, page, output } => {
                 let path = format!("orgs/{}/users", segment(&org));

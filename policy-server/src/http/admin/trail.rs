@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::app::{AdminError, Member, Target, Work};
-use crate::http::{show, show_entitlement, show_people};
+use crate::http::{show, show_entitlement, show_people, webhook_form};
 
 /// A field of the audit at most, in bytes of JSON: a list of two thousand models is not kept twice
 /// with every change of it.
@@ -44,6 +44,9 @@ pub fn snapshot(
             work.token(org, user, id).map(|token| show_people::token(&token, now))
         }
         Target::Key(id) => work.key(id).map(|key| show::key(&key)),
+        Target::Webhook(org, id) => {
+            work.webhook(org, id).map(|found| webhook_form::webhook(&found))
+        }
         Target::Budget(id) => work.account_view(id.clone()).map(|view| show::cap(&view)),
     };
     match shown {
