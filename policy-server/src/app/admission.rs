@@ -81,7 +81,7 @@ impl Work<'_> {
             return Ok(answer);
         };
         let key = &named.key;
-        let policy = named.policy(self.policy(key)?);
+        let policy = named.policy(self.policy(key)?, self.now.unix_ms);
         if let Some(ask) = &request.ask
             && answer.lease == LeaseAnswer::NotNeeded
         {

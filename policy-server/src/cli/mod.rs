@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod download;
 mod offline;
 mod table;
 mod webhooks;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::http::{HeaderMap, header};
 
+use super::log_reads::LogReads;
 use crate::app::{Counters, FilterError, Work};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, Now};
@@ -27,6 +28,7 @@ pub struct Edge {
     pub(crate) attempts: Arc<Mutex<Attempts>>,
     pub(crate) webhooks: Arc<WebhookSettings>,
     pub(crate) secret: Arc<ServerSecret>,
+    pub(crate) log_reads: LogReads,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,
 }

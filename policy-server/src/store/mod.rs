@@ -28,8 +28,8 @@ pub use key_rows::{
 };
 use metering::permits::Permits;
 pub use record_rows::{
-    RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
-    Whose,
+    FoundRecord, RecordPlace, RecordRow, RecordRows, RecordSearch, UsageDay, UsageGroup,
+    UsageOwner, UsageSearch, UsageSums, Whose,
 };
 pub use repeatable_rows::RepeatableRow;
 pub use rows::{
@@ -43,7 +43,7 @@ pub use tenancy_rows::{
 pub use user_key_rows::{UserKeyRow, UserKeyRows};
 pub use wallet_rows::{WalletAccount, WalletEntry, WalletRows, WalletUsage};
 pub use webhook_rows::{DeliveryRow, DeliverySearch, DeliveryStatus, WebhookRow, WebhookRows};
-use wire::v1::{CallRecord, Price};
+use wire::v1::Price;
 
 use crate::schedule::Schedule;
 
@@ -59,6 +59,9 @@ pub enum StoreError {
     /// A row holds what this version cannot have written.
     #[error("the database holds a value that cannot be read: {0}")]
     Unreadable(String),
+    /// More reads of what is long go on, or wait, than may.
+    #[error("too many reads of the logs go on")]
+    TooManyReads,
     /// More writes are waiting than may.
     #[error("too many writes are waiting")]
     QueueFull,
@@ -455,22 +458,6 @@ pub trait HolderRows {
     fn live_holders(&mut self) -> StoreResult<Vec<HolderId>>;
     /// How many these are.
     fn live_holder_count(&mut self) -> StoreResult<u64>;
-}
-
-/// The request log.
-pub trait RecordRows {
-    /// Whether this call is recorded, by whatever holder, or the holder's record with its number is
-    /// there.
-    fn has_record(&mut self, holder: &HolderId, call: &CallRecord) -> StoreResult<bool>;
-    /// Appends a record.
-    fn add_record(&mut self, record: &RecordRow) -> StoreResult<()>;
-    /// Records that match, the call that began last first, with the place of each.
-    fn records(&mut self, search: &RecordSearch) -> StoreResult<Vec<(RecordPlace, RecordRow)>>;
-    /// Whether the oldest record arrived before this time.
-    fn has_records_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
-    /// Removes the oldest records as far as they arrived before this time, at most `limit`. Answers
-    /// how many those were.
-    fn remove_records_before(&mut self, unix_ms: u64, limit: u32) -> StoreResult<u64>;
 }
 
 /// Sums over the request log.
