@@ -72,6 +72,7 @@ pub fn build(
     let edge = Edge {
         writer,
         readers: Arc::new(readers),
+        turns: Arc::default(),
         shared,
         counters,
         clock,
@@ -79,6 +80,7 @@ pub fn build(
         keep_requests: settings.keep_requests,
         user_key_lifetime: settings.user_key_lifetime,
         attempts: Arc::default(),
+        refusals: Arc::default(),
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),

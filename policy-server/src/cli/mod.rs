@@ -20,7 +20,7 @@ use self::commands::{
     OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, TeamCommand,
     TokenCommand, UsageArgs, UserCommand, WalletCommand,
 };
-use self::offline::{BackupArgs, RestoreArgs};
+use self::offline::{AdminTokenCommand, BackupArgs, RestoreArgs};
 use crate::http::document;
 use crate::live::SessionTimes;
 use crate::serve::serve;
@@ -45,6 +45,9 @@ enum Command {
     Backup(BackupArgs),
     /// Make a database that was copied back safe to serve from.
     Restore(RestoreArgs),
+    /// The token of the platform's administrator; the server must not run.
+    #[command(subcommand)]
+    AdminToken(AdminTokenCommand),
     /// Print what the admin API takes and answers, as an OpenAPI document.
     Openapi,
     /// Organisations.
@@ -141,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => run_server(args),
         Command::Backup(args) => finish(args.run()),
         Command::Restore(args) => finish(args.run()),
+        Command::AdminToken(command) => finish(command.run()),
         Command::Openapi => finish(Ok::<_, Infallible>(document().to_owned())),
         Command::Orgs(command) => administer(|client| command.run(client)),
         Command::Models(command) => administer(|client| command.run(client)),

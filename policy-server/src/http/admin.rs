@@ -113,7 +113,7 @@ async fn signed_in(State(edge): State<Edge>, mut request: Request, next: Next) -
     if let Err(too_many) = checked {
         return AdminProblem::too_many_attempts(too_many.retry_after_ms).into_response();
     }
-    let signed_in = edge.read(move |work| {
+    let signed_in = edge.look(move |work| {
         let signed_in = work.sign_in(&token)?;
         let token = signed_in.token.filter(|token| work.use_is_news(token, address));
         Ok((signed_in.actor, token.map(|token| token.id)))
@@ -142,7 +142,7 @@ async fn signed_in(State(edge): State<Edge>, mut request: Request, next: Next) -
 
 /// Whether the store answers. Needs no token and says nothing else.
 pub async fn health(State(edge): State<Edge>) -> Response {
-    let answered: Result<(), AdminError> = edge.read(|work| work.check_store()).await;
+    let answered: Result<(), AdminError> = edge.look(|work| work.check_store()).await;
     match answered {
         Ok(()) => super::filter::healthy(),
         Err(error) => AdminProblem::from(error).into_response(),

@@ -201,6 +201,8 @@ pub struct AuditRow {
     pub outcome: Outcome,
     /// The code of the error, where it did not end well.
     pub code: Option<String>,
+    /// The id of the personal token that was signed in with.
+    pub token: Option<String>,
 }
 
 impl AuditRow {
@@ -226,6 +228,7 @@ impl AuditRow {
             address: None,
             outcome: Outcome::Done,
             code: None,
+            token: None,
         }
     }
 }

@@ -17,6 +17,7 @@ mod entitlement_commands;
 mod exhausted;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod fences;
 mod filter;
 mod full_disk;
 mod group_commit;
@@ -44,6 +45,7 @@ mod plans;
 mod prices;
 mod process;
 mod recall;
+mod removals;
 mod requests;
 mod restart;
 mod restore;

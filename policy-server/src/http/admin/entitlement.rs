@@ -263,7 +263,8 @@ async fn patch_member(
     let form = member_form(&bytes(body)?);
     let wait = wait(pairs, WAIT_DEFAULT)?;
     let target = Target::Models(org.clone(), member.clone());
-    let changed = visitor.change(target, move |work, _| work.restrict_member(&org, member, form?));
+    let changed = visitor
+        .change(target, move |work, deed| work.restrict_member(&deed.by, &org, member, form?));
     let changed = changed.await?;
     let shown = show_entitlement::member_models(&changed.value);
     Ok(applied(&visitor.edge, shown, changed.revision, wait).await)

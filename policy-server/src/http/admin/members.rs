@@ -103,7 +103,8 @@ async fn put(visitor: Visitor, path: ThreeIds, pairs: Pairs, body: Body) -> Answ
     parameters(pairs)?.finish()?;
     let role = member_form(&bytes(body)?);
     let target = Target::Member(org.clone(), team.clone(), user.clone());
-    let row = visitor.change(target, move |work, _| work.put_member(&org, &team, &user, role?));
+    let row = visitor
+        .change(target, move |work, deed| work.put_member(&deed.by, &org, &team, &user, role?));
     Ok(Json(show_people::member(&row.await?).into()))
 }
 
@@ -114,7 +115,11 @@ async fn remove(visitor: Visitor, path: ThreeIds, pairs: Pairs) -> Answer {
     let wait = query.wait(WAIT_DEFAULT);
     query.finish()?;
     let target = Target::Member(org.clone(), team.clone(), user.clone());
-    let changed = visitor.change(target, move |work, _| work.remove_member(&org, &team, &user));
+    let changed = visitor.change(target, move |work, deed| {
+        let changed = work.remove_member(&deed.by, &org, &team, &user)?;
+        deed.note("revoked_keys", changed.value.revoked_keys);
+        Ok(changed)
+    });
     let changed = changed.await?;
     let mut shown = show_people::member(&changed.value.membership);
     shown.insert("revoked_keys".to_owned(), json!(changed.value.revoked_keys));
@@ -139,7 +144,10 @@ async fn create_account(
 ) -> Result<Response, AdminProblem> {
     let org = id("organisation", path, OrgId::new)?;
     parameters(pairs)?.finish()?;
-    let form = service_account_form(&bytes(body)?)?;
+    let form = match service_account_form(&bytes(body)?) {
+        Ok(form) => form,
+        Err(error) => return visitor.unreadable(error).await,
+    };
     let target = Target::Team(org.clone(), form.team.clone());
     let row = visitor.change(target, move |work, deed| {
         let row = work.create_service_account(&org, form)?;
@@ -166,7 +174,9 @@ async fn delete_account(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
     let target = Target::ServiceAccount(org.clone(), user.clone());
     let changed = visitor.change(target, move |work, deed| {
         work.service_account(&org, &user)?;
-        work.delete_user(&deed.by, &org, &user)
+        let changed = work.delete_user(&deed.by, &org, &user)?;
+        deed.note("revoked_keys", changed.value.1);
+        Ok(changed)
     });
     let changed = changed.await?;
     let (row, ended) = changed.value;

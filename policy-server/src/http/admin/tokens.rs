@@ -134,7 +134,9 @@ pub async fn rotate_of(
     let now = visitor.edge.now().unix_ms;
     let issued = visitor.change(target, move |work, deed| {
         let old = work.token(&org, &user, &token)?;
-        work.rotate_token(&deed.by, deed.actor.name(), old, overlap_s?)
+        let issued = work.rotate_token(&deed.by, deed.actor.name(), old, overlap_s?)?;
+        deed.note("new_token", issued.row.id.clone());
+        Ok(issued)
     });
     Ok(Json(with_secret(&issued.await?, now).into()))
 }
