@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn the_answer_is_that_of_the_documentation() {
         let page = include_str!("../../docs/apis.md");
-        let example = page.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+        let section = page.split("## Dry runs").nth(1).unwrap();
+        let example = section.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
         let cost = NanoUsd::from_usd("0.000133").unwrap();
         let estimate = Estimate { input_tokens: 113, output_tokens: 10, choices: 1, cost };
         let model = ModelName::new("gpt-4o-mini").unwrap();

@@ -20,6 +20,9 @@ const CHOOSE_ACCOUNT: [&[u8]; 7] = [
     b"azureml-model-deployment",
     b"x-ms-oai-image-generation-deployment",
 ];
+/// By this a provider may know a call again, and to a provider all clients are one: two that chose the
+/// same name would get one answer.
+const CALL_NAME: &[u8] = b"idempotency-key";
 /// By this family Google's clients choose who pays and which members an answer has, so that it could
 /// come without usage.
 const GOOGLE_PREFIX: &[u8] = b"x-goog-";
@@ -85,6 +88,7 @@ fn is_not_for_upstream(name: &[u8], betas: Betas) -> bool {
         || (name.starts_with(GOOGLE_PREFIX) && name != GOOGLE_CLIENT)
         || name.starts_with(PROXY_PREFIX)
         || name == DRY_RUN
+        || name == CALL_NAME
         || name.starts_with(RESERVED_PREFIX)
         || (betas == Betas::Removed && BETA_HEADERS.contains(&name))
 }

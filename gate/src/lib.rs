@@ -26,6 +26,7 @@ mod pool;
 mod profile;
 mod rate_headers;
 mod refusal;
+mod repetition;
 mod route;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use metering::window::Call as WindowCall;
+use wire::v1::Basis;
 use wire::{KeyId, Nonce, RequestId};
 
 use crate::catalogue::Models;
@@ -30,6 +31,7 @@ use crate::policy_calls::Purpose;
 use crate::pool::{Pool, Said};
 use crate::rate_headers;
 use crate::refusal::Refusal;
+use crate::repetition;
 use crate::url_query;
 use crate::windows::{self, Group};
 
@@ -373,6 +375,11 @@ impl Gate {
             Stage::Running(running) => {
                 let sequence = self.outbox.next_sequence();
                 let left = crate::exchange::depart(&running, exchange.request, sequence, now);
+                if left.record.basis == Basis::Refunded
+                    && let Some(once) = running.once
+                {
+                    repetition::forget(memory, once);
+                }
                 let reporter = self.reporter();
                 self.outbox.record(reporter, left.record);
                 if let Some((lease, draw)) = &running.drawn {

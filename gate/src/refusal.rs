@@ -73,6 +73,8 @@ pub enum Refusal {
         /// What the model has.
         context: u64,
     },
+    /// Under this `Idempotency-Key` a call runs or was charged.
+    IdempotentReplay,
     /// A window is full.
     Window {
         /// Which limit.

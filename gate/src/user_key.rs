@@ -104,6 +104,8 @@ fn too_many(policy: &KeyPolicy, most: u64, retry_after_ms: u64) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use wire::v1::UserKeySecret;
+
     use super::*;
 
     #[test]
@@ -118,6 +120,24 @@ mod tests {
         ] {
             assert_eq!(key_in(body.as_bytes()), Ok(key.map(str::to_owned)), "{body}");
         }
+    }
+
+    #[test]
+    fn request_and_answer_are_those_of_the_documentation() {
+        let page = include_str!("../../docs/apis.md");
+        let section = page.split("## User keys").nth(1).unwrap();
+        let example = section.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+        let (request, expected) = example.split_once("\n\n").unwrap();
+        assert_eq!(key_in(request.as_bytes()), Ok(Some("sk-tg-…".to_owned())));
+        let policy = json!({
+            "key": "key_1", "org": "acme", "state": "active", "models": "all", "budgeted": false,
+        });
+        let policy: KeyPolicy = serde_json::from_value(policy).unwrap();
+        let secret = UserKeySecret::new("tgu_…".to_owned());
+        let made = ExchangeAnswer::UserKey { secret, expires_at_unix_ms: 1_795_179_600_999 };
+        let reply = reply(&made, &policy, Voice::default(), "req_1").unwrap();
+        let without_spaces = expected.replace(": ", ":").replace(", ", ",");
+        assert_eq!(String::from_utf8(reply.body).unwrap(), without_spaces.trim_end());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use policy_server::engine::Engine;
 use policy_server::live::SessionTimes;
 use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
 use policy_server::store::sqlite::Sqlite;
+use policy_server::webhooks::WebhookSettings;
 use policy_server::{App, build};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -211,6 +212,7 @@ impl Filled {
             filter_token: FilterToken::new(Some(FILTER_TOKEN)).expect("a token"),
             session: SessionTimes::default(),
             keep_requests: KeepRequests::default(),
+            webhooks: WebhookSettings::default(),
             user_key_lifetime: UserKeyLifetime::default(),
         };
         let clock = Arc::new(ManualClock::at_unix_ms(NOW_MS));

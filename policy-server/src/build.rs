@@ -13,6 +13,7 @@ use crate::http::{self, Edge};
 use crate::live::Shared;
 use crate::settings::Settings;
 use crate::store::sqlite::{OpenError, Readers, Sqlite};
+use crate::webhooks::{Courier, ServerSecret};
 use crate::writer::Writer;
 
 /// How often to look whether the writer has ended: closing takes milliseconds.
@@ -65,6 +66,11 @@ pub fn build(
         None => Sqlite::open(&settings.database)?,
     };
     let readers = Readers::of(&settings.database);
+    let secret_file = settings.webhooks.secret_file.clone().unwrap_or_else(|| {
+        let mut beside = settings.database.clone().into_os_string();
+        beside.push(".secret");
+        beside.into()
+    });
     let (engine, admin_token) = Engine::start(store, entropy, settings.session, clock.now())?;
     let shared = Arc::clone(engine.shared());
     let counters = Arc::clone(engine.counters());
@@ -81,6 +87,8 @@ pub fn build(
         user_key_lifetime: settings.user_key_lifetime,
         attempts: Arc::default(),
         refusals: Arc::default(),
+        secret: Arc::new(ServerSecret::in_file(secret_file)),
+        webhooks: Arc::new(settings.webhooks),
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),
@@ -99,6 +107,12 @@ impl App {
     /// When the store fails or the ledger does not add up.
     pub async fn sweep(&self) -> Result<bool, FilterError> {
         self.edge.sweep().await
+    }
+
+    /// Who posts what webhooks are to be told. There must be one at most.
+    #[must_use]
+    pub fn courier(&self) -> Courier {
+        Courier::new(self.edge.clone())
     }
 
     /// Whether the writer has ended, as by a panic: then nothing can be granted or reported any more.

@@ -8,11 +8,13 @@
 //! | Who is alive and has heard of what? | [`live`] |
 //! | Which money has been asked back? | [`recalls`] |
 //! | In which order are writes made durable? | [`writer`], over an [`engine`] |
+//! | When does a budget start afresh, and when is somebody told? | [`schedule`], [`alerts`] |
 //! | Who may do what? | [`permissions`]: one table |
 //! | Who fails to sign in too often? | [`attempts`] |
 //! | Which refusals have a line of the audit? | [`refusals`] |
 //! | How does HTTP say it? | [`http`] |
 //! | Where do time and randomness come from? | [`clock`] |
+//! | Who is told of events, and how? | [`webhooks`] |
 //! | How is it started and administered? | [`serve`], [`cli`] |
 //! | What becomes of a database that was copied back? | [`restore`] |
 //! | How is a lost admin token replaced? | [`admin_token`] |
@@ -21,6 +23,7 @@
 //! own process and move the clock by hand.
 
 pub mod admin_token;
+pub mod alerts;
 pub mod app;
 pub mod attempts;
 mod build;
@@ -35,10 +38,12 @@ pub mod permissions;
 pub mod recalls;
 pub mod refusals;
 pub mod restore;
+pub mod schedule;
 pub mod serve;
 pub mod settings;
 pub mod store;
 mod time_range;
+pub mod webhooks;
 pub mod writer;
 
 pub use build::{App, StartError, build};

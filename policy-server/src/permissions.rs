@@ -241,6 +241,12 @@ actions! {
     /// Putting money in: only who has got it knows that it was paid.
     WalletsWrite, "wallets.write", seen by WalletsRead,
         [All, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];
+    /// Whom an organisation wants told of events, and what was told.
+    WebhooksRead, "webhooks.read", seen by WebhooksRead,
+        [All, Org, Org, Org, Org, Nothing, Nothing, Nothing, Nothing];
+    /// Changing that, and sending again.
+    WebhooksWrite, "webhooks.write", seen by WebhooksRead,
+        [All, Org, Org, Org, Nothing, Nothing, Nothing, Nothing, Nothing];
     /// Releasing frozen budgets and parked money.
     LedgerRepair, "ledger.repair", seen by BudgetsRead,
         [All, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];
@@ -365,6 +371,22 @@ pub enum Sight {
         /// The user.
         user: Option<UserId>,
     },
+}
+
+impl Sight {
+    /// Whether what belongs to `scope` is seen.
+    #[must_use]
+    pub fn shows(&self, scope: &Scope) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Org(org) => scope.org.as_ref() == Some(org),
+            Self::Part { org, teams, user } => {
+                let in_team = scope.team.as_ref().is_some_and(|team| teams.contains(team));
+                let own = user.is_some() && *user == scope.user;
+                scope.org.as_ref() == Some(org) && (in_team || own)
+            }
+        }
+    }
 }
 
 /// What somebody sees of a list, of one organisation where that is asked for.

@@ -82,6 +82,7 @@ pub async fn serve(settings: Settings, listen: Listen) -> Result<(), ServeError>
     let ended = tokio::select! {
         ended = &mut serving => return Ok(ended.map(drop)?),
         ended = sweep(&app) => Err(ended),
+        () = app.courier().run() => Ok(()),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     };

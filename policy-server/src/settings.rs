@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use wire::KeyDigest;
 
 use crate::live::SessionTimes;
+use crate::webhooks::WebhookSettings;
 
 /// Shorter tokens can be guessed.
 pub const SHORTEST_FILTER_TOKEN: usize = 32;
@@ -121,6 +122,8 @@ pub struct Settings {
     pub session: SessionTimes,
     /// How long the request log is kept.
     pub keep_requests: KeepRequests,
+    /// How webhooks are reached.
+    pub webhooks: WebhookSettings,
     /// How long user keys live.
     pub user_key_lifetime: UserKeyLifetime,
 }

@@ -42,6 +42,13 @@ pub fn date(day: u64) -> Option<String> {
     date.format(format_description!("[year]-[month]-[day]")).ok()
 }
 
+/// An instant as RFC 3339 in UTC, in whole seconds where it is one; none beyond the year 9999.
+#[must_use]
+pub fn instant_text(unix_ms: u64) -> Option<String> {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000).ok()?;
+    at.format(&Rfc3339).ok()
+}
+
 fn instant(text: &str) -> Option<u64> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok()

@@ -209,7 +209,7 @@ impl World {
             return Ok(());
         }
         let budget = self.moved(before);
-        let given = BudgetForm { cap: budget.cap.unwrap_or_default(), period: Some(budget.period) };
+        let given = BudgetForm::new(budget.cap.unwrap_or_default(), Some(budget.period));
         let form = KeyForm { budget: Given::Value(given), ..KeyForm::default() };
         let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
         let revision = engine.run(now, |work| work.patch_key(&id, form))?.revision;

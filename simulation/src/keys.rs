@@ -83,7 +83,7 @@ pub(crate) struct Kind {
 
 /// The limits as the server keeps them.
 pub(crate) fn stored(limits: KeyLimits) -> Vec<StoredLimit> {
-    let limit = |unit, window, max, scope| StoredLimit { unit, window, max, scope };
+    let limit = |unit, window, max, scope| StoredLimit { unit, window, max, scope, model: None };
     let (minute, proxy) = (Some(Window::Minute), Scope::Proxy);
     let all = [
         limits.per_minute.map(|max| limit(Unit::Requests, minute, max, proxy)),
@@ -153,7 +153,7 @@ impl World {
         let (team, user) = (member(Member::Team), member(Member::User));
         let (_, now) = self.server.engine(self.now_ms).context("the server is down")?;
         let expires_unix_ms = is_mortal.then_some(now.unix_ms + life_ms);
-        let given = |cap| Given::Value(BudgetForm { cap, period: Some(period) });
+        let given = |cap| Given::Value(BudgetForm::new(cap, Some(period)));
         let form = KeyForm {
             org: Some(OrgId::new(org)?),
             team: team.map_or(Ok(Given::Null), Member::team)?,

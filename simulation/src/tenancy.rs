@@ -187,7 +187,7 @@ impl World {
 
     pub(crate) fn put_org(&mut self, org: &'static str, budget: Budget) -> anyhow::Result<()> {
         let Budget { cap, period } = budget;
-        let given = |cap| Given::Value(BudgetForm { cap, period: Some(period) });
+        let given = |cap| Given::Value(BudgetForm::new(cap, Some(period)));
         let multiplier = self.tenancy.plans.get(org).copied().unwrap_or_default();
         let form = OrgForm {
             budget: cap.map_or(Given::Absent, given),
@@ -219,7 +219,7 @@ impl World {
         if let Some(known) = self.tenancy.budget(member) {
             *known = budget;
         }
-        let form = budget.cap.map(|cap| BudgetForm { cap, period: Some(budget.period) });
+        let form = budget.cap.map(|cap| BudgetForm::new(cap, Some(budget.period)));
         let named = match member {
             Member::Team(name) => app::Member::Team(TeamId::new(name)?),
             Member::User(name) => app::Member::User(UserId::new(name)?),

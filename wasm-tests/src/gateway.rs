@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use policy_server::clock::{Clock, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
 use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
+use policy_server::webhooks::WebhookSettings;
 use policy_server::{App, build};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -84,6 +85,7 @@ impl Gateway {
             filter_token: FilterToken::new(Some(FILTER_TOKEN))?,
             session: SessionTimes::default(),
             keep_requests: KeepRequests::default(),
+            webhooks: WebhookSettings::default(),
             user_key_lifetime: UserKeyLifetime::default(),
         };
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{Config, DEFAULT_BODY_BYTES, DEFAULT_TIMEOUT_MS, MOST_BODY_BYTES, Server};
+use super::{Config, DEFAULT_BODY_BYTES, DEFAULT_TIMEOUT_MS, MOST_BODY_BYTES, Profile, Server};
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,11 @@ impl Checker {
                 return self.problem("", &format!("is not valid JSON ({place})"));
             }
         };
-        self.known("", &root, &["server", "limits", "name", "profile", "paths", "allow"]);
+        self.known(
+            "",
+            &root,
+            &["server", "limits", "name", "profile", "paths", "allow", "idempotency"],
+        );
         let server = self.object("", &root, "server", true);
         let limits = self.object("", &root, "limits", false);
         let empty = Map::new();
@@ -77,6 +81,11 @@ impl Checker {
         let profile = self.profile(&root);
         let paths = self.paths(&root);
         let allow = self.allow(&root);
+        let idempotency = match root.get("idempotency") {
+            None => Some(profile == Some(Profile::MindProxy)),
+            Some(Value::Bool(wanted)) => Some(*wanted),
+            Some(_) => self.problem("idempotency", "must be true or false"),
+        };
         Some(Config {
             server: Server { cluster: cluster?, authority: authority?, timeout_ms: timeout_ms? },
             body_bytes: usize::try_from(body_bytes?).ok()?,
@@ -84,6 +93,7 @@ impl Checker {
             profile: profile?,
             paths: paths?,
             allow: allow?,
+            idempotency: idempotency?,
         })
     }
 
@@ -198,6 +208,12 @@ mod tests {
         assert_eq!(config.server.cluster, "policy");
         assert_eq!(config.server.authority, "tollgate");
         assert_eq!(config.body_bytes as u64, DEFAULT_BODY_BYTES);
+        assert!(!config.idempotency);
+        let of = |rest| parse(format!(r#"{{"server":{{"cluster":"c"}},{rest}}}"#).as_bytes());
+        assert!(of(r#""idempotency":true"#).unwrap().idempotency);
+        assert!(of(r#""profile":"mindproxy""#).unwrap().idempotency);
+        assert!(!of(r#""profile":"mindproxy","idempotency":false"#).unwrap().idempotency);
+        assert!(of(r#""idempotency":"yes""#).is_err());
     }
 
     #[test]

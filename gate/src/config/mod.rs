@@ -23,6 +23,8 @@ pub struct Config {
     pub paths: Vec<ListedPath>,
     /// Whose manners towards clients it has.
     pub profile: Profile,
+    /// Calls are made once under the same `Idempotency-Key`.
+    pub idempotency: bool,
     /// What requests may ask for although no reservation covers it.
     pub allow: Vec<FeatureKind>,
 }

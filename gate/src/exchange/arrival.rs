@@ -13,6 +13,7 @@ use crate::io::{Headers, Now};
 use crate::pool::Want;
 use crate::profile::Voice;
 use crate::refusal::Refusal;
+use crate::repetition;
 use crate::route::{Hints, Route, Target, is_googles_openai_path};
 use crate::url_query;
 use crate::user_key::{LONGEST_BODY, NO_KEY, key_in, other_key};
@@ -64,6 +65,11 @@ impl Exchange {
             digest,
             metadata: metadata(headers),
             address,
+            idempotency: if config.idempotency && method != b"GET" {
+                repetition::sent(headers)
+            } else {
+                None
+            },
             is_dry_run: dry_run::is_asked_for(headers, profile),
             has_content_length: value(headers, b"content-length").is_some(),
             is_compressed: coding(b"content-encoding"),

@@ -4,17 +4,15 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use metering::charge::Admitted;
-use metering::held_lease::Draw;
 use metering::request::{
     FeatureKind, InputLimits, Operation, OutputLimit, Problem, Request, input_bound,
 };
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
-use wire::v1::{
-    Ask, CutCalls, KeyPolicy, KeyState, Limit, Model, Price, Rates, Refusal as LeaseRefusal,
-};
-use wire::{AllowedNetworks, CatalogueVersion, LeaseId, ModelName, NanoUsd, PriceMultiplier};
+use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Rates};
+use wire::{AllowedNetworks, CatalogueVersion, ModelName, NanoUsd, PriceMultiplier};
 
+use super::money::{Money, draw, refused_lease};
 use super::{Answer, Metered, Open, Running, Shown, Stop};
 use crate::catalogue::Models;
 use crate::dry_run::Estimate;
@@ -22,6 +20,7 @@ use crate::io::{Now, SharedMemory};
 use crate::pool::Pool;
 use crate::profile::Profile;
 use crate::refusal::Refusal;
+use crate::repetition;
 use crate::windows;
 
 /// What a request needs before it can go on.
@@ -301,6 +300,10 @@ fn admit(
     let Checked { request, model, price, metered } = *checked;
     let policy = known.policy;
     let now_ms = now.monotonic_ms;
+    let repeatable = open.idempotency.map(|sent| repetition::id_of(&policy.key, &sent));
+    if let Some(id) = repeatable {
+        repetition::check(memory, id, now_ms)?;
+    }
     let groups = windows::groups(&policy.limits, &model.name);
     let costs = metered != Metered::Nothing;
     let counts_tokens = costs && windows::count_tokens(&groups);
@@ -353,11 +356,20 @@ fn admit(
         }
     }
     let window_call = window_call(output_tokens);
-    let standings = match windows::commit(memory, &groups, window_call, now_ms) {
+    let mut once = None;
+    let remembered = match repeatable {
+        Some(id) => repetition::begin(memory, id, now_ms).map(|begun| once = Some(begun)),
+        None => Ok(()),
+    };
+    let counted = remembered.and_then(|()| windows::commit(memory, &groups, window_call, now_ms));
+    let standings = match counted {
         Ok(standings) => standings,
         Err(refusal) => {
             if let Some((lease, draw)) = &drawn {
                 pool.cancel(&policy.key, lease, *draw);
+            }
+            if let Some(once) = once {
+                repetition::forget(memory, once);
             }
             return Err(refusal);
         }
@@ -396,6 +408,7 @@ fn admit(
         groups,
         window_call,
         standings,
+        once,
         shown: Shown {
             stream_usage: known.profile.always_shows_usage()
                 || request.is_some_and(|request| request.wants_stream_usage),
@@ -431,65 +444,5 @@ fn reads_max_completion_tokens(model: &Model) -> bool {
         (false, true) => true,
         (true, false) => false,
         _ => model.reasoning,
-    }
-}
-
-/// What a call needs of a lease.
-struct Money<'a> {
-    bounds: &'a Bounds,
-    price: &'a Price,
-    /// It draws money, not only a permit.
-    pays: bool,
-    takes_permit: bool,
-}
-
-/// Sets money aside for the call: what it wants, on any lease, or else, where little is left, as
-/// much as its own lease pays for. Answers the lease, what was drawn, and the bound on output tokens that it pays.
-fn draw(
-    pool: &mut Pool,
-    policy: &Rc<KeyPolicy>,
-    open: &Open,
-    call: &Money<'_>,
-    now_ms: u64,
-) -> Option<(LeaseId, Draw, u64)> {
-    let Money { bounds, price, pays, takes_permit } = *call;
-    let own = open.granted.as_ref().map(|(_, lease)| lease);
-    if !pays {
-        let draw = Draw { amount: NanoUsd::ZERO, takes_permit };
-        let lease = pool.draw(policy, own, draw, now_ms)?;
-        return Some((lease, draw, bounds.output_tokens()));
-    }
-    let wanted = bounds.wanted(price);
-    let draw = Draw { amount: wanted.amount, takes_permit };
-    if let Some(lease) = pool.draw(policy, own, draw, now_ms) {
-        return Some((lease, draw, wanted.output_tokens));
-    }
-    let own = own?;
-    let lowered = bounds.within(price, pool.last_of(&policy.key, own)?)?;
-    let draw = Draw { amount: lowered.amount, takes_permit };
-    let lease = pool.draw(policy, Some(own), draw, now_ms)?;
-    Some((lease, draw, lowered.output_tokens))
-}
-
-/// `window`: the one that counts the call over all proxies, where nothing but a permit was asked for.
-/// Nobody is told that money is missing of whom none is asked.
-fn refused_lease(why: &LeaseRefusal, window: Option<&Limit>) -> Refusal {
-    match (why, window) {
-        (LeaseRefusal::BudgetExceeded { level, need, left }, _) => {
-            Refusal::Budget { level: *level, need: *need, left: *left }
-        }
-        (LeaseRefusal::CallTooExpensive { need, most }, _) => {
-            Refusal::CallTooExpensive { need: *need, most: *most }
-        }
-        (LeaseRefusal::Contended { retry_after_ms }, Some(window)) => {
-            windows::held_by_others(window, *retry_after_ms)
-        }
-        (LeaseRefusal::Contended { retry_after_ms }, None) => {
-            Refusal::Contended { retry_after_ms: *retry_after_ms }
-        }
-        (LeaseRefusal::WindowFull { limit, retry_after_ms }, _) => {
-            windows::held_by_others(limit, *retry_after_ms)
-        }
-        (LeaseRefusal::KeyNotUsable | LeaseRefusal::UnknownPrice, _) => Refusal::PolicyUnavailable,
     }
 }

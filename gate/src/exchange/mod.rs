@@ -4,6 +4,7 @@ mod answer;
 mod arrival;
 mod decision;
 mod departure;
+mod money;
 mod stop;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use crate::credential::NoCredential;
 use crate::io::CallId;
 use crate::pool::Want;
 use crate::profile::Voice;
+use crate::repetition::Once;
 use crate::route::Target;
 use crate::windows::Group;
 
@@ -71,6 +73,8 @@ pub(crate) struct Open {
     pub(crate) has_content_length: bool,
     /// From where it comes.
     pub(crate) address: Option<IpAddr>,
+    /// Digest of the `Idempotency-Key`, where one counts.
+    pub(crate) idempotency: Option<KeyDigest>,
     /// It is to be checked and answered as a call would be, but not sent.
     pub(crate) is_dry_run: bool,
     pub(crate) is_compressed: bool,
@@ -139,6 +143,8 @@ pub(crate) struct Running {
     pub(crate) groups: Vec<Group>,
     pub(crate) window_call: WindowCall,
     pub(crate) standings: crate::windows::Standings,
+    /// What is remembered of it, where it must not be made twice.
+    pub(crate) once: Option<Once>,
     pub(crate) shown: Shown,
     /// When the windows counted it, in monotonic milliseconds.
     pub(crate) admitted_ms: u64,

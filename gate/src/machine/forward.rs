@@ -16,6 +16,7 @@ use crate::model_list;
 use crate::policy_calls::Purpose;
 use crate::profile::Voice;
 use crate::refusal::Refusal;
+use crate::repetition;
 use crate::route::{OpenTo, Target};
 use crate::user_key::{LONGEST_BODY, NO_KEY};
 use crate::windows;
@@ -201,6 +202,9 @@ impl Gate {
         }
         let (call, now_ms) = (running.window_call, now.monotonic_ms);
         windows::take_back(memory, &running.groups, call, running.admitted_ms, now_ms);
+        if let Some(once) = running.once {
+            repetition::forget(memory, once);
+        }
     }
 
     /// A request ends without going to the upstream: money that it was given goes back.

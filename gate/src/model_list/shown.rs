@@ -1,7 +1,7 @@
 //! One model in each API's form (WIRE 6). What the catalogue does not know is left out, or `null`
 //! where an SDK reads it without asking.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use wire::PicoUsdPerToken;
 use wire::v1::Model;
 
@@ -21,10 +21,7 @@ pub(super) fn openai(model: &Model, profile: Profile) -> Value {
             "aliases": model.aliases,
             "capabilities": capabilities(model),
         }),
-        Profile::PrivateMind => json!({
-            "context_length": model.context_length,
-            "aliases": model.aliases,
-        }),
+        Profile::PrivateMind => privatemind(model),
         Profile::MindProxy => json!({}),
         Profile::DeltaLlm => json!({"created": model.created_unix_s}),
     };
@@ -35,6 +32,51 @@ pub(super) fn openai(model: &Model, profile: Profile) -> Value {
         }
     }
     shown
+}
+
+/// Parameters of every model that chats, as far as the catalogue does not say otherwise.
+const SAMPLING: [&str; 9] = [
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "stream",
+    "stop",
+];
+/// Of them, what the catalogue never names, since every model that chats has it.
+const ALWAYS: [&str; 2] = ["max_tokens", "stream"];
+
+/// What PrivateMind's clients look at: flags only where they hold, and parameters only where a model
+/// chats.
+fn privatemind(model: &Model) -> Value {
+    let chats = Makes::of(model) != Makes::Vectors;
+    let named = model.supported_parameters.as_deref();
+    let names = |name: &str| named.is_some_and(|named| named.iter().any(|one| one == name));
+    let flags = [
+        ("tools", names("tools")),
+        ("response_format", names("response_format")),
+        ("reasoning_effort", names("reasoning_effort") || (named.is_none() && model.reasoning)),
+        ("image_input", model.image_tokens.is_some()),
+    ];
+    let flags = flags.iter().filter(|(_, holds)| *holds);
+    let flags: Map<_, _> = flags.map(|(name, _)| ((*name).to_owned(), json!(true))).collect();
+    let mut parameters: Vec<&str> = match named {
+        _ if !chats => Vec::new(),
+        Some(named) => named.iter().map(String::as_str).collect(),
+        None => SAMPLING.to_vec(),
+    };
+    let unnamed = ALWAYS.iter().filter(|name| chats && named.is_some() && !names(name));
+    parameters.extend(unnamed);
+    json!({
+        "context_length": model.context_length,
+        "model_type": if chats { "chat" } else { "embedding" },
+        "capabilities": flags,
+        "supported_parameters": parameters,
+        "aliases": model.aliases,
+    })
 }
 
 /// What the catalogue knows that a model can do. What it does not name may be possible all the same:

@@ -329,3 +329,32 @@ fn a_name_that_has_geminis_prefix_keeps_it_once() {
     assert_eq!(shown["models"][0]["name"], "models/gemini-2.5-pro");
     assert_eq!(shown["models"][0]["baseModelId"], "gemini-2.5-pro");
 }
+
+#[test]
+fn privatemind_shows_flags_that_hold_and_parameters_of_what_chats() {
+    let mut able = priced("a", 1, 1);
+    able.image_tokens = Some(1_600);
+    let takes = ["temperature", "tools", "response_format", "reasoning_effort"];
+    able.supported_parameters = Some(takes.map(str::to_owned).into());
+    able.aliases = vec![name("reasoning")];
+    let models = catalogue(vec![able, priced("plain", 1, 1), priced("e", 20_000, 0)]);
+    let voice = Voice { dialect: Dialect::OpenAi, profile: crate::profile::Profile::PrivateMind };
+    let of = |name: &str| body(one(voice, &models, &key(ModelSet::All), name, "r"));
+    assert_eq!(
+        of("a"),
+        json!({
+            "id": "a", "object": "model", "owned_by": "privatemind", "context_length": 128_000,
+            "model_type": "chat", "aliases": ["reasoning"],
+            "capabilities": {"tools": true, "response_format": true, "reasoning_effort": true,
+                "image_input": true},
+            "supported_parameters": ["temperature", "tools", "response_format",
+                "reasoning_effort", "max_tokens", "stream"],
+        })
+    );
+    let plain = of("plain");
+    assert_eq!(plain["capabilities"], json!({}), "absence is false");
+    assert_eq!(plain["supported_parameters"].as_array().unwrap().len(), 9);
+    let vectors = of("e");
+    assert_eq!(vectors["model_type"], "embedding");
+    assert_eq!(vectors["supported_parameters"], json!([]));
+}

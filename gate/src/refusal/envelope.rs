@@ -121,7 +121,9 @@ fn openai_error(shape: &Shape) -> Value {
 
 pub(super) fn openai_type(kind: Kind) -> &'static str {
     match kind {
-        Kind::Request | Kind::NotFound | Kind::TooLarge | Kind::Encoding => "invalid_request_error",
+        Kind::Request | Kind::NotFound | Kind::Conflict | Kind::TooLarge | Kind::Encoding => {
+            "invalid_request_error"
+        }
         Kind::Authentication => "authentication_error",
         Kind::Billing => "billing_error",
         Kind::Permission => "permission_error",
@@ -133,7 +135,7 @@ pub(super) fn openai_type(kind: Kind) -> &'static str {
 
 fn anthropic_type(kind: Kind) -> &'static str {
     match kind {
-        Kind::Request | Kind::Encoding => "invalid_request_error",
+        Kind::Request | Kind::Conflict | Kind::Encoding => "invalid_request_error",
         Kind::Authentication => "authentication_error",
         Kind::Billing => "billing_error",
         Kind::Permission => "permission_error",
@@ -153,6 +155,7 @@ fn google_status(kind: Kind) -> &'static str {
         Kind::Billing => "FAILED_PRECONDITION",
         Kind::Permission => "PERMISSION_DENIED",
         Kind::NotFound => "NOT_FOUND",
+        Kind::Conflict => "ABORTED",
         Kind::Rate => "RESOURCE_EXHAUSTED",
         Kind::Upstream => "INTERNAL",
         Kind::Unavailable | Kind::Overloaded => "UNAVAILABLE",

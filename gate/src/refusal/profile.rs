@@ -105,7 +105,7 @@ fn deltallm(refusal: &Refusal, shape: &Shape) -> Value {
         (_, Kind::Unavailable | Kind::Overloaded) => {
             error(message, "service_unavailable", None, None)
         }
-        (_, Kind::Request | Kind::TooLarge | Kind::Encoding) => {
+        (_, Kind::Request | Kind::Conflict | Kind::TooLarge | Kind::Encoding) => {
             error(message, "invalid_request_error", param, None)
         }
         (_, Kind::Upstream) => error(message, "server_error", None, None),

@@ -80,6 +80,7 @@ fn mindproxy_has_its_code_as_type() {
         (Refusal::ModelNotAllowed("m".to_owned()), 403, "model_not_allowed"),
         (Refusal::NoModels, 403, "model_not_allowed"),
         (Refusal::AddressNotAllowed, 403, "ip_not_allowed"),
+        (Refusal::IdempotentReplay, 409, "idempotent_replay"),
         (Refusal::UserKeyRequired, 403, "user_key_required"),
         (Refusal::EndpointNotAllowed, 403, "endpoint_not_allowed"),
         (minute(), 429, "rate_limited"),

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Permission,
     /// What was asked for is not there.
     NotFound,
+    /// The same was asked for before.
+    Conflict,
     /// The body's length.
     TooLarge,
     /// The body's compression.
@@ -51,6 +53,7 @@ impl Kind {
             Self::Billing => 402,
             Self::Permission => 403,
             Self::NotFound => 404,
+            Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::Encoding => 415,
             Self::Rate => 429,
@@ -158,6 +161,11 @@ impl Refusal {
                 "The organisation may use no model.".to_owned(),
             ),
             Self::ContextLength { asked, context } => context_length(*asked, *context, dialect),
+            Self::IdempotentReplay => final_answer(
+                Kind::Conflict,
+                "idempotent_replay",
+                "A call with this Idempotency-Key is running, or was made and charged.".to_owned(),
+            ),
             Self::Window { limit, full } => window(limit, *full),
             Self::Budget { level, need, left } => budget(*level, *need, *left),
             Self::CallTooExpensive { need, most } => {

@@ -24,6 +24,7 @@ const KEY: Row = (401, "authentication_error", "authentication_error", "UNAUTHEN
 const MONEY: Row = (402, "billing_error", "billing_error", "FAILED_PRECONDITION");
 const RIGHT: Row = (403, "permission_error", "permission_error", "PERMISSION_DENIED");
 const ABSENT: Row = (404, "invalid_request_error", "not_found_error", "NOT_FOUND");
+const REPEATED: Row = (409, "invalid_request_error", "invalid_request_error", "ABORTED");
 const LARGE: Row = (413, "invalid_request_error", "request_too_large", "INVALID_ARGUMENT");
 const CODING: Row = (415, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT");
 const RATE: Row = (429, "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED");
@@ -70,6 +71,7 @@ fn is_in_the_table(refusal: &Refusal) {
         | Refusal::CallTooExpensive { .. }
         | Refusal::NoModels
         | Refusal::ContextLength { .. }
+        | Refusal::IdempotentReplay
         | Refusal::Window { .. }
         | Refusal::Budget { .. }
         | Refusal::Exhausted { .. }
@@ -133,6 +135,7 @@ fn table() -> Vec<Case> {
         (Refusal::ModelRemoved(model()), "model_removed", ABSENT, Some("model"), None, false),
         (Refusal::ModelNotAllowed(model()), "model_not_allowed", RIGHT, Some("model"), None, false),
         (Refusal::AddressNotAllowed, "ip_not_allowed", RIGHT, None, None, false),
+        (Refusal::IdempotentReplay, "idempotent_replay", REPEATED, None, None, false),
         (Refusal::UserKeyRequired, "user_key_required", RIGHT, None, None, false),
         (Refusal::EndpointNotAllowed, "endpoint_not_allowed", RIGHT, None, None, false),
         (

@@ -99,7 +99,7 @@ pub(super) fn array_request() -> Headers {
     headers
 }
 
-/// The last key is only exchanged, or asked about.
+/// The last key is only exchanged, or asked about; calls of the one before are one that is sent again.
 pub(super) fn request(key: u8, get: bool) -> Headers {
     let (method, path) = match (key, get) {
         (_, true) => ("GET", "/v1/models"),
@@ -113,6 +113,9 @@ pub(super) fn request(key: u8, get: bool) -> Headers {
     if key > 0 {
         let value = format!("Bearer sk-0123456789-0123456789-{key}");
         headers.push((b"authorization".to_vec(), value.into_bytes()));
+    }
+    if key == 2 && !get {
+        headers.push((b"idempotency-key".to_vec(), b"again".to_vec()));
     }
     headers
 }

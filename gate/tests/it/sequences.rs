@@ -260,7 +260,7 @@ impl World {
 }
 
 pub(super) fn run(events: Vec<Event>) {
-    let config = br#"{"server":{"cluster":"c"},"limits":{"body_bytes":2000}}"#;
+    let config = br#"{"server":{"cluster":"c"},"limits":{"body_bytes":2000},"idempotency":true}"#;
     let config = gate::config::parse(config).unwrap();
     let mut gate = Gate::new(config, Token::new(&"t".repeat(40)).unwrap(), [3; 32]);
     let mut world = World::default();

@@ -90,6 +90,8 @@ pub enum Target {
     Budget(BudgetId),
     /// What a team or user is restricted to.
     Models(OrgId, Member),
+    /// A webhook.
+    Webhook(OrgId, String),
 }
 
 impl Target {
@@ -112,6 +114,7 @@ impl Target {
             Self::Key(_) | Self::Place { .. } => "key",
             Self::Budget(id) if id.level == Level::Wallet => "wallet",
             Self::Budget(_) => "budget",
+            Self::Webhook(..) => "webhook",
             Self::Models(_, Member::Team(_)) => "models of a team",
             Self::Models(_, Member::User(_)) => "models of a user",
         }
@@ -135,6 +138,7 @@ impl Target {
             Self::Place { org, .. } => org.as_str().to_owned(),
             Self::Budget(id) => format!("{} {}", id.level.as_str(), id.owner),
             Self::Models(org, member) => member.budget(org).owner,
+            Self::Webhook(org, id) => format!("{org}/{id}"),
         }
     }
 
@@ -357,7 +361,7 @@ impl Work<'_> {
                 Some((org, user)) => of_user(org, user),
                 None => Scope::default(),
             },
-            Target::Org(org) => Scope::org(org),
+            Target::Org(org) | Target::Webhook(org, _) => Scope::org(org),
             Target::Team(org, team) | Target::Models(org, Member::Team(team)) => of_team(org, team),
             Target::User(org, user)
             | Target::Models(org, Member::User(user))

@@ -196,7 +196,7 @@ impl Work<'_> {
                 account.apply(movement)?;
             }
             self.rows.save_account(&share.account, &account)?;
-            self.publish_if_exhausted(&share.account, &before, &account)?;
+            self.account_moved(&share.account, &before, &account)?;
         }
         if movement.handed_back > NanoUsd::ZERO {
             self.effects.push(Effect::MoneyReturned);

@@ -104,7 +104,10 @@ impl Work<'_> {
         Ok(Page::of(all, limit, |view| view.alias.as_str().to_owned()))
     }
 
-    fn alias_holder(&mut self, alias: &ModelName) -> Result<Option<CatalogueModel>, AdminError> {
+    pub(super) fn alias_holder(
+        &mut self,
+        alias: &ModelName,
+    ) -> Result<Option<CatalogueModel>, AdminError> {
         let all = self.rows.models()?;
         Ok(all.into_iter().find(|stored| stored.model.aliases.contains(alias)))
     }

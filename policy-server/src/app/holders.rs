@@ -93,7 +93,8 @@ impl Work<'_> {
         }
         let more_keys = self.sweep_keys()?;
         let more_audit = self.forget_old_audit()?;
-        Ok(self.release_due()? || more_keys || more_audit)
+        let more_days = self.close_wallet_days()?;
+        Ok(self.release_due()? || more_keys || more_audit || more_days)
     }
 
     fn park_lapsed(&mut self, mut lease: LeaseRow) -> Result<(), FilterError> {

@@ -1,7 +1,6 @@
 //! What time alone does to keys: they expire, replaced secrets end, and repeated requests and old user
 //! keys are no longer known.
 
-use super::repeatable::KNOWN_MS;
 use super::{FilterError, Work};
 use crate::store::{KeyStatus, StoreResult};
 
@@ -21,7 +20,9 @@ impl Work<'_> {
             || is_due(self.has_ended_secrets())?
             || is_due(self.has_expired_keys())?
             || is_due(self.has_removals())?
+            || self.has_ended_wallet_days()?
             || is_due(self.has_old_user_keys())?
+            || self.rows.has_repeatables_before(self.known_since())?
             || self.has_old_audit()?)
     }
 
@@ -32,10 +33,9 @@ impl Work<'_> {
         let secrets = self.part("a replaced secret", Self::end_replaced_secrets)?;
         let expired = self.part("an expired key", Self::note_expired_keys)?;
         let user_keys = self.part("a user key", |work| Ok(work.forget_old_user_keys()?))?;
-        // Not worth a job of its own: they go with whatever else there is to do.
-        let before = self.now.unix_ms.saturating_sub(KNOWN_MS);
-        self.rows.forget_repeatables(before, FORGOTTEN_PER_SWEEP)?;
-        Ok([removed, secrets, expired, user_keys].contains(&Some(true)))
+        let forgotten = self.rows.forget_repeatables(self.known_since(), FORGOTTEN_PER_SWEEP)?;
+        let more_requests = forgotten >= u64::from(FORGOTTEN_PER_SWEEP);
+        Ok([removed, secrets, expired, user_keys, Some(more_requests)].contains(&Some(true)))
     }
 
     fn has_expired_keys(&mut self) -> StoreResult<bool> {

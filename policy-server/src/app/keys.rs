@@ -73,6 +73,7 @@ impl Work<'_> {
             plan: plan.as_ref(),
         });
         let models = self.models_at(place, form.models, &mut problems)?;
+        let limits = self.checked_limits(form.limits, &mut problems)?;
         let Some(org) = org.filter(|_| problems.is_empty()) else {
             return Err(AdminError::Invalid(problems));
         };
@@ -96,7 +97,7 @@ impl Work<'_> {
             life: KeyLife::Active,
             expires_at_unix_ms: expires_at.value(),
             models: models.value(),
-            limits: form.limits.value().unwrap_or_default(),
+            limits: limits.value().unwrap_or_default(),
             max_call: form.max_call.value(),
             allowed_ips: form.allowed_ips.value(),
             default_max_output_tokens: form.default_max_output_tokens.value(),
@@ -172,6 +173,7 @@ impl Work<'_> {
             plan: plan.as_ref(),
         };
         let models = self.models_at(Some(place), form.models, &mut problems)?;
+        let limits = self.checked_limits(form.limits, &mut problems)?;
         if !problems.is_empty() {
             return Err(AdminError::Invalid(problems));
         }
@@ -190,9 +192,9 @@ impl Work<'_> {
         key.expires_at_unix_ms = expires_at.or_current(key.expires_at_unix_ms);
         key.max_call = form.max_call.or_current(key.max_call);
         key.allowed_ips = form.allowed_ips.or_current(key.allowed_ips);
-        if form.limits.is_given() {
+        if limits.is_given() {
             let before = std::mem::take(&mut key.limits);
-            key.limits = form.limits.value().unwrap_or_default();
+            key.limits = limits.value().unwrap_or_default();
             self.limits_changed(&before, &mut key)?;
         }
         key.default_max_output_tokens =

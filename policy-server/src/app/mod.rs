@@ -15,6 +15,7 @@ mod holders;
 mod key_form;
 mod key_secrets;
 mod key_sweep;
+mod key_test;
 mod key_usage;
 mod keys;
 mod lifetime;
@@ -26,6 +27,7 @@ mod people;
 mod permits;
 mod plans;
 mod policy;
+mod rate_limits;
 mod recall;
 mod recovery;
 mod removal;
@@ -37,10 +39,13 @@ mod self_service;
 mod spend;
 mod suspension;
 mod teams;
+mod thresholds;
 mod tokens;
 mod usage;
 mod user_keys;
 mod wallet;
+mod wallet_ledger;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,10 +64,11 @@ pub use error::{AdminError, FieldProblem, FilterError};
 pub use groups::{GroupModels, GroupView};
 pub use key_form::KeyForm;
 pub use key_secrets::{ImportedSecret, SecretText};
+pub use key_test::{AskedModel, CallRefusal, KeyQuestion, KeyTest, SecretStanding};
 pub use keys::CreatedKey;
 pub use lifetime::Lifetime;
 pub use listings::{KeyListing, Page};
-pub use member_models::MemberModels;
+pub use member_models::{MemberForm, MemberModels};
 pub use orgs::OrgForm;
 pub use parked::Released;
 pub use people::{RemovedMember, ServiceAccountForm, UserForm};
@@ -77,7 +83,9 @@ pub use teams::TeamForm;
 pub use tokens::{IssuedToken, OVERLAP_MOST_S, TokenForm, TokenStatus, token_prefix};
 pub use usage::GroupSums;
 pub use user_keys::EXCHANGES_PER_HOUR;
-pub use wallet::{TopUpForm, ToppedUp, wallet_budget};
+pub use wallet::{AdjustmentForm, TopUpForm, ToppedUp, wallet_budget};
+pub use wallet_ledger::{WalletBalances, WalletCheck};
+pub use webhooks::{BUDGET_THRESHOLD, EVENTS, WEBHOOK_TEST, WebhookForm};
 
 use crate::clock::{Entropy, NoEntropy, Now};
 use crate::live::{Effect, Shared};
@@ -141,6 +149,8 @@ pub struct Counters {
     pub recalls: AtomicU64,
     /// Leases parked because their holder vanished.
     pub parked_leases: AtomicU64,
+    /// Events that a webhook was not told because too much waited already.
+    pub dropped_events: AtomicU64,
     /// Rows met that contradict themselves, each time; the rest of a request goes on without.
     pub damaged_rows: AtomicU64,
 }

@@ -6,7 +6,7 @@ use wire::{OrgId, PriceMultiplier};
 use super::{AdminError, BudgetForm, Changed, Given, OrgView, Page, SelectionForm, Work};
 use crate::entitlement::{PlanId, Selection};
 use crate::permissions::Sight;
-use crate::store::{BudgetId, KeySearch, OrgRow};
+use crate::store::{BudgetId, KeySearch, OrgRow, StoredLimit};
 
 /// What an administrator says about an organisation. Everything is replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct OrgForm {
     pub name: Option<String>,
     /// Its models; absent or null: all of them.
     pub models: Given<SelectionForm>,
+    /// Rate limits that all its keys share; absent or null: none.
+    pub limits: Given<Vec<StoredLimit>>,
     /// Its budget; absent or null: none.
     pub budget: Given<BudgetForm>,
     /// What every price is multiplied by where no plan says so; absent or null: 1.
@@ -31,6 +33,7 @@ impl Work<'_> {
     pub fn put_org(&mut self, id: OrgId, form: OrgForm) -> Result<Changed<OrgView>, AdminError> {
         let mut problems = Vec::new();
         let models = self.given_selection(form.models, None, &mut problems)?;
+        let limits = self.checked_limits(form.limits, &mut problems)?;
         let plan = form.plan.value();
         self.check_plan(plan.as_ref(), &mut problems)?;
         if !problems.is_empty() {
@@ -40,6 +43,7 @@ impl Work<'_> {
         let org = OrgRow {
             name: form.name.unwrap_or_else(|| id.as_str().to_owned()),
             models: models.value().unwrap_or(Selection::All),
+            limits: limits.value().unwrap_or_default(),
             price_multiplier: form.price_multiplier.value().unwrap_or_default(),
             suspended_unix_ms: known.as_ref().and_then(|known| known.suspended_unix_ms),
             created_unix_ms: known.map_or(self.now.unix_ms, |known| known.created_unix_ms),
@@ -49,6 +53,40 @@ impl Work<'_> {
         self.rows.save_org(&org)?;
         self.assign_plan(Level::Org, org.id.as_str(), plan.as_ref())?;
         self.save_cap(&org_budget(&org.id), form.budget.value())?;
+        let revision = self.publish(below(&org.id))?;
+        Ok(Changed { value: self.org_view(org)?, revision })
+    }
+
+    /// Changes what the form gives of an organisation and leaves the rest.
+    ///
+    /// # Errors
+    /// As [`Work::put_org`], and when there is no such organisation.
+    pub fn patch_org(&mut self, id: &OrgId, form: OrgForm) -> Result<Changed<OrgView>, AdminError> {
+        let OrgView { org: known, plan: plan_before, .. } = self.org(id)?;
+        let mut problems = Vec::new();
+        let models = self.given_selection(form.models, None, &mut problems)?;
+        let limits = self.checked_limits(form.limits, &mut problems)?;
+        let plan = form.plan.or_current(plan_before);
+        self.check_plan(plan.as_ref(), &mut problems)?;
+        if !problems.is_empty() {
+            return Err(AdminError::Invalid(problems));
+        }
+        let org = OrgRow {
+            name: form.name.unwrap_or(known.name),
+            models: models.or_current(Some(known.models)).unwrap_or(Selection::All),
+            limits: limits.or_current(Some(known.limits)).unwrap_or_default(),
+            price_multiplier: form
+                .price_multiplier
+                .or_current(Some(known.price_multiplier))
+                .unwrap_or_default(),
+            updated_unix_ms: self.now.unix_ms,
+            ..known
+        };
+        self.rows.save_org(&org)?;
+        self.assign_plan(Level::Org, org.id.as_str(), plan.as_ref())?;
+        if form.budget.is_given() {
+            self.save_cap(&org_budget(&org.id), form.budget.value())?;
+        }
         let revision = self.publish(below(&org.id))?;
         Ok(Changed { value: self.org_view(org)?, revision })
     }

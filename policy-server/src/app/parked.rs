@@ -2,11 +2,11 @@
 //! operator knows that it was not spent.
 
 use metering::budget::{LeaseMoney, Movement, Standing};
-use metering::period::Period;
 use wire::{KeyId, LeaseId, NanoUsd};
 
 use super::{AdminError, FilterError, Work};
 use crate::live::Effect;
+use crate::schedule::Schedule;
 use crate::store::{AuditRow, Share, StoreResult};
 
 /// How long parked money counts in an account without a period: a report later than a day is
@@ -44,7 +44,7 @@ impl Work<'_> {
     ) -> Result<Movement, FilterError> {
         let movement = money.park();
         let at = self.ran_ms().saturating_add(PARKED_MS);
-        self.rows.schedule_release(lease, Period::None, at)?;
+        self.rows.schedule_release(lease, Schedule::default(), at)?;
         Ok(movement)
     }
 

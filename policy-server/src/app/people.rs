@@ -1,10 +1,11 @@
 //! Users of an organisation: people, service accounts, and their places in teams.
 
+use wire::v1::{Change, Level};
 use wire::{OrgId, TeamId, UserId};
 
-use super::{AdminError, Changed, FieldProblem, Page, Target, Work};
+use super::{AdminError, Changed, FieldProblem, Given, Page, Target, Work};
 use crate::permissions::{Role, Sight, Standing};
-use crate::store::{KeyRow, MembershipRow, Service, UserRow, UserSearch};
+use crate::store::{KeyRow, MembershipRow, Service, StoredLimit, UserRow, UserSearch};
 
 /// Teams of one user at most: every one of his requests reads them all.
 pub const TEAMS_OF_USER_MOST: u32 = 256;
@@ -19,6 +20,8 @@ pub struct UserForm {
     pub name: Option<String>,
     /// The role; absent: member of the organisation.
     pub role: Option<Role>,
+    /// Rate limits that all keys of the user share; absent or null: none.
+    pub limits: Given<Vec<StoredLimit>>,
 }
 
 /// A service account to be made.
@@ -87,14 +90,15 @@ impl Work<'_> {
     ///
     /// # Errors
     /// When there is no such organisation, the role is above the giver's or the user's is, it would
-    /// be a change of one's own role, the id is a service account's, or the store fails.
+    /// be a change of one's own role, the id is a service account's, a limit names a model that is not
+    /// known, or the store fails.
     pub fn put_user(
         &mut self,
         by: &Standing,
         org: &OrgId,
         id: UserId,
         form: UserForm,
-    ) -> Result<UserRow, AdminError> {
+    ) -> Result<Changed<UserRow>, AdminError> {
         self.org(org)?;
         let known = self.rows.user(org, &id)?;
         let role = form.role.unwrap_or(Role::OrgMember);
@@ -112,11 +116,17 @@ impl Work<'_> {
         if known.as_ref().is_some_and(|known| known.role.rank() > role.rank()) {
             self.end_issued_tokens(org, &id)?;
         }
+        let mut problems = Vec::new();
+        let limits = self.checked_limits(form.limits, &mut problems)?;
+        if !problems.is_empty() {
+            return Err(AdminError::Invalid(problems));
+        }
         let now = self.now.unix_ms;
         let user = UserRow {
             org: org.clone(),
             name: form.name.unwrap_or_else(|| id.as_str().to_owned()),
             role,
+            limits: limits.value().unwrap_or_default(),
             service_team: None,
             suspended_unix_ms: known.as_ref().and_then(|known| known.suspended_unix_ms),
             created_unix_ms: known.as_ref().map_or(now, |known| known.created_unix_ms),
@@ -124,7 +134,14 @@ impl Work<'_> {
             id,
         };
         self.rows.save_user(&user)?;
-        Ok(user)
+        let limits_before = known.map(|known| known.limits).unwrap_or_default();
+        let revision = if limits_before == user.limits {
+            self.rows.server()?.revision
+        } else {
+            let owner = format!("{org}/{}", user.id);
+            self.publish(Change::Below { level: Level::User, owner })?
+        };
+        Ok(Changed { value: user, revision })
     }
 
     /// Makes a service account: it owns keys of a team and never signs in.
@@ -167,6 +184,7 @@ impl Work<'_> {
             id,
             name: form.name,
             role: Role::OrgMember,
+            limits: Vec::new(),
             service_team: Some(form.team),
             suspended_unix_ms: None,
             created_unix_ms: now,
@@ -318,6 +336,7 @@ impl Work<'_> {
             id: id.clone(),
             name: id.as_str().to_owned(),
             role: Role::OrgMember,
+            limits: Vec::new(),
             service_team: None,
             suspended_unix_ms: None,
             created_unix_ms: now,

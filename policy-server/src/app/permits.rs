@@ -8,7 +8,7 @@ use wire::{NanoUsd, Revision};
 
 use super::FROZEN_RETRY_MS;
 use super::admission::CONTENDED_RETRY_MS;
-use super::policy::key_limit;
+use super::rate_limits::key_limit;
 use super::{FilterError, Work};
 use crate::live::Effect;
 use crate::store::{BudgetId, KeyRow, LeaseRow, StoreError, StoreResult, StoredLimit, WindowId};
@@ -232,7 +232,7 @@ impl Work<'_> {
         key: &mut KeyRow,
     ) -> StoreResult<()> {
         let cluster = |limits: &[StoredLimit]| -> Vec<StoredLimit> {
-            limits.iter().filter(|limit| limit.scope == Scope::Cluster).copied().collect()
+            limits.iter().filter(|limit| limit.scope == Scope::Cluster).cloned().collect()
         };
         let (before, after) = (cluster(before), cluster(&key.limits));
         let known = |limit: &StoredLimit| before.iter().find(|old| old.window == limit.window);

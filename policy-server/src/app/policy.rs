@@ -2,12 +2,10 @@
 
 use metering::budget::LevelAccount;
 use wire::Revision;
-use wire::v1::{KeyPolicy, KeyState, Level, Limit, Subject};
+use wire::v1::{KeyPolicy, KeyState, Level};
 
 use super::Work;
-use crate::store::{
-    AccountId, Budget, BudgetId, KeyLife, KeyRow, StoreError, StoreResult, StoredLimit, TeamRow,
-};
+use crate::store::{AccountId, Budget, BudgetId, KeyLife, KeyRow, StoreError, StoreResult};
 
 /// The account of one level in the period that contains now.
 #[derive(Debug, Clone)]
@@ -30,10 +28,7 @@ impl Work<'_> {
             KeyState::Active if self.suspended_above(key)?.is_some() => KeyState::Disabled,
             state => state,
         };
-        let mut limits: Vec<_> = key.limits.iter().map(|limit| key_limit(key, limit)).collect();
-        if let Some(team) = self.team_of(key)? {
-            limits.extend(team.limits.iter().map(|limit| team_limit(&team, limit)));
-        }
+        let limits = self.limits_above(key)?;
         let budgeted = self.is_budgeted(key)?;
         Ok(KeyPolicy {
             key: key.id.clone(),
@@ -96,8 +91,8 @@ impl Work<'_> {
         let level = id.level;
         let id = AccountId {
             budget: id,
-            period: budget.period,
-            start_unix_ms: budget.period.start_ms(self.now.unix_ms),
+            schedule: budget.schedule,
+            start_unix_ms: budget.schedule.start_ms(self.now.unix_ms),
         };
         let mut account = self.rows.account(&id)?.unwrap_or_default();
         account.cap = budget.cap;
@@ -113,27 +108,5 @@ impl Work<'_> {
             accounts.push(self.open_account(id, &budget)?);
         }
         Ok(accounts)
-    }
-}
-
-/// A limit that all keys of a team share.
-fn team_limit(team: &TeamRow, limit: &StoredLimit) -> Limit {
-    let id = format!("{}/{}", team.org, team.id);
-    Limit {
-        unit: limit.unit,
-        window: limit.window,
-        max: limit.max,
-        scope: limit.scope,
-        subject: Subject { level: Level::Team, id, model: None },
-    }
-}
-
-pub(super) fn key_limit(key: &KeyRow, limit: &StoredLimit) -> Limit {
-    Limit {
-        unit: limit.unit,
-        window: limit.window,
-        max: limit.max,
-        scope: limit.scope,
-        subject: Subject { level: Level::Key, id: key.id.as_str().to_owned(), model: None },
     }
 }

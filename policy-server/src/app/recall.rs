@@ -39,28 +39,42 @@ impl Work<'_> {
         self.publish(Change::Recall { level: account.level, owner: account.owner.clone() })
     }
 
-    /// Tells holders where this movement has left nothing under the cap while money is still out:
-    /// by the law of grants all of that lies beyond the cap then, because calls cost more than was
-    /// reserved for them, or the cap was lowered. What is kept comes back, and what runs on the
-    /// account ends. Said once each time that it comes to be so, and only of the period that is: a
-    /// late report of an earlier one takes nothing from the calls of this.
-    pub(super) fn publish_if_exhausted(
+    /// Does what the sums of an account bring about that were one thing and are another.
+    pub(super) fn account_moved(
         &mut self,
         id: &AccountId,
         before: &Account,
         after: &Account,
     ) -> StoreResult<()> {
-        let is_less = after.settled > before.settled || after.parked > before.parked;
-        if !is_less || after.outstanding == NanoUsd::ZERO {
+        self.note_wallet_usage(&id.budget, before, after)?;
+        if after.settled <= before.settled && after.parked <= before.parked {
             return Ok(());
         }
         let Some(budget) = self.rows.budget(&id.budget)? else { return Ok(()) };
-        let start_unix_ms = budget.period.start_ms(self.now.unix_ms);
-        let is_current = (id.period, id.start_unix_ms) == (budget.period, start_unix_ms);
-        let exhausted = |account: &Account| is_exhausted(&Account { cap: budget.cap, ..*account });
-        if is_current && !exhausted(before) && exhausted(after) {
-            self.recall(&id.budget)?;
-            self.publish_exhausted(&id.budget)?;
+        let start_unix_ms = budget.schedule.start_ms(self.now.unix_ms);
+        if (id.schedule, id.start_unix_ms) != (budget.schedule, start_unix_ms) {
+            return Ok(());
+        }
+        let capped = |account: &Account| Account { cap: budget.cap, ..*account };
+        self.publish_if_exhausted(&id.budget, &capped(before), &capped(after))?;
+        self.tell_of_thresholds(id, &budget, &capped(after))
+    }
+
+    /// Tells holders where this movement has left nothing under the cap while money is still out:
+    /// by the law of grants all of that lies beyond the cap then, because calls cost more than was
+    /// reserved for them, or the cap was lowered. What is kept comes back, and what runs on the
+    /// account ends. Said once each time that it comes to be so, and only of the period that is: a
+    /// late report of an earlier one takes nothing from the calls of this.
+    fn publish_if_exhausted(
+        &mut self,
+        id: &BudgetId,
+        before: &Account,
+        after: &Account,
+    ) -> StoreResult<()> {
+        let is_out = after.outstanding > NanoUsd::ZERO;
+        if is_out && !is_exhausted(before) && is_exhausted(after) {
+            self.recall(id)?;
+            self.publish_exhausted(id)?;
         }
         Ok(())
     }

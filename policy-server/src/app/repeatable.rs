@@ -7,7 +7,7 @@ use super::{AdminError, Work};
 use crate::store::RepeatableRow;
 
 /// How long a request is known again: longer than any client repeats one.
-pub(super) const KNOWN_MS: u64 = 24 * 60 * 60 * 1_000;
+const KNOWN_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The versions that the sender has seen and will change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Work<'_> {
     /// # Errors
     /// When another request had the same word, or the store fails.
     pub fn answered_before(&mut self, once: &Idempotency) -> Result<Option<String>, AdminError> {
-        let known_since = self.now.unix_ms.saturating_sub(KNOWN_MS);
+        let known_since = self.known_since();
         let before = self.rows.repeatable(&once.key)?;
         match before.filter(|before| before.at_unix_ms >= known_since) {
             None => Ok(None),
@@ -55,6 +55,11 @@ impl Work<'_> {
                 param: None,
             }),
         }
+    }
+
+    /// Since when requests are known again, in milliseconds since 1970 UTC.
+    pub(super) fn known_since(&self) -> u64 {
+        self.now.unix_ms.saturating_sub(KNOWN_MS)
     }
 
     /// Remembers, within the same transaction, that a request is carried out, and what to answer until

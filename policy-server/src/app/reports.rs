@@ -225,7 +225,7 @@ impl Work<'_> {
             let before = account.at.account;
             account.at.account.settle_without_lease(cost);
             self.rows.save_account(&account.id, &account.at.account)?;
-            self.publish_if_exhausted(&account.id, &before, &account.at.account)?;
+            self.account_moved(&account.id, &before, &account.at.account)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use wire::{OrgId, UserId};
 
 use super::{AdminError, Changed, CreatedKey, FieldProblem, Given, KeyForm, Work};
 use crate::permissions::Standing;
-use crate::store::{Ceiling, SelfService, StoredLimit, TeamRow};
+use crate::store::{Ceiling, SelfService, TeamRow};
 
 /// Keys of one member in a team where the team does not say how many: more than anybody keeps track of,
 /// and so few that nobody fills the server.
@@ -137,10 +137,13 @@ fn check_expiry(
 fn check_limits(team: &TeamRow, form: &KeyForm, problems: &mut Vec<FieldProblem>) {
     let Given::Value(limits) = &form.limits else { return };
     for (index, limit) in limits.iter().enumerate() {
-        let same = |other: &&StoredLimit| other.unit == limit.unit && other.window == limit.window;
-        if let Some(of_team) = team.limits.iter().find(same)
-            && limit.max > of_team.max
-        {
+        // What counts all models counts this one too.
+        let above = team.limits.iter().filter(|other| {
+            let same = other.unit == limit.unit && other.window == limit.window;
+            let counts_it = other.model.is_none() || other.model == limit.model;
+            same && counts_it && limit.max > other.max
+        });
+        if let Some(of_team) = above.min_by_key(|other| other.max) {
             let message = format!("{} is above the team's limit of {}", limit.max, of_team.max);
             let param = format!("limits[{index}].max");
             problems.push(FieldProblem::with_code(param, "limit_above_team", message));

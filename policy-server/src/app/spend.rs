@@ -110,7 +110,7 @@ impl Work<'_> {
             id,
             budget,
             start_unix_ms: open.id.start_unix_ms,
-            next_start_unix_ms: budget.period.next_start_ms(self.now.unix_ms),
+            next_start_unix_ms: budget.schedule.next_start_ms(self.now.unix_ms),
             account: open.at.account,
         })
     }

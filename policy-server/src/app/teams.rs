@@ -56,7 +56,8 @@ impl Work<'_> {
     /// Adds a team or replaces what is known of it.
     ///
     /// # Errors
-    /// When there is no such organisation, it has too many teams, or the store fails.
+    /// When there is no such organisation, it has too many teams, a limit names a model that is not
+    /// known, or the store fails.
     pub fn put_team(
         &mut self,
         org: &OrgId,
@@ -68,11 +69,16 @@ impl Work<'_> {
         if known.is_none() {
             self.check_room_for_team(org)?;
         }
+        let mut problems = Vec::new();
+        let limits = self.checked_limits(form.limits, &mut problems)?;
+        if !problems.is_empty() {
+            return Err(AdminError::Invalid(problems));
+        }
         let now = self.now.unix_ms;
         let team = TeamRow {
             org: org.clone(),
             name: form.name.unwrap_or_else(|| id.as_str().to_owned()),
-            limits: form.limits.value().unwrap_or_default(),
+            limits: limits.value().unwrap_or_default(),
             self_service: form.self_service.value().unwrap_or_default(),
             suspended_unix_ms: known.as_ref().and_then(|known| known.suspended_unix_ms),
             created_unix_ms: known.as_ref().map_or(now, |known| known.created_unix_ms),

@@ -1,11 +1,12 @@
-//! Prepaid money of an organisation. Its top-ups are entries that are only ever added; their sum
-//! is the cap of a budget of level `wallet` that never starts afresh.
+//! Prepaid money of an organisation. What goes in and comes out are entries that are only ever
+//! added; their sum, without what calls have cost, is the cap of a budget of level `wallet` that never
+//! starts afresh.
 
-use metering::period::Period;
-use wire::v1::{Change, Level};
+use wire::v1::Level;
 use wire::{NanoUsd, OrgId};
 
 use super::{AccountView, AdminError, Changed, Page, Work};
+use crate::alerts::Alerts;
 use crate::store::{Budget, BudgetId, WalletAccount, WalletEntry};
 
 /// A billion USD in one wallet: sums of money never come near the largest amount.
@@ -22,7 +23,20 @@ pub struct TopUpForm {
     pub id: Option<String>,
 }
 
-/// What a top-up came to.
+/// A correction of what a wallet holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdjustmentForm {
+    /// How much; more than nothing.
+    pub amount: NanoUsd,
+    /// It is taken out, and not put in.
+    pub takes: bool,
+    /// Why, for people.
+    pub note: String,
+    /// The caller's own id: repeating it changes nothing.
+    pub id: Option<String>,
+}
+
+/// What a top-up or a correction came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToppedUp {
     /// The entry, from now or from the first time.
@@ -38,7 +52,7 @@ impl Work<'_> {
     /// a wallet was opened is not taken from it.
     ///
     /// # Errors
-    /// When there is no such organisation, the id was used for another amount, the wallet would
+    /// When there is no such organisation, the id was used for something else, the wallet would
     /// hold too much, or the store fails.
     pub fn top_up(
         &mut self,
@@ -50,20 +64,6 @@ impl Work<'_> {
             Some(id) => id,
             None => self.random_id("topup_", 20)?,
         };
-        if let Some(entry) = self.rows.wallet_entry(org, &id)? {
-            return self.topped_up_before(entry, form.amount);
-        }
-        let budget_id = wallet_budget(org);
-        let known = self.rows.budget(&budget_id)?;
-        let before = known.and_then(|budget| budget.cap).unwrap_or_default();
-        let cap = before.checked_add(form.amount).filter(|cap| *cap <= WALLET_MOST);
-        let Some(cap) = cap else {
-            return Err(AdminError::Conflict {
-                code: "wallet_full",
-                message: format!("a wallet takes at most {} USD in all", WALLET_MOST.to_usd()),
-                param: Some("usd".to_owned()),
-            });
-        };
         let entry = WalletEntry {
             org: org.clone(),
             id,
@@ -73,39 +73,137 @@ impl Work<'_> {
             note: form.note,
             at_unix_ms: self.now.unix_ms,
         };
+        let known = self.rows.budget(&wallet_budget(org))?;
+        self.move_wallet(entry, known)
+    }
+
+    /// Corrects what a wallet holds: an operator gives money without a payment, as for a failure of
+    /// his, or takes some out, as for a payment that was taken back. What is spent, set aside or
+    /// parked cannot be taken.
+    ///
+    /// # Errors
+    /// When the organisation has no wallet, the id was used for something else, the wallet would
+    /// hold too much or less than is out, or the store fails.
+    pub fn adjust_wallet(
+        &mut self,
+        org: &OrgId,
+        form: AdjustmentForm,
+    ) -> Result<Changed<ToppedUp>, AdminError> {
+        let known = self.wallet(org)?.budget;
+        let id = match form.id {
+            Some(id) => id,
+            None => self.random_id("adj_", 20)?,
+        };
+        let (debit, credit) = if form.takes {
+            (WalletAccount::Wallet, WalletAccount::Adjustments)
+        } else {
+            (WalletAccount::Adjustments, WalletAccount::Wallet)
+        };
+        let entry = WalletEntry {
+            org: org.clone(),
+            id,
+            debit,
+            credit,
+            amount: form.amount,
+            note: form.note,
+            at_unix_ms: self.now.unix_ms,
+        };
+        self.move_wallet(entry, Some(known))
+    }
+
+    /// Sets at which parts of all that was ever put into a wallet somebody is told.
+    ///
+    /// # Errors
+    /// When the organisation has no wallet, or the store fails.
+    pub fn alert_wallet(&mut self, org: &OrgId, alerts: Alerts) -> Result<AccountView, AdminError> {
+        let known = self.wallet(org)?;
+        let budget = Budget { alerts, ..known.budget };
+        self.rows.save_budget(&known.id, &budget)?;
+        let open = self.open_account(known.id.clone(), &budget)?;
+        self.tell_of_thresholds(&open.id, &budget, &open.at.account)?;
+        self.account_view(known.id)
+    }
+
+    /// Adds an entry that moves money into a wallet or out of it, once.
+    fn move_wallet(
+        &mut self,
+        entry: WalletEntry,
+        known: Option<Budget>,
+    ) -> Result<Changed<ToppedUp>, AdminError> {
+        if let Some(before) = self.rows.wallet_entry(&entry.org, &entry.id)? {
+            return self.moved_before(before, &entry);
+        }
+        let budget_id = wallet_budget(&entry.org);
+        let before = known.and_then(|budget| budget.cap).unwrap_or_default();
+        let cap = if entry.debit == WalletAccount::Wallet {
+            self.wallet_after_taking(&entry, before)?
+        } else {
+            let cap = before.checked_add(entry.amount).filter(|cap| *cap <= WALLET_MOST);
+            cap.ok_or_else(|| AdminError::Conflict {
+                code: "wallet_full",
+                message: format!("a wallet takes at most {} USD in all", WALLET_MOST.to_usd()),
+                param: Some("usd".to_owned()),
+            })?
+        };
         self.rows.add_wallet_entry(&entry)?;
         let began_revision = match known {
             Some(known) => known.began_revision,
             // Leases that are out are not paid from the wallet: they come back first.
-            None => self.recall(&super::orgs::org_budget(org))?,
+            None => self.recall(&super::orgs::org_budget(&entry.org))?,
         };
-        let frozen = known.is_some_and(|known| known.frozen);
-        let budget = Budget { cap: Some(cap), period: Period::None, frozen, began_revision };
+        let budget = Budget { cap: Some(cap), began_revision, ..known.unwrap_or_default() };
         self.rows.save_budget(&budget_id, &budget)?;
         let revision = match known {
             // No filter knows how much there is, so none must hear of more.
             Some(_) => self.rows.server()?.revision,
-            None => self.publish(Change::AllKeys)?,
+            None => self.publish(super::orgs::below(&entry.org))?,
         };
+        // No period ends for a wallet: what a payment leaves behind is told again when it is reached
+        // again.
+        let open = self.open_account(budget_id.clone(), &budget)?;
+        self.forget_told(&open.id, &budget, &open.at.account)?;
+        self.tell_of_thresholds(&open.id, &budget, &open.at.account)?;
         let wallet = self.account_view(budget_id)?;
         Ok(Changed { value: ToppedUp { entry, wallet, is_new: true }, revision })
     }
 
-    fn topped_up_before(
+    fn wallet_after_taking(
         &mut self,
-        entry: WalletEntry,
-        amount: NanoUsd,
+        entry: &WalletEntry,
+        before: NanoUsd,
+    ) -> Result<NanoUsd, AdminError> {
+        let room = self.account_view(wallet_budget(&entry.org))?.account.room().unwrap_or_default();
+        if entry.amount > room {
+            return Err(AdminError::Conflict {
+                code: "wallet_in_use",
+                message: format!(
+                    "{} USD are neither spent nor set aside for calls: no more can be taken",
+                    room.to_usd()
+                ),
+                param: Some("usd".to_owned()),
+            });
+        }
+        Ok(NanoUsd(before.0.saturating_sub(entry.amount.0)))
+    }
+
+    fn moved_before(
+        &mut self,
+        before: WalletEntry,
+        wanted: &WalletEntry,
     ) -> Result<Changed<ToppedUp>, AdminError> {
-        if entry.amount != amount {
+        let same = |entry: &WalletEntry| (entry.amount, entry.debit, entry.credit);
+        if same(&before) != same(wanted) {
+            let (id, usd) = (&before.id, before.amount.to_usd());
+            let (from, to) = (before.debit.as_str(), before.credit.as_str());
             return Err(AdminError::Conflict {
                 code: "id_reused",
-                message: format!("'{}' was a top-up of {} USD", entry.id, entry.amount.to_usd()),
+                message: format!("'{id}' moved {usd} USD from {from} to {to}"),
                 param: Some("id".to_owned()),
             });
         }
-        let wallet = self.account_view(wallet_budget(&entry.org))?;
+        let wallet = self.account_view(wallet_budget(&before.org))?;
         let revision = self.rows.server()?.revision;
-        Ok(Changed { value: ToppedUp { entry, wallet, is_new: false }, revision })
+        Ok(Changed { value: ToppedUp { entry: before, wallet, is_new: false }, revision })
     }
 
     /// An organisation's wallet.
@@ -131,10 +229,7 @@ impl Work<'_> {
         limit: u32,
     ) -> Result<Page<WalletEntry>, AdminError> {
         self.wallet(org)?;
-        let found = self.rows.wallet_entries(org, before, limit.saturating_add(1))?;
-        let page = Page::of(found, limit, |(position, _)| position.to_string());
-        let items = page.items.into_iter().map(|(_, entry)| entry).collect();
-        Ok(Page { items, next: page.next })
+        self.wallet_page(org, Some(WalletAccount::Payments), before, limit)
     }
 }
 

@@ -33,12 +33,23 @@ pub enum ClientError {
         source: Box<ureq::Error>,
     },
     /// The server refused.
-    #[error("{message} ({code})")]
+    #[error("{message}{about} ({code})")]
     Refused {
         /// For programs.
         code: String,
         /// For people.
         message: String,
+        /// What else there is to say: the field that it is about, where the message names none, or
+        /// where the token came from.
+        about: String,
+    },
+    /// The key that was tested may not call. That is an answer, and no success.
+    #[error("the key may not call ({code})")]
+    MayNotCall {
+        /// What is to be printed.
+        report: String,
+        /// Why not, for programs.
+        code: String,
     },
     /// The server's answer is not what it says in this API.
     #[error("the answer of {url} is not JSON; is it Tollgate's admin API?")]
@@ -110,7 +121,8 @@ impl Client {
         let request = self.request(method, path, query, headers, body)?;
         let mut response = self.agent.run(request).map_err(|error| self.unreachable(error))?;
         let answer = self.json(&mut response)?;
-        if response.status().is_success() { Ok(answer) } else { Err(self.refused(&answer)) }
+        let status = response.status().as_u16();
+        if response.status().is_success() { Ok(answer) } else { Err(self.refused(status, &answer)) }
     }
 
     /// Writes what `GET` answers to a file, or to standard output, as it comes: it may be long.
@@ -131,7 +143,7 @@ impl Client {
         let mut response = self.agent.run(request).map_err(|error| self.unreachable(error))?;
         if !response.status().is_success() {
             let answer = self.json(&mut response)?;
-            return Err(self.refused(&answer));
+            return Err(self.refused(response.status().as_u16(), &answer));
         }
         let what = file.map_or_else(|| "standard output".to_owned(), |f| f.display().to_string());
         let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
@@ -175,14 +187,21 @@ impl Client {
         serde_json::from_str(&text).map_err(|_| self.not_json())
     }
 
-    fn refused(&self, answer: &Value) -> ClientError {
+    fn refused(&self, status: u16, answer: &Value) -> ClientError {
         let said = |name| answer.pointer(&format!("/error/{name}")).and_then(Value::as_str);
-        match (said("code"), said("message")) {
-            (Some(code), Some(message)) => {
-                ClientError::Refused { code: code.to_owned(), message: message.to_owned() }
+        let (Some(code), Some(message)) = (said("code"), said("message")) else {
+            return self.not_json();
+        };
+        let about = match said("param") {
+            Some(param) if !param.is_empty() && !message.contains(param) => {
+                format!("; it is about {param}")
             }
-            _ => self.not_json(),
-        }
+            _ if status == 401 => {
+                format!("; the token is that of TOLLGATE_ADMIN_TOKEN, the server {}", self.url)
+            }
+            _ => String::new(),
+        };
+        ClientError::Refused { code: code.to_owned(), message: message.to_owned(), about }
     }
 
     fn unreachable(&self, source: ureq::Error) -> ClientError {

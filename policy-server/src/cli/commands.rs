@@ -1,11 +1,13 @@
 //! The commands of `tollgate orgs`, `models`, `keys`, `plans`, `requests` and so on: each is one request.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::client::{Client, ClientError, segment};
 use super::table::{Column, lines, table};
 use bounds::BoundArgs;
+pub use budget_args::BudgetArgs;
+use limit_args::LimitArgs;
 use prices::PriceArgs;
 use selections::SelectionArgs;
 use tenancy::ChangeArgs;
@@ -46,31 +48,6 @@ impl PageArgs {
     }
 }
 
-/// A budget on the command line.
-#[derive(Debug, Args)]
-pub struct BudgetArgs {
-    /// The most to spend per period, in USD; "none" removes the cap.
-    #[arg(long, value_name = "USD")]
-    budget: Option<String>,
-    /// When the budget starts afresh: none, day, week or month.
-    #[arg(long, requires = "budget")]
-    period: Option<String>,
-}
-
-impl BudgetArgs {
-    fn add(&self, body: &mut Map<String, Value>) {
-        let budget = match self.budget.as_deref() {
-            None => return,
-            Some("none") => Value::Null,
-            Some(usd) => match &self.period {
-                Some(period) => json!({"usd": usd, "period": period}),
-                None => json!({"usd": usd}),
-            },
-        };
-        body.insert("budget".to_owned(), budget);
-    }
-}
-
 /// `tollgate orgs …`
 #[derive(Debug, Subcommand)]
 pub enum OrgCommand {
@@ -78,21 +55,19 @@ pub enum OrgCommand {
     Put {
         /// Its id.
         id: String,
-        /// Its name.
-        #[arg(long)]
-        name: Option<String>,
         #[command(flatten)]
-        models: SelectionArgs,
-        #[command(flatten)]
-        budget: BudgetArgs,
-        /// What every price is multiplied by where no plan says so, such as 1.25. Default: 1.
-        #[arg(long, value_name = "FACTOR")]
-        price_multiplier: Option<String>,
-        /// Its plan. Default: none.
-        #[arg(long)]
-        plan: Option<String>,
+        fields: Box<OrgFields>,
         #[command(flatten)]
         output: Output,
+    },
+    /// Change what is given and leave the rest.
+    Patch {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        fields: Box<OrgFields>,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// List organisations.
     List {
@@ -131,6 +106,39 @@ pub enum OrgCommand {
     },
 }
 
+/// What can be said about an organisation.
+#[derive(Debug, Args)]
+pub struct OrgFields {
+    /// Its name.
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    models: SelectionArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    /// What every price is multiplied by where no plan says so, such as 1.25. Default: 1.
+    #[arg(long, value_name = "FACTOR")]
+    price_multiplier: Option<String>,
+    /// Its plan. Default: none.
+    #[arg(long)]
+    plan: Option<String>,
+}
+
+impl OrgFields {
+    fn body(&self) -> Result<Value, ClientError> {
+        let mut body = Map::new();
+        insert(&mut body, "name", self.name.clone());
+        self.models.add(&mut body);
+        self.limits.add(&mut body)?;
+        self.budget.add(&mut body)?;
+        insert(&mut body, "price_multiplier", self.price_multiplier.clone());
+        insert(&mut body, "plan", self.plan.clone());
+        Ok(body.into())
+    }
+}
+
 const ORG_COLUMNS: &[Column] = &[
     ("id", "/id"),
     ("name", "/name"),
@@ -146,15 +154,12 @@ impl OrgCommand {
     pub fn run(self, client: &Client) -> Result<String, ClientError> {
         let path = |id: &str| format!("orgs/{}", segment(id));
         match self {
-            Self::Put { id, name, models, budget, price_multiplier, plan, output } => {
-                let mut body = Map::new();
-                insert(&mut body, "name", name);
-                models.add(&mut body);
-                budget.add(&mut body);
-                insert(&mut body, "price_multiplier", price_multiplier);
-                insert(&mut body, "plan", plan);
-                let answer = client.send("PUT", &path(&id), &[], Some(&body.into()))?;
+            Self::Put { id, fields, output } => {
+                let answer = client.send("PUT", &path(&id), &[], Some(&fields.body()?))?;
                 Ok(output.object(&answer))
+            }
+            Self::Patch { id, fields, change } => {
+                change.send(client, "PATCH", &path(&id), Some(&fields.body()?))
             }
             Self::List { page, output } => {
                 let mut query = Vec::new();
@@ -307,9 +312,12 @@ fn pretty(answer: &Value) -> String {
 
 mod audit;
 mod bounds;
+mod budget_args;
 mod budgets;
 mod entitlement;
+mod key_test;
 mod keys;
+mod limit_args;
 mod me;
 mod people;
 mod prices;
@@ -317,7 +325,9 @@ mod requests;
 mod selections;
 mod teams;
 mod tenancy;
-pub use audit::{AuditCommand, SettingsCommand};
+mod wallets;
+mod webhooks;
+pub use audit::{AuditCommand, SettingsCommand, StatusArgs};
 pub use budgets::BudgetCommand;
 pub use entitlement::{AliasCommand, GroupCommand, PlanCommand};
 pub use keys::KeyCommand;
@@ -325,4 +335,5 @@ pub use me::MeCommand;
 pub use people::{ServiceAccountCommand, TokenCommand, UserCommand};
 pub use requests::{RequestCommand, UsageArgs};
 pub use teams::TeamCommand;
-pub use tenancy::WalletCommand;
+pub use wallets::WalletCommand;
+pub use webhooks::WebhookCommand;

@@ -4,6 +4,7 @@ mod client;
 mod commands;
 mod offline;
 mod table;
+mod webhooks;
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -11,16 +12,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
-use self::client::Client;
+use self::client::{Client, ClientError};
 use self::commands::{
     AliasCommand, AuditCommand, BudgetCommand, GroupCommand, KeyCommand, MeCommand, ModelCommand,
-    OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, TeamCommand,
-    TokenCommand, UsageArgs, UserCommand, WalletCommand,
+    OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, StatusArgs,
+    TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand, WebhookCommand,
 };
 use self::offline::{AdminTokenCommand, BackupArgs, RestoreArgs};
+use self::webhooks::WebhookArgs;
 use crate::http::document;
 use crate::live::SessionTimes;
 use crate::serve::serve;
@@ -28,6 +31,9 @@ use crate::settings::{FilterToken, KeepRequests, Listen, Settings, UserKeyLifeti
 
 /// A wrong command or setting, as clap itself answers.
 const EXIT_USAGE: u8 = 2;
+
+/// The key that was tested may not call.
+const EXIT_MAY_NOT_CALL: u8 = 3;
 
 /// Tollgate's policy server and its administration.
 #[derive(Debug, Parser)]
@@ -51,42 +57,42 @@ enum Command {
     /// Print what the admin API takes and answers, as an OpenAPI document.
     Openapi,
     /// Organisations.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "org")]
     Orgs(OrgCommand),
     /// Models and prices.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "model")]
     Models(ModelCommand),
     /// Aliases that point at the current best model.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "alias")]
     Aliases(AliasCommand),
     /// Access groups: labels of models, granted together.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "group")]
     Groups(GroupCommand),
     /// Plans: models and a multiple of their prices.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "plan")]
     Plans(PlanCommand),
     /// API keys.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "key")]
     Keys(KeyCommand),
     /// Budgets of all levels.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "budget")]
     Budgets(BudgetCommand),
     /// The request log.
-    #[command(subcommand, visible_alias = "records")]
+    #[command(subcommand, visible_alias = "records", aliases = ["request", "record"])]
     Requests(RequestCommand),
     /// Sums of use, by key, user, team, organisation, model or day.
     Usage(UsageArgs),
     /// Teams, their members, and what their keys share: a budget, limits, models.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "team")]
     Teams(TeamCommand),
     /// People, and what their keys share: a budget, models.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "user")]
     Users(UserCommand),
     /// Owners of a team's keys that never sign in.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "service-account")]
     ServiceAccounts(ServiceAccountCommand),
     /// Personal tokens, by which people and scripts sign in.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "token")]
     Tokens(TokenCommand),
     /// Whoever signs in: own tokens and own keys.
     #[command(subcommand)]
@@ -95,11 +101,21 @@ enum Command {
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Settings of the server.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "setting")]
     Settings(SettingsCommand),
     /// Prepaid money of organisations.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "wallet")]
     Wallets(WalletCommand),
+    /// Whom organisations want told of events.
+    #[command(subcommand, alias = "webhook")]
+    Webhooks(WebhookCommand),
+    /// Counts of the server: live proxies, open leases, and what went wrong.
+    Status(StatusArgs),
+    /// Print a script by which a shell completes commands and options.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +145,8 @@ struct ServeArgs {
           value_parser = clap::value_parser!(u32)
               .range(i64::from(KeepRequests::SHORTEST_DAYS)..=i64::from(KeepRequests::LONGEST_DAYS)))]
     keep_requests_days: u32,
+    #[command(flatten)]
+    webhooks: WebhookArgs,
     /// How long user keys live that keys are exchanged for, in seconds.
     #[arg(long, env = "TOLLGATE_USER_KEY_LIFETIME_S",
           default_value_t = UserKeyLifetime::default().seconds,
@@ -163,11 +181,31 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => administer(|client| command.run(client)),
         Command::Settings(command) => administer(|client| command.run(client)),
         Command::Wallets(command) => administer(|client| command.run(client)),
+        Command::Webhooks(command) => administer(|client| command.run(client)),
+        Command::Status(args) => administer(|client| args.run(client)),
+        Command::Completion { shell } => {
+            let _ = std::io::stdout().write_all(&completion(shell));
+            ExitCode::SUCCESS
+        }
     }
 }
 
-fn administer(run: impl FnOnce(&Client) -> Result<String, client::ClientError>) -> ExitCode {
-    finish(Client::from_environment().and_then(|client| run(&client)))
+fn completion(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tollgate", &mut script);
+    script
+}
+
+fn administer(run: impl FnOnce(&Client) -> Result<String, ClientError>) -> ExitCode {
+    match Client::from_environment().and_then(|client| run(&client)) {
+        Err(error @ ClientError::MayNotCall { .. }) => {
+            if let ClientError::MayNotCall { report, .. } = &error {
+                let _ = writeln!(std::io::stdout(), "{report}");
+            }
+            complain(&error, ExitCode::from(EXIT_MAY_NOT_CALL))
+        }
+        outcome => finish(outcome),
+    }
 }
 
 fn finish(outcome: Result<String, impl std::error::Error>) -> ExitCode {
@@ -203,6 +241,7 @@ fn run_server(args: ServeArgs) -> ExitCode {
         filter_token,
         session: SessionTimes { ttl_ms: args.session_ttl_ms, ..SessionTimes::default() },
         keep_requests: KeepRequests { days: args.keep_requests_days },
+        webhooks: args.webhooks.settings(),
         user_key_lifetime: UserKeyLifetime { seconds: args.user_key_lifetime_s },
     };
     let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
@@ -218,7 +257,10 @@ fn run_server(args: ServeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, ExitCode::FAILURE),
     };
-    match runtime.block_on(serve(settings, listen)) {
+    let served = runtime.block_on(serve(settings, listen));
+    // A webhook that is being waited for keeps nobody: what it answers is not noted any more.
+    runtime.shutdown_background();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error, ExitCode::FAILURE),
     }
@@ -227,4 +269,66 @@ fn run_server(args: ServeArgs) -> ExitCode {
 fn complain(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "tollgate: {error}");
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command that does something, with the words by which it is called.
+    fn leaves(command: &clap::Command, words: &str, all: &mut Vec<(String, clap::Command)>) {
+        let inner: Vec<_> =
+            command.get_subcommands().filter(|one| one.get_name() != "help").collect();
+        if inner.is_empty() {
+            all.push((words.to_owned(), command.clone()));
+        }
+        for one in inner {
+            leaves(one, format!("{words} {}", one.get_name()).trim_start(), all);
+        }
+    }
+
+    #[test]
+    fn every_command_that_asks_the_server_takes_json() {
+        Cli::command().debug_assert();
+        let mut all = Vec::new();
+        leaves(&Cli::command(), "", &mut all);
+        assert!(all.len() > 90, "{}", all.len());
+        // They ask no server, or answer in a form of its own.
+        const OTHERS: [&str; 5] = ["serve", "backup", "restore", "requests export", "completion"];
+        let takes_json = |command: &clap::Command| {
+            command.get_arguments().any(|argument| argument.get_long() == Some("json"))
+        };
+        let without = all.iter().filter(|(_, command)| !takes_json(command));
+        let without: Vec<&str> = without.map(|(words, _)| words.as_str()).collect();
+        assert_eq!(without, OTHERS);
+    }
+
+    #[test]
+    fn every_group_of_commands_has_its_singular() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let singular = match name {
+                "aliases" => "alias",
+                _ => name.strip_suffix('s').unwrap_or(name),
+            };
+            let has_one = command.get_all_aliases().any(|alias| alias == singular);
+            let is_group = command.get_subcommands().next().is_some();
+            assert_eq!(has_one, is_group && singular != name, "{name}");
+        }
+    }
+
+    #[test]
+    fn completion_names_every_command_and_its_options() {
+        let mut all = Vec::new();
+        leaves(&Cli::command(), "", &mut all);
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = String::from_utf8(completion(shell)).unwrap();
+            for word in all.iter().flat_map(|(words, _)| words.split(' ')) {
+                assert!(script.contains(word), "{shell}: {word}");
+            }
+            for option in ["limit-rate", "if-version", "listen-anywhere"] {
+                assert!(script.contains(option), "{shell}: {option}");
+            }
+        }
+    }
 }

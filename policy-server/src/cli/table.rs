@@ -37,9 +37,15 @@ pub fn table(answer: &Value, columns: &[Column]) -> String {
 /// One object as a line per field.
 pub fn lines(object: &Value) -> String {
     let fields = object.as_object().into_iter().flatten();
-    let width = fields.clone().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let fields: Vec<_> = fields.map(|(name, value)| (name.as_str(), cell(Some(value)))).collect();
+    named(&fields)
+}
+
+/// A line per name, in this order.
+pub fn named(values: &[(&str, String)]) -> String {
+    let width = values.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: Vec<_> =
-        fields.map(|(name, value)| format!("{name:<width$}  {}", cell(Some(value)))).collect();
+        values.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect();
     lines.join("\n")
 }
 

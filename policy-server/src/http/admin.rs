@@ -4,6 +4,7 @@ mod audit;
 mod catalogue;
 mod entitlement;
 mod key_secrets;
+mod key_test;
 mod keys;
 mod me;
 mod members;
@@ -18,6 +19,8 @@ mod tokens;
 mod trail;
 mod users;
 mod visitor;
+mod wallets;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -56,12 +59,15 @@ fn routes() -> Routes {
         me::routes,
         keys::routes,
         key_secrets::routes,
+        key_test::routes,
         orgs::routes,
         teams::routes,
         members::routes,
         users::routes,
         tokens::routes,
         tenancy::routes,
+        wallets::routes,
+        webhooks::routes,
         catalogue::routes,
         money::routes,
         entitlement::routes,
@@ -89,9 +95,10 @@ pub fn document() -> &'static str {
 pub fn router(edge: Edge) -> Router {
     routes()
         .into_router()
+        // Of routes only: what is not there has no terms.
+        .route_layer(from_fn_with_state(edge.clone(), terms::on_terms))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(edge.clone(), terms::on_terms))
         .layer(from_fn_with_state(edge.clone(), signed_in))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .route("/healthz", routing::get(health))
@@ -233,6 +240,28 @@ fn no_fields(body: Body) -> Result<(), AdminProblem> {
     let message = "this route takes no body";
     let problem = FieldProblem::with_code("", "unknown_field", message);
     Err(AdminError::Invalid(vec![problem]).into())
+}
+
+/// The `wait` of a request that takes nothing else.
+fn only_wait(
+    pairs: Pairs,
+    default: std::time::Duration,
+) -> Result<std::time::Duration, AdminProblem> {
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(default);
+    query.finish()?;
+    Ok(wait)
+}
+
+/// The object after a change of which no filter has to hear, with whether everything before it is in
+/// force everywhere.
+async fn in_force(
+    edge: &Edge,
+    object: Map<String, Value>,
+    wait: std::time::Duration,
+) -> Json<Value> {
+    let revision = edge.shared.live().revision();
+    applied(edge, object, revision, wait).await
 }
 
 /// The object after a change, with whether it is in force everywhere.

@@ -119,7 +119,8 @@ impl AdminProblem {
 
     /// 429: too many sign-ins have failed.
     pub fn too_many_attempts(retry_after_ms: u64) -> Self {
-        let message = "too many attempts to sign in have failed from here or with this token";
+        let message =
+            "too many attempts with unknown tokens or keys have come from here, or with this one";
         let status = StatusCode::TOO_MANY_REQUESTS;
         let retry_after_s = Some(retry_after_ms.div_ceil(1_000).max(1));
         Self { retry_after_s, ..Self::new(status, "too_many_attempts", message, None) }

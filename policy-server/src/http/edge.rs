@@ -14,6 +14,7 @@ use crate::refusals::{LeftOut, Refusals};
 use crate::settings::{FilterToken, KeepRequests, UserKeyLifetime};
 use crate::store::sqlite::Readers;
 use crate::store::{StoreError, Transaction};
+use crate::webhooks::{ServerSecret, WebhookSettings};
 use crate::writer::Writer;
 
 /// Lists, sums and pages that are read at once, each by a connection and a thread of its own: enough to
@@ -54,6 +55,8 @@ pub struct Edge {
     pub(crate) user_key_lifetime: UserKeyLifetime,
     pub(crate) attempts: Arc<Mutex<Attempts>>,
     pub(crate) refusals: Arc<Mutex<Refusals>>,
+    pub(crate) webhooks: Arc<WebhookSettings>,
+    pub(crate) secret: Arc<ServerSecret>,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,
 }

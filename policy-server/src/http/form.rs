@@ -191,6 +191,11 @@ impl Form {
         }
     }
 
+    /// Whether no problem was noted so far.
+    pub fn is_right(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// Notes a problem with a field.
     pub fn wrong(&mut self, name: &str, message: impl Into<String>) {
         let path = self.at(name);

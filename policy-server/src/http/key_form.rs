@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use wire::v1::{CutCalls, KeyKind, Scope, Unit, Window};
-use wire::{AllowedNetworks, KeyDigest, Network, OrgId, TeamId, UserId};
+use wire::{AllowedNetworks, KeyDigest, ModelName, Network, OrgId, TeamId, UserId};
 
 use super::budget_form::{budget, usd};
 use super::form::{Form, Read, Reader};
@@ -15,9 +15,10 @@ use super::selection_form::models;
 use crate::app::{AdminError, Given, ImportedSecret, KeyForm, Lifetime};
 use crate::store::{KeyFormat, StoredLimit};
 
-/// Limits of one key: every unit and window once, with room for more to come. A filter reads each
-/// of them on every call.
-const LIMITS_MOST: usize = 16;
+/// Limits of one key, user, team or organisation, of single models as well: every unit and window
+/// once, and of some models. A filter looks at each of them on every call, so at most four times as
+/// many, and counts a call at up to twice as many places as there are levels.
+pub const LIMITS_MOST: usize = 16;
 
 /// Units per window: larger limits limit nothing.
 const UNITS_MOST: u64 = 1_000_000_000_000_000;
@@ -174,17 +175,30 @@ fn lifetime() -> Reader<impl FnOnce(Value) -> Read<Lifetime>> {
         .then(|text| Lifetime::parse(&text).ok_or_else(|| Lifetime::EXPECTED.to_owned()))
 }
 
+/// What is said of a limit that counts what another one counts.
+pub const SAME_LIMIT: &str = "there is another limit of this unit, window and model";
+
+/// Reads limits that are shared by several keys, which are counted by each proxy.
+pub fn shared_limits(form: &mut Form) -> Given<Vec<StoredLimit>> {
+    let limits = limits(form);
+    if let Given::Value(limits) = &limits {
+        for (index, limit) in limits.iter().enumerate() {
+            if limit.scope == Scope::Cluster {
+                let message = "only keys have limits over all proxies together; use proxy";
+                form.refuse(&format!("limits[{index}].scope"), "unsupported_scope", message);
+            }
+        }
+    }
+    limits
+}
+
 /// Reads the field `limits`.
 pub fn limits(form: &mut Form) -> Given<Vec<StoredLimit>> {
     let limits = form.list("limits", LIMITS_MOST, limit);
     if let Given::Value(limits) = &limits {
         for (index, one) in limits.iter().enumerate() {
-            let same = |other: &StoredLimit| other.unit == one.unit && other.window == one.window;
-            if limits.iter().take(index).any(same) {
-                form.wrong(
-                    &format!("limits[{index}]"),
-                    "there is another limit of this unit and window",
-                );
+            if limits.iter().take(index).any(|other| other.counts_the_same(one)) {
+                form.wrong(&format!("limits[{index}]"), SAME_LIMIT);
             }
         }
     }
@@ -207,7 +221,12 @@ fn limit(form: &mut Form) -> Option<StoredLimit> {
         let message = "only requests can be limited over all proxies together; use proxy";
         form.refuse("scope", "unsupported_scope", message);
     }
-    Some(StoredLimit { unit: unit?, window, max: max?, scope: scope.unwrap_or_default() })
+    let model = form.given("model", id(ModelName::LONGEST, ModelName::new)).value();
+    if scope == Some(Scope::Cluster) && model.is_some() {
+        let message = "calls of one model cannot be limited over all proxies together; use proxy";
+        form.refuse("scope", "unsupported_scope", message);
+    }
+    Some(StoredLimit { unit: unit?, window, max: max?, scope: scope.unwrap_or_default(), model })
 }
 
 /// What is counted.

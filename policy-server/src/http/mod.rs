@@ -10,6 +10,7 @@ mod export;
 mod filter;
 mod form;
 mod key_form;
+mod key_test_form;
 mod model_form;
 mod openapi;
 mod operation;
@@ -23,11 +24,14 @@ mod schema;
 mod selection_form;
 mod shapes;
 mod shapes_entitlement;
+mod shapes_key_test;
 mod shapes_people;
 mod show;
 mod show_entitlement;
+mod show_key_test;
 mod show_people;
 mod wait;
+mod webhook_form;
 
 use axum::Router;
 

@@ -2,6 +2,7 @@
 
 use super::budget_form::budget;
 use super::form::Form;
+use super::key_form::shared_limits;
 use super::plan_form::{plan, price_multiplier};
 use super::reader::line;
 use super::selection_form::models;
@@ -20,6 +21,7 @@ pub fn org(form: &mut Form) -> Option<OrgForm> {
     Some(OrgForm {
         name: form.given("name", line()).value(),
         models: models(form),
+        limits: shared_limits(form),
         budget: budget(form),
         price_multiplier: price_multiplier(form),
         plan: plan(form),

@@ -2,15 +2,14 @@
 
 use wire::TeamId;
 
-use super::budget_form::cap;
+use super::budget_form::{period, usd};
 use super::form::Form;
-use super::key_form::{instant, limits};
+use super::key_form::{instant, shared_limits};
 use super::reader::{boolean, id, line, number, word};
 use crate::app::UserForm;
-use crate::app::{AdminError, Given, OVERLAP_MOST_S, ServiceAccountForm, TeamForm, TokenForm};
+use crate::app::{AdminError, OVERLAP_MOST_S, ServiceAccountForm, TeamForm, TokenForm};
 use crate::permissions::Role;
 use crate::store::{Ceiling, SelfService};
-use wire::v1::Scope;
 
 /// Keys of one user in one team at most.
 const KEYS_OF_USER_MOST: u64 = 1_000_000;
@@ -28,18 +27,9 @@ pub fn team_form(body: &[u8]) -> Result<TeamForm, AdminError> {
 
 /// The fields of a team.
 pub fn team(form: &mut Form) -> Option<TeamForm> {
-    let limits = limits(form);
-    if let Given::Value(limits) = &limits {
-        for (index, limit) in limits.iter().enumerate() {
-            if limit.scope == Scope::Cluster {
-                let message = "only keys have limits over all proxies together; use proxy";
-                form.refuse(&format!("limits[{index}].scope"), "unsupported_scope", message);
-            }
-        }
-    }
     Some(TeamForm {
         name: form.given("name", line()).value(),
-        limits,
+        limits: shared_limits(form),
         self_service: form.nested("self_service", self_service),
     })
 }
@@ -55,8 +45,9 @@ fn self_service(form: &mut Form) -> Option<SelfService> {
 }
 
 fn ceiling(form: &mut Form) -> Option<Ceiling> {
-    let budget = cap(form)?;
-    Some(Ceiling { cap: budget.cap, period: budget.period.unwrap_or_default() })
+    let cap = form.required("usd", usd());
+    let period = period(form).unwrap_or_default();
+    Some(Ceiling { cap: cap?, period })
 }
 
 /// Reads a user.
@@ -72,6 +63,7 @@ pub fn user(form: &mut Form) -> Option<UserForm> {
     Some(UserForm {
         name: form.given("name", line()).value(),
         role: form.given("role", word(&Role::OF_USERS, Role::as_str)).value(),
+        limits: shared_limits(form),
     })
 }
 

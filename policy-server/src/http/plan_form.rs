@@ -3,10 +3,11 @@
 use wire::{ModelName, PriceMultiplier};
 
 use super::form::Form;
+use super::key_form::shared_limits;
 use super::reader::{checked, decimal, id, line, texts};
 use super::schema::Schema;
 use super::selection_form::{MODELS_IN_LIST, models};
-use crate::app::{AdminError, Given, GroupModels, PlanForm, SelectionForm};
+use crate::app::{AdminError, Given, GroupModels, MemberForm, PlanForm, SelectionForm};
 use crate::entitlement::PlanId;
 
 /// Reads a plan.
@@ -51,19 +52,24 @@ pub fn assignment(form: &mut Form) -> Option<Option<PlanId>> {
     Some(given.value())
 }
 
-/// What a team or user is restricted to: `{"models": …}`.
+/// What a team or user is restricted to: `{"models": …, "limits": […]}`, of which one may be left
+/// out.
 ///
 /// # Errors
 /// When any field cannot be accepted.
-pub fn member_form(body: &[u8]) -> Result<SelectionForm, AdminError> {
+pub fn member_form(body: &[u8]) -> Result<MemberForm, AdminError> {
     Form::read(body, member)
 }
 
 /// The fields of a restriction.
-pub fn member(form: &mut Form) -> Option<SelectionForm> {
+pub fn member(form: &mut Form) -> Option<MemberForm> {
     let given = models(form);
-    form.must_be_given("models", &given, "is required; null inherits");
-    Some(given.value().unwrap_or(SelectionForm::Inherit))
+    let limits = shared_limits(form);
+    if !given.is_given() && !limits.is_given() && form.is_right() {
+        form.wrong("models", "is required where there are no limits; null inherits");
+    }
+    let models = given.is_given().then(|| given.value().unwrap_or(SelectionForm::Inherit));
+    Some(MemberForm { models, limits })
 }
 
 /// Reads a whole group: its description and its models.

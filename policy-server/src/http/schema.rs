@@ -55,6 +55,14 @@ impl Schema {
         }))
     }
 
+    /// The same, which may be less than nothing.
+    pub fn signed_decimal() -> Self {
+        Self::of(json!({
+            "type": "string", "maxLength": LONGEST_TEXT, "pattern": r"^-?[0-9]+(\.[0-9]+)?$",
+            "examples": ["-5.00"],
+        }))
+    }
+
     /// One of a few words.
     pub fn words(words: impl IntoIterator<Item = &'static str>) -> Self {
         let words: Vec<_> = words.into_iter().collect();
@@ -185,6 +193,11 @@ impl Members {
         self.members.extend(other.members);
         self.required.extend(other.required);
         self
+    }
+
+    /// The same members, each of which may be absent.
+    pub fn all_optional(self) -> Self {
+        Self { required: Vec::new(), ..self }
     }
 
     /// Adds one that may be absent.

@@ -10,6 +10,8 @@ use super::operation::Shape;
 use super::price_form::price_members;
 use super::schema::{Members, Schema};
 use super::shapes_entitlement::{plan_id, selection};
+use crate::alerts::Alerts;
+use crate::schedule::{Anchor, Zone};
 use crate::store::{KeyFormat, KeyStatus, UsageGroup, WalletAccount};
 
 /// A key; never its secret.
@@ -42,8 +44,11 @@ pub const SUMS: Shape = Shape { name: "Sums", members: sums };
 /// A budget with its sums.
 pub const ACCOUNT: Shape = Shape { name: "Budget", members: account };
 
-/// Money that was put into a wallet.
-pub const TOP_UP: Shape = Shape { name: "TopUp", members: top_up };
+/// An entry of a wallet.
+pub const TOP_UP: Shape = Shape { name: "WalletEntry", members: top_up };
+
+/// What came of adding up a wallet's ledger.
+pub const WALLET_CHECK: Shape = Shape { name: "WalletCheck", members: wallet_check };
 
 /// The same with the wallet.
 pub const TOPPED_UP: Shape = Shape { name: "ToppedUpWallet", members: topped_up };
@@ -131,6 +136,7 @@ fn org() -> Members {
         .with("id", Schema::id(OrgId::LONGEST))
         .with("name", Schema::text())
         .with("models", selection())
+        .with("limits", Schema::some(limit()))
         .with("plan", plan_id().or_null())
         .with("price_multiplier", Schema::decimal())
         .with("budget", budget().or_null())
@@ -257,12 +263,28 @@ fn spend() -> Members {
         .with("over_cap_usd", Schema::decimal())
         .with("left_usd", Schema::decimal().or_null())
         .with("frozen", Schema::boolean())
+        .with("resets_at", Schema::instant().or_null())
+        .and(particulars())
+}
+
+/// What few budgets have.
+fn particulars() -> Members {
+    Members::default()
+        .maybe("anchor", Schema::pattern(Anchor::PATTERN))
+        .maybe("time_zone", Schema::pattern(Zone::PATTERN))
+        .maybe("alerts", Schema::list(Schema::whole(1, 100), Alerts::MOST))
 }
 
 /// A cap and its period.
 pub fn budget() -> Schema {
     let budget = Members::default().with("usd", Schema::decimal()).with("period", period());
-    Schema::from(budget).named("Cap")
+    Schema::from(budget.and(particulars())).named("Cap")
+}
+
+/// The largest budget that members of a team give themselves.
+pub fn ceiling() -> Schema {
+    let ceiling = Members::default().with("usd", Schema::decimal()).with("period", period());
+    Schema::from(ceiling).named("Ceiling")
 }
 
 fn period() -> Schema {
@@ -275,12 +297,13 @@ pub fn limit() -> Schema {
         .with("unit", Schema::words(key_form::UNITS.map(key_form::unit)))
         .with("window", Schema::words(key_form::WINDOWS.map(key_form::window)).or_null())
         .with("max", Schema::count())
-        .with("scope", Schema::words(key_form::SCOPES.map(key_form::scope)));
+        .with("scope", Schema::words(key_form::SCOPES.map(key_form::scope)))
+        .maybe("model", Schema::id(ModelName::LONGEST));
     Schema::from(limit).named("Limit")
 }
 
 fn top_up() -> Members {
-    let accounts = [WalletAccount::Payments, WalletAccount::Wallet].map(WalletAccount::as_str);
+    let accounts = WalletAccount::ALL.map(WalletAccount::as_str);
     Members::default()
         .with("id", Schema::text())
         .with("org", Schema::id(OrgId::LONGEST))
@@ -295,11 +318,26 @@ fn topped_up() -> Members {
     top_up().with("wallet", ACCOUNT.schema())
 }
 
+fn wallet_check() -> Members {
+    let accounts = WalletAccount::ALL.map(WalletAccount::as_str).into_iter();
+    let balances =
+        accounts.fold(Members::default(), |all, name| all.with(name, Schema::signed_decimal()));
+    Members::default()
+        .with("agrees", Schema::boolean())
+        .with("problems", Schema::some(Schema::text()))
+        .with("entries", Schema::count())
+        .with("balances_usd", Schema::from(balances).named("WalletBalances"))
+        .with("usage_without_entry_usd", Schema::decimal())
+        .with("cap_usd", Schema::decimal())
+        .with("settled_usd", Schema::decimal())
+}
+
 fn status() -> Members {
     let counts = [
         "differing_records",
         "damaged_rows",
         "unknown_leases",
+        "dropped_events",
         "recalls",
         "parked_leases",
         "epoch",

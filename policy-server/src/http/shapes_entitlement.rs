@@ -5,7 +5,7 @@ use wire::{ModelName, OrgId, UserId};
 use super::operation::{Shape, page_members};
 use super::schema::{Members, Schema};
 use super::selection_form::Mode;
-use super::shapes::made_and_changed;
+use super::shapes::{limit, made_and_changed};
 use crate::entitlement::{GroupName, Missing, PlanId};
 
 /// A plan.
@@ -82,6 +82,7 @@ fn member_models() -> Members {
         .with("org", Schema::id(OrgId::LONGEST))
         .with("id", Schema::id(UserId::LONGEST))
         .with("models", with_mode())
+        .with("limits", Schema::some(limit()))
 }
 
 fn key_models() -> Members {
@@ -90,7 +91,7 @@ fn key_models() -> Members {
         .with("price_multiplier", Schema::decimal())
 }
 
-fn key_model() -> Members {
+pub fn key_model() -> Members {
     let reasons = Schema::words(Missing::ALL.map(Missing::as_str));
     Members::default()
         .with("id", Schema::id(ModelName::LONGEST))

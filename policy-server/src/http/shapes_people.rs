@@ -4,7 +4,7 @@ use wire::{OrgId, TeamId, UserId};
 
 use super::operation::Shape;
 use super::schema::{Members, Schema};
-use super::shapes::{budget, limit, made_and_changed};
+use super::shapes::{ceiling, limit, made_and_changed};
 use crate::app::TokenStatus;
 use crate::permissions::{Action, Reach, Role};
 use crate::store::Outcome;
@@ -64,7 +64,7 @@ fn self_service() -> Members {
     Members::default()
         .with("enabled", Schema::boolean())
         .with("max_keys_per_user", Schema::count().or_null())
-        .with("budget_ceiling", budget().or_null())
+        .with("budget_ceiling", ceiling().or_null())
         .with("require_expiry", Schema::boolean())
         .with("max_expiry_days", Schema::count().or_null())
 }
@@ -74,6 +74,7 @@ fn person() -> Members {
         .with("org", Schema::id(OrgId::LONGEST))
         .with("id", Schema::id(UserId::LONGEST))
         .with("name", Schema::text())
+        .with("limits", Schema::some(limit()))
         .with("suspended_at", Schema::instant().or_null())
         .and(made_and_changed())
 }

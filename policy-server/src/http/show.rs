@@ -1,25 +1,22 @@
 //! Rows as the JSON of the admin API.
 
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use wire::{AllowedNetworks, NanoUsd};
 
 use super::key_form::{cut_calls, kind, scope, unit, window};
 use super::price_form::show_price;
 use super::show_entitlement::selection;
-use crate::app::{AccountView, GroupSums, KeyStatus, KeyView, OrgView, Page};
+use crate::app::{AccountView, GroupSums, KeyStatus, KeyView, OrgView, Page, WalletCheck};
+use crate::schedule::{Anchor, Zone};
 use crate::store::{
-    Budget, CatalogueModel, KeyUsage, RecordRow, StoredLimit, UsageGroup, UsageOwner, WalletEntry,
+    Budget, CatalogueModel, KeyUsage, RecordRow, StoredLimit, UsageGroup, UsageOwner,
+    WalletAccount, WalletEntry,
 };
 use crate::time_range;
 
 /// An instant as RFC 3339 in UTC, in whole seconds where it is one.
 pub fn instant(unix_ms: u64) -> Value {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000)
-        .ok()
-        .and_then(|at| at.format(&Rfc3339).ok())
-        .map_or(Value::Null, Value::String)
+    time_range::instant_text(unix_ms).map_or(Value::Null, Value::String)
 }
 
 /// A key; never its secret.
@@ -82,6 +79,7 @@ pub fn org(view: &OrgView) -> Map<String, Value> {
         "id": org.id,
         "name": org.name,
         "models": selection(&org.models),
+        "limits": org.limits.iter().map(limit).collect::<Vec<_>>(),
         "plan": view.plan,
         "price_multiplier": org.price_multiplier.to_decimal(),
         "budget": budget(&view.spend.budget),
@@ -179,11 +177,13 @@ pub fn account(view: &AccountView) -> Map<String, Value> {
 
 /// What administrators set of a budget, without what was spent.
 pub fn cap(view: &AccountView) -> Map<String, Value> {
-    object(json!({
+    let mut shown = object(json!({
         "cap_usd": view.budget.cap.map(NanoUsd::to_usd),
-        "period": view.budget.period.as_str(),
+        "period": view.budget.schedule.period().as_str(),
         "frozen": view.budget.frozen,
-    }))
+    }));
+    add_particulars(&mut shown, &view.budget);
+    shown
 }
 
 /// Money that was put into a wallet.
@@ -199,6 +199,30 @@ pub fn wallet_entry(entry: &WalletEntry) -> Map<String, Value> {
     }))
 }
 
+/// What came of adding up a wallet's ledger.
+pub fn wallet_check(check: &WalletCheck) -> Value {
+    let problems = check.problems();
+    let balance = |account| signed_usd(check.balances.of(account));
+    let balances: Map<_, _> = WalletAccount::ALL
+        .into_iter()
+        .map(|account| (account.as_str().to_owned(), json!(balance(account))))
+        .collect();
+    json!({
+        "agrees": problems.is_empty(),
+        "problems": problems,
+        "entries": check.entries,
+        "balances_usd": balances,
+        "usage_without_entry_usd": check.open_usage.to_usd(),
+        "cap_usd": check.cap.to_usd(),
+        "settled_usd": check.settled.to_usd(),
+    })
+}
+
+fn signed_usd(nano_usd: i128) -> String {
+    let size = NanoUsd(u64::try_from(nano_usd.unsigned_abs()).unwrap_or(u64::MAX)).to_usd();
+    if nano_usd < 0 { format!("-{size}") } else { size }
+}
+
 /// A page of a list.
 pub fn page<T>(page: &Page<T>, show: impl Fn(&T) -> Map<String, Value>) -> Value {
     let data: Vec<_> = page.items.iter().map(show).collect();
@@ -208,8 +232,8 @@ pub fn page<T>(page: &Page<T>, show: impl Fn(&T) -> Map<String, Value>) -> Value
 fn spend(view: &AccountView) -> Value {
     let account = &view.account;
     let left = account.cap.map(|_| account.left().unwrap_or_default());
-    json!({
-        "period": view.budget.period.as_str(),
+    let mut shown = object(json!({
+        "period": view.budget.schedule.period().as_str(),
         "period_start": (view.start_unix_ms > 0).then(|| instant(view.start_unix_ms)),
         "period_end": view.next_start_unix_ms.map(instant),
         "cap_usd": account.cap.map(NanoUsd::to_usd),
@@ -220,24 +244,48 @@ fn spend(view: &AccountView) -> Value {
         "over_cap_usd": account.over_cap().to_usd(),
         "left_usd": left.map(NanoUsd::to_usd),
         "frozen": view.budget.frozen,
-    })
+        "resets_at": view.next_start_unix_ms.map(instant),
+    }));
+    add_particulars(&mut shown, &view.budget);
+    Value::Object(shown)
 }
 
 fn budget(budget: &Budget) -> Value {
-    match budget.cap {
-        Some(cap) => json!({"usd": cap.to_usd(), "period": budget.period.as_str()}),
-        None => Value::Null,
+    let Some(cap) = budget.cap else { return Value::Null };
+    let period = budget.schedule.period().as_str();
+    let mut shown = object(json!({"usd": cap.to_usd(), "period": period}));
+    add_particulars(&mut shown, budget);
+    Value::Object(shown)
+}
+
+/// What few budgets have: another beginning than the natural one, other clocks than UTC, somebody to
+/// be told.
+fn add_particulars(shown: &mut Map<String, Value>, budget: &Budget) {
+    let schedule = budget.schedule;
+    if schedule.anchor() != Anchor::Natural {
+        shown.insert("anchor".to_owned(), json!(schedule.anchor().to_string()));
+    }
+    if schedule.zone() != Zone::default() {
+        shown.insert("time_zone".to_owned(), json!(schedule.zone().name()));
+    }
+    if !budget.alerts.is_empty() {
+        let thresholds: Vec<_> = budget.alerts.thresholds().collect();
+        shown.insert("alerts".to_owned(), json!(thresholds));
     }
 }
 
 /// A rate limit.
 pub fn limit(limit: &StoredLimit) -> Value {
-    json!({
+    let mut shown = object(json!({
         "unit": unit(limit.unit),
         "window": limit.window.map(window),
         "max": limit.max,
         "scope": scope(limit.scope),
-    })
+    }));
+    if let Some(model) = &limit.model {
+        shown.insert("model".to_owned(), json!(model));
+    }
+    Value::Object(shown)
 }
 
 /// The fields of an object.

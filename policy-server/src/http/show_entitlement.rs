@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use wire::PriceMultiplier;
 
 use super::selection_form::Mode;
-use super::show::{instant, object, page};
+use super::show::{instant, limit, object, page};
 use crate::app::{AliasView, GroupView, KeyModel, KeyModels, Member, MemberModels};
 use crate::entitlement::{Missing, Selection};
 use crate::store::{GroupRow, PlanRow};
@@ -70,7 +70,12 @@ pub fn member_models(view: &MemberModels) -> Map<String, Value> {
         Member::Team(team) => team.as_str(),
         Member::User(user) => user.as_str(),
     };
-    object(json!({"org": view.org, "id": id, "models": with_mode(view.models.as_ref())}))
+    object(json!({
+        "org": view.org,
+        "id": id,
+        "models": with_mode(view.models.as_ref()),
+        "limits": view.limits.iter().map(limit).collect::<Vec<_>>(),
+    }))
 }
 
 /// The catalogue as a key sees it, a page.
@@ -81,7 +86,7 @@ pub fn key_models(view: &KeyModels) -> Value {
     Value::Object(shown)
 }
 
-fn key_model(item: &KeyModel) -> Map<String, Value> {
+pub fn key_model(item: &KeyModel) -> Map<String, Value> {
     let model = &item.model.model;
     object(json!({
         "id": model.name,

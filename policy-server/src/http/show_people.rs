@@ -39,6 +39,7 @@ pub fn user(user: &UserRow) -> Map<String, Value> {
         "org": user.org,
         "id": user.id,
         "name": user.name,
+        "limits": user.limits.iter().map(limit).collect::<Vec<_>>(),
         "suspended_at": user.suspended_unix_ms.map(instant),
         "created_at": instant(user.created_unix_ms),
         "updated_at": instant(user.updated_unix_ms),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use wire::v1::{CutCalls, KeyKind, KeyState, Level, Scope, Unit, Window};
-use wire::{AllowedNetworks, KeyId, NanoUsd, OrgId, Revision, TeamId, UserId};
+use wire::{AllowedNetworks, KeyId, ModelName, NanoUsd, OrgId, Revision, TeamId, UserId};
 
 use crate::entitlement::Selection;
 use crate::permissions::Sight;
@@ -128,8 +128,8 @@ impl KeyFormat {
     }
 }
 
-/// One rate limit of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// One rate limit of a key, a user, a team or an organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredLimit {
     /// What is counted.
     pub unit: Unit,
@@ -140,6 +140,18 @@ pub struct StoredLimit {
     pub max: u64,
     /// Where it is counted.
     pub scope: Scope,
+    /// The only model whose calls it counts, by its concrete name; none: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
+}
+
+impl StoredLimit {
+    /// Whether both count the same calls: then one of them is too much.
+    #[must_use]
+    pub fn counts_the_same(&self, other: &Self) -> bool {
+        let what = |limit: &Self| (limit.unit, limit.window);
+        what(self) == what(other) && self.model == other.model
+    }
 }
 
 /// A key. It holds no secret.
@@ -322,4 +334,15 @@ pub struct KeySearch {
     pub after: Option<KeyCursor>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// A secret of a key, by its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRow {
+    /// The key.
+    pub key: KeyId,
+    /// It has not been replaced, or not ended yet.
+    pub is_valid: bool,
+    /// When it ends although it is valid, in milliseconds since 1970 UTC: it was replaced.
+    pub valid_until_unix_ms: Option<u64>,
 }

@@ -10,6 +10,8 @@ mod rows;
 pub mod sqlite;
 mod tenancy_rows;
 mod user_key_rows;
+mod wallet_rows;
+mod webhook_rows;
 
 use std::ops::ControlFlow;
 
@@ -20,11 +22,10 @@ use wire::{
 
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 pub use key_rows::{
-    KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SortValue,
-    StoredLimit,
+    KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SecretRow,
+    SortValue, StoredLimit,
 };
 use metering::budget::Account;
-use metering::period::Period;
 use metering::permits::Permits;
 pub use record_rows::{
     RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
@@ -34,14 +35,18 @@ pub use removal_rows::{RemovalRow, RemovalRows};
 pub use repeatable_rows::RepeatableRow;
 pub use rows::{
     AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow, OrgRow,
-    ServerRow, Share, WalletAccount, WalletEntry, WindowId,
+    ServerRow, Share, WindowId,
 };
 pub use tenancy_rows::{
     AuditRow, AuditSearch, Ceiling, MembershipRow, Outcome, PersonalTokenRow, SelfService, TeamRow,
     UserRow,
 };
 pub use user_key_rows::{UserKeyRow, UserKeyRows};
+pub use wallet_rows::{WalletAccount, WalletEntry, WalletRows, WalletUsage};
+pub use webhook_rows::{DeliveryRow, DeliverySearch, DeliveryStatus, WebhookRow, WebhookRows};
 use wire::v1::{CallRecord, Price};
+
+use crate::schedule::Schedule;
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +107,7 @@ pub trait Transaction:
     + ModelRows
     + BudgetRows
     + WalletRows
+    + WebhookRows
     + WindowRows
     + LeaseRows
     + HolderRows
@@ -203,6 +209,8 @@ pub trait RepeatableRows {
     fn save_repeatable(&mut self, row: &RepeatableRow) -> StoreResult<()>;
     /// Puts another answer in the place of the one that is kept, if the request is remembered.
     fn save_answer(&mut self, idempotency: &KeyDigest, answer: &str) -> StoreResult<()>;
+    /// Whether there is one from before a wall time.
+    fn has_repeatables_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
     /// Forgets those before a wall time, at most `limit`. Answers how many there were.
     fn forget_repeatables(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64>;
 }
@@ -215,6 +223,8 @@ pub trait DigestRows {
         digest: &KeyDigest,
         now_unix_ms: u64,
     ) -> StoreResult<Option<KeyRow>>;
+    /// What is known of a digest that a key has or had.
+    fn secret(&mut self, digest: &KeyDigest) -> StoreResult<Option<SecretRow>>;
     /// The end of its own that a digest has, in wall time, if it has one.
     fn digest_valid_until(&mut self, digest: &KeyDigest) -> StoreResult<Option<u64>>;
     /// Whether a key has or had this digest.
@@ -280,21 +290,6 @@ pub trait BudgetRows {
     ) -> StoreResult<Vec<BudgetId>>;
 }
 
-/// What was put into wallets.
-pub trait WalletRows {
-    /// The entry with this id.
-    fn wallet_entry(&mut self, org: &OrgId, id: &str) -> StoreResult<Option<WalletEntry>>;
-    /// Appends an entry.
-    fn add_wallet_entry(&mut self, entry: &WalletEntry) -> StoreResult<()>;
-    /// Entries before a position, newest first, with the position of each for the next page.
-    fn wallet_entries(
-        &mut self,
-        org: &OrgId,
-        before: Option<i64>,
-        limit: u32,
-    ) -> StoreResult<Vec<(i64, WalletEntry)>>;
-}
-
 /// Windows over all proxies, and the server's monotonic clock.
 pub trait WindowRows {
     /// The life that the server's monotonic clock is in.
@@ -323,10 +318,14 @@ pub trait LeaseRows {
     fn save_lease(&mut self, lease: &LeaseRow) -> StoreResult<()>;
     /// The accounts that a lease was granted from.
     fn shares(&mut self, id: &LeaseId) -> StoreResult<Vec<Share>>;
-    /// Notes when the shares of a lease in accounts of this period are to be released, in time that
+    /// Notes when the shares of a lease in accounts of this schedule are to be released, in time that
     /// the server has run.
-    fn schedule_release(&mut self, id: &LeaseId, period: Period, at_ran_ms: u64)
-    -> StoreResult<()>;
+    fn schedule_release(
+        &mut self,
+        id: &LeaseId,
+        schedule: Schedule,
+        at_ran_ms: u64,
+    ) -> StoreResult<()>;
     /// Shares whose time of release has come, the oldest first, at most `limit`.
     fn due_releases(&mut self, ran_ms: u64, limit: u32) -> StoreResult<Vec<Share>>;
     /// Whether any share has a time of release.

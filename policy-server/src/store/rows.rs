@@ -1,7 +1,6 @@
 //! Rows as the application sees them, the same for every store.
 
 use metering::budget::LeaseMoney;
-use metering::period::Period;
 use metering::permits::LeasePermits;
 use serde::{Deserialize, Serialize};
 use wire::v1::{Level, Model, Window};
@@ -10,7 +9,10 @@ use wire::{
     Revision,
 };
 
+use crate::alerts::Alerts;
 use crate::entitlement::Selection;
+use crate::schedule::Schedule;
+use crate::store::StoredLimit;
 
 /// The server's own counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct OrgRow {
     pub name: String,
     /// Its catalogue: models that its keys may call.
     pub models: Selection,
+    /// Rate limits that all its keys share.
+    pub limits: Vec<StoredLimit>,
     /// What its plan multiplies every price by.
     pub price_multiplier: PriceMultiplier,
     /// Since when its keys are stopped, in milliseconds since 1970 UTC.
@@ -65,8 +69,10 @@ pub struct BudgetId {
 pub struct Budget {
     /// The most per period; none counts without limiting.
     pub cap: Option<NanoUsd>,
-    /// The period.
-    pub period: Period,
+    /// When it starts afresh.
+    pub schedule: Schedule,
+    /// At which parts of the cap somebody is told.
+    pub alerts: Alerts,
     /// Set by a restore without journal: what was spent since the backup is not known, so under a
     /// cap nothing is granted until an operator releases it.
     pub frozen: bool,
@@ -83,59 +89,14 @@ impl Budget {
     }
 }
 
-/// An account within a wallet's entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WalletAccount {
-    /// What was paid to the operator, by whatever means.
-    Payments,
-    /// What the organisation may spend.
-    Wallet,
-}
-
-impl WalletAccount {
-    /// The word in the store and in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Payments => "payments",
-            Self::Wallet => "wallet",
-        }
-    }
-
-    /// The account of a word, or `None` when there is no such account.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Payments, Self::Wallet].into_iter().find(|account| account.as_str() == word)
-    }
-}
-
-/// An amount moved from one account of a wallet to another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WalletEntry {
-    /// The organisation whose wallet it is.
-    pub org: OrgId,
-    /// Its id, unique within the wallet.
-    pub id: String,
-    /// Where the amount came from.
-    pub debit: WalletAccount,
-    /// Where it went.
-    pub credit: WalletAccount,
-    /// How much.
-    pub amount: NanoUsd,
-    /// What for, for people.
-    pub note: String,
-    /// When, in milliseconds since 1970 UTC.
-    pub at_unix_ms: u64,
-}
-
-/// One budget in one period. Changing a budget's period starts another account; what was granted
+/// One budget in one period. Changing when a budget starts afresh begins another account; what was granted
 /// from the old one is settled there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId {
     /// Whose budget.
     pub budget: BudgetId,
-    /// Its period when the account was opened.
-    pub period: Period,
+    /// When it started afresh at the time that the account was opened.
+    pub schedule: Schedule,
     /// First instant of the period in milliseconds since 1970 UTC.
     pub start_unix_ms: u64,
 }

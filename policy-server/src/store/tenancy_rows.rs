@@ -94,6 +94,8 @@ pub struct UserRow {
     pub name: String,
     /// The role on the platform or in the organisation.
     pub role: Role,
+    /// Rate limits that all keys of the user share.
+    pub limits: Vec<StoredLimit>,
     /// The team of a service account; none for a person.
     pub service_team: Option<TeamId>,
     /// Since when keys and tokens are stopped, in milliseconds since 1970 UTC.

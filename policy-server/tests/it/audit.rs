@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::people::{member, person};
+use crate::people::{ask, member, person};
 use crate::world::World;
 
 const DAY_MS: u64 = 86_400_000;
@@ -154,4 +154,23 @@ async fn old_lines_are_forgotten_when_that_is_set_and_only_then() {
     assert_eq!(count(), 4);
     let kept = &lines(&world, "action=settings.put&outcome=done").await[0];
     assert_eq!(kept["after"], json!({"audit_retention_days": 401}));
+}
+
+/// Whoever may not do something does not fill the disk by trying it.
+#[tokio::test]
+async fn what_somebody_names_is_kept_as_far_as_a_name_goes() {
+    let world = World::with_org(None).await;
+    let ada = person(&world, "acme", "ada", "org_member").await;
+    let long = "x".repeat(500_000);
+    let body = json!({"level": "org", "id": long});
+    let (status, _) = ask(&world, &ada.token, "POST", "budgets/release", body).await;
+    assert!((400..500).contains(&status), "{status}");
+    let path = format!("me/tokens/{}/revoke", &long[..20_000]);
+    let (status, _) = ask(&world, &ada.token, "POST", &path, Value::Null).await;
+    assert!((400..500).contains(&status), "{status}");
+    let longest: u32 = world
+        .tables()
+        .query_row("SELECT max(length(target)) FROM audit", [], |row| row.get(0))
+        .unwrap();
+    assert!(longest <= 1_024, "{longest}");
 }

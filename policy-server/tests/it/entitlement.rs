@@ -230,7 +230,7 @@ async fn teams_and_users_inherit_or_restrict() {
         let other = world.key(json!({field: "another"})).await;
         let models = format!("{path}/models");
         let shown = world.admin_ok("GET", &models, Value::Null).await;
-        assert_eq!(shown, json!({"org": "acme", "id": id, "models": inherits}));
+        assert_eq!(shown, json!({"org": "acme", "id": id, "models": inherits, "limits": []}));
 
         let restricted = patch(&world, &path, restrict(&["a", "a", "b"], &[])).await;
         assert_eq!(restricted["models"]["models"], json!(["a", "b"]), "each once");

@@ -111,8 +111,7 @@ impl Run {
         };
         let name = ModelName::new(MODEL).unwrap();
         self.engine.run(self.now, |work| work.put_model(name, model)).unwrap();
-        let cap =
-            |usd| Given::Value(BudgetForm { cap: NanoUsd::from_usd(usd).unwrap(), period: None });
+        let cap = |usd| Given::Value(BudgetForm::new(NanoUsd::from_usd(usd).unwrap(), None));
         let org = OrgForm { budget: cap("0.030"), ..OrgForm::default() };
         let id = OrgId::new("acme").unwrap();
         self.engine.run(self.now, |work| work.put_org(id, org)).unwrap();
@@ -295,10 +294,8 @@ impl Run {
         let at = self.pick(self.keys.len());
         let (id, _) = self.keys[at].clone();
         let cap = micro(10_000 + self.roll(15_000));
-        let form = KeyForm {
-            budget: Given::Value(BudgetForm { cap, period: None }),
-            ..KeyForm::default()
-        };
+        let form =
+            KeyForm { budget: Given::Value(BudgetForm::new(cap, None)), ..KeyForm::default() };
         let current = self.tables.query_row(
             "SELECT cap FROM budgets WHERE level = 'key' AND owner = ?",
             [id.as_str()],

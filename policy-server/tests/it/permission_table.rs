@@ -120,6 +120,21 @@ impl Made {
                     world.admin("POST", &format!("orgs/{org}/service-accounts"), body).await;
                 made
             }
+            "webhook" => {
+                let path = format!("orgs/{org}/webhooks");
+                let known = world.admin_ok("GET", &path, Value::Null).await;
+                let known = known["data"].as_array().unwrap().clone();
+                // There may be few of them.
+                for webhook in known.iter().filter(|_| known.len() > 2) {
+                    let path = format!("{path}/{}", webhook["id"].as_str().unwrap());
+                    world.admin_ok("DELETE", &path, Value::Null).await;
+                }
+                let made = world.admin_ok("POST", &path, json!({"url": NOWHERE})).await;
+                let id = made["id"].as_str().unwrap();
+                // So that there is something to send again.
+                world.admin_ok("POST", &format!("{path}/{id}/test"), Value::Null).await;
+                made
+            }
             "request" => {
                 let body = json!({"org": org, "team": team, "user": user});
                 let key = Key::of(&world.admin_ok("POST", "keys", body).await);
@@ -264,6 +279,16 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
             let request = made.get(world, "request", actor, or_team(whose, actor)).await;
             filled = filled.replace("{request}", &request);
         }
+        if path.contains("{webhook}") {
+            let webhook = made.get(world, "webhook", actor, whose).await;
+            if path.contains("{delivery}") {
+                let path = format!("orgs/{org}/webhooks/{webhook}/deliveries");
+                let told = world.admin_ok("GET", &path, Value::Null).await;
+                let id = told["data"][0]["id"].as_str().unwrap();
+                filled = filled.replace("{delivery}", id);
+            }
+            filled = filled.replace("{webhook}", &webhook);
+        }
         if path.contains("{account}") {
             filled = filled.replace("{account}", &made.get(world, "account", actor, whose).await);
         }
@@ -275,7 +300,11 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
             let key = made.get(world, "key", actor, whose).await;
             filled = format!("budgets?key={key}");
         }
-        let body = body(need, actor, whose);
+        let body = if path == "keys/test" {
+            json!({"id": made.get(world, "key", actor, whose).await})
+        } else {
+            body(need, actor, whose)
+        };
         // In one's own organisation it is no secret that keys can be made there.
         let makes = path == "keys" || path == "keys/import";
         let elsewhere = whose == Foreign && (makes || is_list && path != "models");
@@ -313,6 +342,10 @@ fn body(need: &Need, actor: &Actor, whose: Whose) -> Value {
         Some("service_account.create") => json!({"team": team, "name": format!("new {}", fresh())}),
         Some("budget.put") => json!({"usd": "50"}),
         Some("wallet.top_up") => json!({"usd": "1"}),
+        Some("wallet.adjust") => json!({"usd": "1", "note": "a gift"}),
+        Some("wallet.change") => json!({"alerts": []}),
+        Some("webhook.create") => json!({"url": NOWHERE}),
+        Some("webhook.change" | "org.change") => json!({}),
         Some("budget.release") => json!({"level": "team", "id": format!("{org}/{team}")}),
         Some("model.put") => json!({
             "input_usd_per_mtok": "1", "output_usd_per_mtok": "2", "context_length": 128_000,
@@ -322,13 +355,17 @@ fn body(need: &Need, actor: &Actor, whose: Whose) -> Value {
     }
 }
 
+/// Nothing is posted there: no courier is at work.
+const NOWHERE: &str = "http://127.0.0.1:9/";
+
 fn fresh() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
 /// What may still stand in the way of whoever is permitted.
-const IN_THE_WAY: [&str; 3] = ["own_account", "org_not_empty", "team_not_empty"];
+const IN_THE_WAY: [&str; 4] =
+    ["own_account", "org_not_empty", "team_not_empty", "delivery_pending"];
 
 #[tokio::test]
 async fn every_route_does_for_every_role_exactly_what_the_table_says() {

@@ -95,7 +95,8 @@ impl Run {
         engine.run(now, |work| work.put_model(name, model)).unwrap();
         engine.run(now, |work| work.put_org(org.clone(), OrgForm::default())).unwrap();
         let window = Some(Window::Minute);
-        let limit = StoredLimit { unit: Unit::Requests, window, max, scope: Scope::Cluster };
+        let limit =
+            StoredLimit { unit: Unit::Requests, window, max, scope: Scope::Cluster, model: None };
         let form =
             KeyForm { org: Some(org), limits: Given::Value(vec![limit]), ..KeyForm::default() };
         let made = engine.run(now, |work| work.create_key(form)).unwrap().value;

@@ -207,3 +207,62 @@ async fn nobody_hears_what_another_was_answered() {
     assert!(first.status < 300 && second.status < 300 && !second.replayed);
     assert_ne!(first.body["id"], second.body["id"]);
 }
+
+#[tokio::test]
+async fn that_a_token_was_used_is_no_change_of_it() {
+    let world = world().await;
+    let ada = person(&world, "acme", "ada", "org_member").await;
+    let path = format!("orgs/acme/users/ada/tokens/{}", ada.token_id);
+    let seen = send(&world, "GET", &path, None, &Value::Null).await.tag.unwrap();
+    world.clock.advance_ms(120_000);
+    assert_eq!(send_as(&world, &ada.token, "GET", "me", None, &Value::Null).await.status, 200);
+    let used = world.admin_ok("GET", &path, Value::Null).await;
+    assert!(used["last_used_at"].is_string());
+    let rotate = format!("{path}/rotate");
+    let made = send(&world, "POST", &rotate, Some(("if-match", &seen)), &Value::Null).await;
+    assert_eq!(made.status, 200, "{}", made.body);
+    let late = send(&world, "POST", &rotate, Some(("if-match", &seen)), &Value::Null).await;
+    assert_eq!(late.status, 412, "it was rotated since");
+}
+
+#[tokio::test]
+async fn parked_money_of_another_version_of_a_key_is_not_released() {
+    let world = world().await;
+    let key = world.key(json!({})).await;
+    let path = format!("keys/{}/release-parked", key.id);
+    let stale = send(&world, "POST", &path, Some(("if-match", "\"99\"")), &Value::Null).await;
+    assert_eq!(stale.status, 412, "{}", stale.body);
+    let now = send(&world, "GET", &format!("keys/{}", key.id), None, &Value::Null).await.tag;
+    let made =
+        send(&world, "POST", &path, now.as_deref().map(|tag| ("if-match", tag)), &Value::Null);
+    assert_eq!(made.await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_are_forgotten_when_nothing_else_is_due() {
+    let world = world().await;
+    for index in 0..600 {
+        let word = format!("word-{index}");
+        let header = Some(("idempotency-key", word.as_str()));
+        let body = json!({"name": "One"});
+        assert!(send(&world, "PUT", "orgs/acme/teams/one", header, &body).await.status < 300);
+    }
+    let kept = || -> u32 {
+        let tables = world.tables();
+        tables.query_row("SELECT count(*) FROM repeatable_requests", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(kept(), 600);
+    world.pass(24 * 60 * 60 * 1_000 + 1).await;
+    assert_eq!(kept(), 0);
+}
+
+#[tokio::test]
+async fn what_is_not_there_has_no_terms() {
+    let world = World::with_org(None).await;
+    for (method, path, status) in [("TRACE", "orgs/acme", 405), ("PUT", "nothing", 404)] {
+        let answer = send(&world, method, path, Some(("if-match", "7")), &Value::Null).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+    }
+    let answer = send(&world, "PUT", "orgs/acme", Some(("if-match", "7")), &json!({})).await;
+    assert_eq!(answer.status, 400);
+}

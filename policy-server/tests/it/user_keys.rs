@@ -20,7 +20,7 @@ async fn exchange(world: &World, holder: &Holder, key: &Key, form: UserKeyForm) 
 }
 
 /// The user key and its end.
-async fn exchanged(world: &World, holder: &Holder, key: &Key) -> (Key, u64) {
+pub async fn exchanged(world: &World, holder: &Holder, key: &Key) -> (Key, u64) {
     match exchange(world, holder, key, UserKeyForm::Tollgate).await {
         ExchangeAnswer::UserKey { secret, expires_at_unix_ms } => {
             let secret = secret.expose().to_owned();

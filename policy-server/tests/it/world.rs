@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use policy_server::clock::{Clock as _, ManualClock, SeededEntropy};
 use policy_server::live::SessionTimes;
 use policy_server::settings::{FilterToken, KeepRequests, Settings, UserKeyLifetime};
+use policy_server::webhooks::WebhookSettings;
 use policy_server::{App, build};
 use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Change, ChangesReply, Ending, Grant,
     LeaseAnswer, LeaseReply, LeaseReport, LeaseRequest, Refusal, RegisterReply, RegisterRequest,
@@ -26,8 +26,8 @@ use wire::{
     Nonce, PriceMultiplier, RequestId, Revision,
 };
 
-use crate::document::{self, Answered};
-pub use crate::tables::{accounts, check_ledger};
+pub use crate::document::exchange;
+pub use crate::tables::{AccountRow, accounts, check_ledger};
 
 /// 2026-11-20T12:00:00Z, a Friday.
 pub const NOON: u64 = 1_795_176_000_000;
@@ -353,31 +353,10 @@ fn start_with(
         filter_token: FilterToken::new(Some(FILTER_TOKEN)).unwrap(),
         session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
         keep_requests: KeepRequests::default(),
+        webhooks: WebhookSettings { allow_private: true, ..WebhookSettings::default() },
         user_key_lifetime: UserKeyLifetime::default(),
     };
     build(settings, Arc::clone(clock) as _, Box::new(SeededEntropy::new(seed)))
-}
-
-/// One exchange; with the admin API it must be as the API's document says.
-pub async fn exchange(router: &Router, request: Request<Body>) -> (StatusCode, HeaderMap, Bytes) {
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, 8 << 20).await.unwrap();
-    let (method, target) = (parts.method.clone(), parts.uri.to_string());
-    let request = Request::from_parts(parts, Body::from(body.clone()));
-    let response = router.clone().oneshot(request).await.unwrap();
-    let (status, headers) = (response.status(), response.headers().clone());
-    let answer = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
-    if target.starts_with("/admin/") {
-        document::check(&Answered {
-            method: method.as_str(),
-            target: &target,
-            body: &body,
-            status,
-            headers: &headers,
-            answer: &answer,
-        });
-    }
-    (status, headers, answer)
 }
 
 /// The answer's JSON, or its text where it is something else.

@@ -1,6 +1,6 @@
-//! `tollgate audit …` and `tollgate settings …`
+//! `tollgate audit …`, `tollgate settings …` and `tollgate status`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::super::client::{Client, ClientError};
@@ -101,5 +101,19 @@ impl SettingsCommand {
                 Ok(output.object(&client.send("PUT", "settings", &[], Some(&body))?))
             }
         }
+    }
+}
+
+/// `tollgate status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    output: Output,
+}
+
+impl StatusArgs {
+    /// Carries it out and answers what to print.
+    pub fn run(self, client: &Client) -> Result<String, ClientError> {
+        Ok(self.output.object(&client.send("GET", "status", &[], None)?))
     }
 }

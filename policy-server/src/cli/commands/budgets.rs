@@ -48,6 +48,7 @@ const BUDGET_COLUMNS: &[Column] = &[
     ("out", "/outstanding_usd"),
     ("parked", "/parked_usd"),
     ("left", "/left_usd"),
+    ("resets", "/resets_at"),
 ];
 
 impl BudgetCommand {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
+use super::key_test::TestArgs;
 use super::selections::SelectionArgs;
 use super::{BudgetArgs, Output, PageArgs, insert, names};
 
@@ -35,10 +36,10 @@ pub struct KeyFields {
     /// How long it lives from now on: 30d, 90d, 6mo, 1y, 2y, … up to 10y.
     #[arg(long, value_name = "TIME", conflicts_with = "expires_at")]
     expires_in: Option<String>,
-    /// A rate limit such as requests/1m=60, tokens/1d=100000, concurrent=4, or over all proxies
-    /// together requests/1m/cluster=600; repeatable. On a change, the given limits replace all;
-    /// "none" removes them.
-    #[arg(long = "limit-rate", value_name = "UNIT/WINDOW[/SCOPE]=MAX")]
+    /// A rate limit such as requests/1m=60, tokens/1d=100000, concurrent=4, of one model
+    /// requests/1m@gpt-4o=10, or over all proxies together requests/1m/cluster=600; repeatable. On a
+    /// change, the given limits replace all; "none" removes them.
+    #[arg(long = "limit-rate", value_name = "UNIT/WINDOW[/SCOPE][@MODEL]=MAX")]
     limits: Vec<String>,
     #[command(flatten)]
     budget: BudgetArgs,
@@ -76,16 +77,8 @@ impl KeyFields {
         insert(&mut body, "expires_in", self.expires_in.clone());
         insert(&mut body, "max_call_usd", self.max_call.clone().map(or_null));
         insert(&mut body, "allowed_ips", self.allowed_ips.as_deref().map(names));
-        if !self.limits.is_empty() {
-            let limits = if self.limits == ["none"] {
-                Vec::new()
-            } else {
-                let limits = self.limits.iter().map(|text| limit(text));
-                limits.collect::<Result<_, _>>()?
-            };
-            insert(&mut body, "limits", Some(limits));
-        }
-        self.budget.add(&mut body);
+        insert(&mut body, "limits", limits(&self.limits)?);
+        self.budget.add(&mut body)?;
         self.models.add(&mut body);
         insert(&mut body, "plan", self.plan.clone().map(or_null));
         insert(&mut body, "default_max_output_tokens", self.default_max_output_tokens);
@@ -184,6 +177,8 @@ pub enum KeyCommand {
     },
     /// Show one key and what it has spent.
     Show(KeyTarget),
+    /// Say what one may do and why not. Exits with 3 where it may not call.
+    Test(TestArgs),
     /// List what one may call, and why not the rest of the catalogue.
     Models {
         #[command(flatten)]
@@ -258,7 +253,7 @@ pub(super) const KEY_COLUMNS: &[Column] = &[
     ("left", "/spend/left_usd"),
 ];
 
-const KEY_MODEL_COLUMNS: &[Column] = &[
+pub(super) const KEY_MODEL_COLUMNS: &[Column] = &[
     ("id", "/id"),
     ("allowed", "/allowed"),
     ("reasons", "/reasons"),
@@ -310,6 +305,7 @@ impl KeyCommand {
                 let answer = client.send("GET", &path(&key.id, ""), &[], None)?;
                 Ok(key.output.object(&answer))
             }
+            Self::Test(test) => test.run(client),
             Self::Models { key, allowed, page } => {
                 let mut query = Vec::new();
                 query.extend(allowed.map(|allowed| ("allowed", allowed.to_string())));
@@ -364,15 +360,30 @@ fn or_null(text: String) -> Value {
     if text == "none" { Value::Null } else { Value::String(text) }
 }
 
+/// Limits as JSON; none where none were given.
+pub(super) fn limits(texts: &[String]) -> Result<Option<Vec<Value>>, ClientError> {
+    match texts {
+        [] => Ok(None),
+        [none] if none == "none" => Ok(Some(Vec::new())),
+        texts => texts.iter().map(|text| limit(text)).collect::<Result<_, _>>().map(Some),
+    }
+}
+
 /// `requests/1m=60` as JSON; the server checks the words.
 pub(super) fn limit(text: &str) -> Result<Value, ClientError> {
     let wrong = || {
-        let message =
-            format!("--limit-rate {text}: expected UNIT/WINDOW[/SCOPE]=MAX or concurrent=MAX");
+        let message = format!(
+            "--limit-rate {text}: expected UNIT/WINDOW[/SCOPE][@MODEL]=MAX or concurrent=MAX"
+        );
         ClientError::Input(message)
     };
-    let (what, max) = text.split_once('=').ok_or_else(wrong)?;
+    let (what, max) = text.rsplit_once('=').ok_or_else(wrong)?;
     let max: u64 = max.parse().map_err(|_| wrong())?;
+    // A model's name may have slashes of its own.
+    let (what, model) = match what.split_once('@') {
+        Some((what, model)) => (what, Some(model)),
+        None => (what, None),
+    };
     let mut words = what.split('/');
     let (unit, window, scope) = (words.next(), words.next(), words.next());
     if words.next().is_some() {
@@ -382,6 +393,7 @@ pub(super) fn limit(text: &str) -> Result<Value, ClientError> {
     insert(&mut limit, "unit", unit);
     insert(&mut limit, "window", window);
     insert(&mut limit, "scope", scope);
+    insert(&mut limit, "model", model);
     insert(&mut limit, "max", Some(max));
     Ok(limit.into())
 }
@@ -399,6 +411,9 @@ mod tests {
         assert_eq!(json, json!({"unit": "requests", "window": "1m", "max": 600, "scope": scope}));
         let json = limit("concurrent=4").unwrap();
         assert_eq!(json, json!({"unit": "concurrent", "max": 4}));
+        let json = limit("tokens/1h@openai/gpt-4o=5").unwrap();
+        let model = "openai/gpt-4o";
+        assert_eq!(json, json!({"unit": "tokens", "window": "1h", "max": 5, "model": model}));
         for wrong in ["requests", "requests/1m", "requests/1m=many", "a/b/c/d=1", "=", ""] {
             assert!(limit(wrong).is_err(), "{wrong}");
         }

@@ -58,6 +58,13 @@ pub enum MeCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Show an own key and what it has spent.
+    ShowKey {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Make a key of one's own in the team that --team names; its secret is shown this once.
     CreateKey {
         #[command(flatten)]
@@ -117,6 +124,10 @@ impl MeCommand {
                 Ok(output.object(&client.send("POST", &path, &[], None)?))
             }
             Self::Keys { page, output } => list(client, "me/keys", &page, &output, KEY_COLUMNS),
+            Self::ShowKey { id, output } => {
+                let path = format!("me/keys/{}", segment(&id));
+                Ok(output.object(&client.send("GET", &path, &[], None)?))
+            }
             Self::CreateKey { fields, output } => {
                 let body = fields.body()?.into();
                 Ok(output.object(&client.send("POST", "me/keys", &[], Some(&body))?))

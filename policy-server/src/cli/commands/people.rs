@@ -5,6 +5,7 @@ use serde_json::{Map, json};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
+use super::limit_args::LimitArgs;
 use super::tenancy::{ChangeArgs, MemberArgs, MemberCommand};
 use super::{Output, PageArgs, insert};
 
@@ -23,7 +24,9 @@ pub enum UserCommand {
         #[arg(long)]
         role: Option<String>,
         #[command(flatten)]
-        output: Output,
+        limits: LimitArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// List users.
     List {
@@ -81,12 +84,12 @@ impl UserCommand {
             format!("orgs/{}/users/{}{rest}", segment(&user.org), segment(&user.id))
         };
         match self {
-            Self::Put { user, name, role, output } => {
+            Self::Put { user, name, role, limits, change } => {
                 let mut body = Map::new();
                 insert(&mut body, "name", name);
                 insert(&mut body, "role", role);
-                let answer = client.send("PUT", &path(&user, ""), &[], Some(&body.into()))?;
-                Ok(output.object(&answer))
+                limits.add(&mut body)?;
+                change.send(client, "PUT", &path(&user, ""), Some(&body.into()))
             }
             Self::List { org, page, output } => {
                 let path = format!("orgs/{}/users", segment(&org));
@@ -223,6 +226,15 @@ pub enum TokenCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Show one; never its secret.
+    Show {
+        #[command(flatten)]
+        user: MemberArgs,
+        /// Its id.
+        token: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Replace one by a new one, which is shown this once.
     Rotate {
         #[command(flatten)]
@@ -268,6 +280,10 @@ impl TokenCommand {
             }
             Self::List { user, page, output } => {
                 list(client, &path(&user), &page, &output, TOKEN_COLUMNS)
+            }
+            Self::Show { user, token, output } => {
+                let path = format!("{}/{}", path(&user), segment(&token));
+                Ok(output.object(&client.send("GET", &path, &[], None)?))
             }
             Self::Rotate { user, token, overlap, output } => {
                 rotate_token(client, &path(&user), &token, overlap, &output)

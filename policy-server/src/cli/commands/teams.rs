@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::client::{Client, ClientError, segment};
 use super::super::table::Column;
-use super::keys::limit;
+use super::keys::limits;
 use super::tenancy::{ChangeArgs, MemberArgs, MemberCommand};
 use super::{Output, PageArgs, insert};
 
@@ -67,6 +67,15 @@ pub enum TeamCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Show one member and the role.
+    Member {
+        #[command(flatten)]
+        team: MemberArgs,
+        /// The user.
+        user: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Take a user into it, or give another role there.
     AddMember {
         #[command(flatten)]
@@ -98,8 +107,9 @@ pub struct TeamFields {
     /// Its name.
     #[arg(long)]
     name: Option<String>,
-    /// A rate limit that its keys share, such as requests/1m=600; repeatable.
-    #[arg(long = "limit-rate", value_name = "UNIT/WINDOW=MAX")]
+    /// A rate limit that its keys share, such as requests/1m=600, or of one model
+    /// requests/1m@gpt-4o=60; repeatable.
+    #[arg(long = "limit-rate", value_name = "UNIT/WINDOW[@MODEL]=MAX")]
     limits: Vec<String>,
     /// Its members make no keys by themselves.
     #[arg(long)]
@@ -134,10 +144,9 @@ impl TeamFields {
         }
         insert(&mut policy, "require_expiry", Some(self.require_expiry));
         insert(&mut policy, "max_expiry_days", self.max_expiry_days);
-        let limits = self.limits.iter().map(|text| limit(text));
         let mut body = Map::new();
         insert(&mut body, "name", self.name.clone());
-        insert(&mut body, "limits", Some(limits.collect::<Result<Vec<_>, _>>()?));
+        insert(&mut body, "limits", Some(limits(&self.limits)?.unwrap_or_default()));
         insert(&mut body, "self_service", Some(policy));
         Ok(body.into())
     }
@@ -183,6 +192,10 @@ impl TeamCommand {
                 page.query(&mut query);
                 let answer = client.send("GET", &path(&team, "/members"), &query, None)?;
                 Ok(output.list(&answer, MEMBER_COLUMNS))
+            }
+            Self::Member { team, user, output } => {
+                let path = path(&team, &format!("/members/{}", segment(&user)));
+                Ok(output.object(&client.send("GET", &path, &[], None)?))
             }
             Self::AddMember { team, user, role, output } => {
                 let path = path(&team, &format!("/members/{}", segment(&user)));

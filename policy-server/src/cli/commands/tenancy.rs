@@ -1,15 +1,16 @@
-//! Budgets of teams and users, and `tollgate wallets`: whose money it is.
+//! What the keys of a team or user share: a budget, limits, models.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::super::client::{Client, ClientError, segment};
-use super::super::table::Column;
+use super::budget_args::ScheduleArgs;
+use super::limit_args::LimitArgs;
 use super::selections::SelectionArgs;
-use super::{Output, PageArgs, insert};
+use super::{Output, insert};
 
-/// The part of `tollgate teams …` and `tollgate users …` that is about money: who shares a budget
-/// within an organisation.
+/// The part of `tollgate teams …` and `tollgate users …` that is about what all of their
+/// keys share.
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
     /// Set the budget that all keys of it share.
@@ -18,9 +19,8 @@ pub enum MemberCommand {
         member: MemberArgs,
         /// The most to spend per period, in USD.
         usd: String,
-        /// When the budget starts afresh: none, day, week or month; default: as before.
-        #[arg(long)]
-        period: Option<String>,
+        #[command(flatten)]
+        schedule: Box<ScheduleArgs>,
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -35,6 +35,15 @@ pub enum MemberCommand {
     Uncap {
         #[command(flatten)]
         member: MemberArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Limit how often all keys of it together may call; without limits, show those that it has.
+    Limits {
+        #[command(flatten)]
+        member: MemberArgs,
+        #[command(flatten)]
+        limits: LimitArgs,
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -95,10 +104,10 @@ impl MemberCommand {
         };
         let path = |member: &MemberArgs| format!("{}/budget", place(member));
         match self {
-            Self::Cap { member, usd, period, change } => {
+            Self::Cap { member, usd, schedule, change } => {
                 let mut body = Map::new();
                 insert(&mut body, "usd", Some(usd));
-                insert(&mut body, "period", period);
+                schedule.add(&mut body)?;
                 let body = Some(body.into());
                 let answer = client.send("PUT", &path(&member), &change.query(), body.as_ref())?;
                 Ok(change.output.object(&answer))
@@ -110,6 +119,15 @@ impl MemberCommand {
                 let answer = client.send("DELETE", &path(&member), &change.query(), None)?;
                 Ok(change.output.object(&answer))
             }
+            Self::Limits { member, limits, change } if limits.is_empty() => {
+                let path = format!("{}/models", place(&member));
+                Ok(change.output.object(&client.send("GET", &path, &[], None)?))
+            }
+            Self::Limits { member, limits, change } => {
+                let mut body = Map::new();
+                limits.add(&mut body)?;
+                change.send(client, "PATCH", &place(&member), Some(&body.into()))
+            }
             Self::Models { member, models, change } if models.is_empty() => {
                 let path = format!("{}/models", place(&member));
                 Ok(change.output.object(&client.send("GET", &path, &[], None)?))
@@ -118,73 +136,6 @@ impl MemberCommand {
                 let mut body = Map::new();
                 models.add(&mut body);
                 change.send(client, "PATCH", &place(&member), Some(&body.into()))
-            }
-        }
-    }
-}
-
-/// `tollgate wallets …`
-#[derive(Debug, Subcommand)]
-pub enum WalletCommand {
-    /// Put money into an organisation's wallet; the first opens it.
-    TopUp {
-        /// The organisation.
-        org: String,
-        /// How much, in USD.
-        usd: String,
-        /// What for.
-        #[arg(long)]
-        note: Option<String>,
-        /// An id of yours, such as an invoice number: repeating it adds nothing.
-        #[arg(long)]
-        id: Option<String>,
-        #[command(flatten)]
-        change: ChangeArgs,
-    },
-    /// Show what is left.
-    Show {
-        /// The organisation.
-        org: String,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// List what was put in, newest first.
-    TopUps {
-        /// The organisation.
-        org: String,
-        #[command(flatten)]
-        page: PageArgs,
-        #[command(flatten)]
-        output: Output,
-    },
-}
-
-const TOP_UP_COLUMNS: &[Column] =
-    &[("at", "/at"), ("id", "/id"), ("usd", "/usd"), ("note", "/note")];
-
-impl WalletCommand {
-    /// Carries it out and answers what to print.
-    pub fn run(self, client: &Client) -> Result<String, ClientError> {
-        let path = |org: &str| format!("orgs/{}/wallet", segment(org));
-        match self {
-            Self::TopUp { org, usd, note, id, change } => {
-                let mut body = Map::new();
-                insert(&mut body, "usd", Some(usd));
-                insert(&mut body, "note", note);
-                insert(&mut body, "id", id);
-                let path = format!("{}/top-ups", path(&org));
-                let answer = client.send("POST", &path, &change.query(), Some(&json!(body)))?;
-                Ok(change.output.object(&answer))
-            }
-            Self::Show { org, output } => {
-                Ok(output.object(&client.send("GET", &path(&org), &[], None)?))
-            }
-            Self::TopUps { org, page, output } => {
-                let mut query = Vec::new();
-                page.query(&mut query);
-                let path = format!("{}/top-ups", path(&org));
-                let answer = client.send("GET", &path, &query, None)?;
-                Ok(output.list(&answer, TOP_UP_COLUMNS))
             }
         }
     }

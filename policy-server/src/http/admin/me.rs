@@ -10,7 +10,7 @@ use wire::{OrgId, TeamId, UserId};
 use super::key_secrets::{created, creates, rotate, rotates};
 use super::keys::{Tagged, delete, disable, ends, listing, one, revoke};
 use super::tokens::{
-    create_for, issues, list_of, lists_tokens, revoke_of, rotate_of, rotates_token,
+    create_for, issues, list_of, lists_tokens, revoke_of, revokes_token, rotate_of, rotates_token,
 };
 use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, asked, bytes, id, parameters};
 use crate::app::{Actor, AdminError, KeyListing, Target, own};
@@ -43,7 +43,7 @@ pub fn routes(routes: Routes) -> Routes {
         .post("/admin/v1/me/tokens/{token}/rotate", MyTokens, "me.token.rotate", rotate_token)
         .says(rotates_token("Replaces an own token by one that is shown once"))
         .post("/admin/v1/me/tokens/{token}/revoke", MyTokens, "me.token.revoke", revoke_token)
-        .says(Operation::new("Revokes an own token").shows(&shapes_people::TOKEN))
+        .says(revokes_token("Revokes an own token"))
         .get(KEYS, MyKeys, keys)
         .says(Operation::new("Lists own keys").asks(listing).lists(&KEY))
         .post(KEYS, CreateSelf, "key.self_create", create)

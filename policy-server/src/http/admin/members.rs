@@ -11,7 +11,8 @@ use serde_json::json;
 use wire::{OrgId, TeamId, UserId};
 
 use super::{
-    Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, ids, made, no_fields, parameters,
+    Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, ids, in_force, made, no_fields,
+    only_wait, parameters,
 };
 use crate::app::{Suspendable, Target};
 use crate::http::answer::AdminProblem;
@@ -42,7 +43,7 @@ pub fn routes(routes: Routes) -> Routes {
         .says(
             Operation::new("Adds a user to a team, or changes the role there")
                 .takes(people_form::member)
-                .shows(&shapes_people::MEMBER),
+                .applies(&shapes_people::MEMBER, Duration::ZERO),
         )
         .delete(MEMBER, MembersWrite, "member.remove", remove)
         .says(
@@ -58,7 +59,7 @@ pub fn routes(routes: Routes) -> Routes {
         .says(
             Operation::new("Makes a service account")
                 .takes(people_form::service_account)
-                .makes(&shapes_people::ACCOUNT)
+                .makes_and_applies(&shapes_people::ACCOUNT, Duration::ZERO)
                 .shows(&shapes_people::ACCOUNT),
         )
         .get(ACCOUNT, MembersRead, one_account)
@@ -100,12 +101,13 @@ async fn one(visitor: Visitor, path: ThreeIds) -> Answer {
 
 async fn put(visitor: Visitor, path: ThreeIds, pairs: Pairs, body: Body) -> Answer {
     let (org, team, user) = member(path)?;
-    parameters(pairs)?.finish()?;
+    let wait = only_wait(pairs, Duration::ZERO)?;
     let role = member_form(&bytes(body)?);
     let target = Target::Member(org.clone(), team.clone(), user.clone());
     let row = visitor
         .change(target, move |work, deed| work.put_member(&deed.by, &org, &team, &user, role?));
-    Ok(Json(show_people::member(&row.await?).into()))
+    let row = row.await?;
+    Ok(in_force(&visitor.edge, show_people::member(&row), wait).await)
 }
 
 /// The member's keys in the team end as well; the answer says how many.
@@ -143,7 +145,7 @@ async fn create_account(
     body: Body,
 ) -> Result<Response, AdminProblem> {
     let org = id("organisation", path, OrgId::new)?;
-    parameters(pairs)?.finish()?;
+    let wait = only_wait(pairs, Duration::ZERO)?;
     let form = match service_account_form(&bytes(body)?) {
         Ok(form) => form,
         Err(error) => return visitor.unreadable(error).await,
@@ -154,7 +156,8 @@ async fn create_account(
         deed.target = Target::ServiceAccount(org, row.id.clone());
         Ok(row)
     });
-    let shown = Json(serde_json::Value::Object(show_people::user(&row.await?)));
+    let row = row.await?;
+    let shown = in_force(&visitor.edge, show_people::user(&row), wait).await;
     Ok((StatusCode::CREATED, shown).into_response())
 }
 

@@ -34,6 +34,12 @@ pub fn routes(routes: Routes) -> Routes {
                 .takes(org_form::org)
                 .applies(&ORG, WAIT_DEFAULT),
         )
+        .patch(ONE, OrgsWrite, "org.change", change)
+        .says(
+            Operation::new("Changes some of an organisation")
+                .takes(org_form::org)
+                .applies(&ORG, WAIT_DEFAULT),
+        )
         .delete(ONE, OrgsWrite, "org.delete", delete)
         .says(
             Operation::new("Deletes an organisation that has nothing any more")
@@ -67,6 +73,17 @@ async fn put(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
     let form = org_form(&bytes(body)?);
     let target = Target::Org(id.clone());
     let changed = visitor.change(target, move |work, _| work.put_org(id, form?)).await?;
+    Ok(applied(&visitor.edge, show::org(&changed.value), changed.revision, wait).await)
+}
+
+async fn change(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
+    let id = id("organisation", path, OrgId::new)?;
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(WAIT_DEFAULT);
+    query.finish()?;
+    let form = org_form(&bytes(body)?);
+    let target = Target::Org(id.clone());
+    let changed = visitor.change(target, move |work, _| work.patch_org(&id, form?)).await?;
     Ok(applied(&visitor.edge, show::org(&changed.value), changed.revision, wait).await)
 }
 

@@ -55,6 +55,16 @@ impl Routes {
         self.add(MethodFilter::PUT, need, put)
     }
 
+    /// A route that reads what is too much, or too secret, to stand in a URL.
+    pub fn ask<H, T>(self, path: &'static str, action: Action, handler: H) -> Self
+    where
+        H: Handler<T, Edge>,
+        T: 'static,
+    {
+        let need = Need { method: Method::POST, path, action, verb: None };
+        self.add(MethodFilter::POST, need, handler)
+    }
+
     /// A route by which something is made or done.
     pub fn post<H, T>(self, path: &'static str, action: Action, verb: &'static str, post: H) -> Self
     where

@@ -1,33 +1,24 @@
-//! Budgets of teams and users, and wallets: `/admin/v1/orgs/{org}/…`.
-
-use std::time::Duration;
+//! Budgets of teams and users: `/admin/v1/orgs/{org}/…`.
 
 use axum::Json;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
 use wire::{OrgId, TeamId, UserId};
 
-use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, parameters};
-use crate::app::{AdminError, BudgetForm, FieldProblem, Member, Target, wallet_budget};
+use super::{Answer, Body, Pairs, Routes, Visitor, applied, bytes, parameters};
+use crate::app::{AdminError, BudgetForm, FieldProblem, Member, Target};
 use crate::http::answer::AdminProblem;
-use crate::http::budget_form::{self, budget_form, top_up_form};
+use crate::http::budget_form::{self, budget_form};
 use crate::http::operation::Operation;
-use crate::http::shapes::{ACCOUNT, TOP_UP, TOPPED_UP};
+use crate::http::shapes::ACCOUNT;
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
-use crate::permissions::Action::{
-    BudgetsRead, BudgetsWrite, TeamsWrite, UsersWrite, WalletsRead, WalletsWrite,
-};
+use crate::permissions::Action::{BudgetsRead, BudgetsWrite, TeamsWrite, UsersWrite};
 
 pub(super) type Ids = Result<Path<(String, String)>, PathRejection>;
 
 const TEAM: &str = "/admin/v1/orgs/{org}/teams/{team}/budget";
 const USER: &str = "/admin/v1/orgs/{org}/users/{user}/budget";
-const WALLET: &str = "/admin/v1/orgs/{org}/wallet";
-const TOP_UPS: &str = "/admin/v1/orgs/{org}/wallet/top-ups";
 
 pub fn routes(routes: Routes) -> Routes {
     routes
@@ -51,21 +42,6 @@ pub fn routes(routes: Routes) -> Routes {
         )
         .delete(USER, BudgetsWrite, "budget.remove", free_user)
         .says(Operation::new("Removes the cap of a user").applies(&ACCOUNT, WAIT_DEFAULT))
-        .get(WALLET, WalletsRead, wallet)
-        .says(Operation::new("Shows the wallet of an organisation").shows(&ACCOUNT))
-        .get(TOP_UPS, WalletsRead, top_ups)
-        .says(
-            Operation::new("Lists what was put into a wallet")
-                .asks(|query| (query.position(), query.limit()))
-                .lists(&TOP_UP),
-        )
-        .post(TOP_UPS, WalletsWrite, "wallet.top_up", top_up)
-        .says(
-            Operation::new("Puts money into a wallet, once for each id")
-                .takes(budget_form::top_up)
-                .makes_and_applies(&TOPPED_UP, Duration::ZERO)
-                .or_repeats(&TOPPED_UP),
-        )
 }
 
 async fn show_team(visitor: Visitor, path: Ids) -> Answer {
@@ -130,44 +106,6 @@ async fn cap(
     });
     let changed = changed.await?;
     Ok(applied(&visitor.edge, show::account(&changed.value), changed.revision, wait).await)
-}
-
-async fn wallet(visitor: Visitor, path: Id) -> Answer {
-    let org = id("organisation", path, OrgId::new)?;
-    let target = Target::Budget(wallet_budget(&org));
-    let view = visitor.one(target, move |work| work.wallet(&org)).await?;
-    Ok(Json(show::account(&view).into()))
-}
-
-async fn top_ups(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
-    let org = id("organisation", path, OrgId::new)?;
-    let mut query = parameters(pairs)?;
-    let (before, limit) = (query.position(), query.limit());
-    query.finish()?;
-    let target = Target::Budget(wallet_budget(&org));
-    let page = visitor.read(target, move |work, _| work.top_ups(&org, before, limit)).await?;
-    Ok(Json(show::page(&page, show::wallet_entry)))
-}
-
-/// 201 with the entry and the wallet; 200 where this id had been added before.
-async fn top_up(
-    visitor: Visitor,
-    path: Id,
-    pairs: Pairs,
-    body: Body,
-) -> Result<Response, AdminProblem> {
-    let org = id("organisation", path, OrgId::new)?;
-    let form = top_up_form(&bytes(body)?);
-    let mut query = parameters(pairs)?;
-    let wait = query.wait(Duration::ZERO);
-    query.finish()?;
-    let target = Target::Budget(wallet_budget(&org));
-    let changed = visitor.change(target, move |work, _| work.top_up(&org, form?)).await?;
-    let mut object = show::wallet_entry(&changed.value.entry);
-    object.insert("wallet".to_owned(), json!(show::account(&changed.value.wallet)));
-    let shown = applied(&visitor.edge, object, changed.revision, wait).await;
-    let status = if changed.value.is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, shown).into_response())
 }
 
 pub(super) fn team(path: Ids) -> Result<(OrgId, Member), AdminProblem> {

@@ -3,14 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use crate::app::{AdminError, Member, Target, Work};
-use crate::http::{show, show_entitlement, show_people};
+use crate::http::{show, show_entitlement, show_people, webhook_form};
 
 /// A field of the audit at most, in bytes of JSON: a list of two thousand models is not kept twice
 /// with every change of it.
 const FIELD_BYTES: usize = 4_096;
 
-/// Fields that change with every change or with every call.
-const VOLATILE: [&str; 4] = ["updated_at", "version", "spend", "usage"];
+/// Fields that change with every change, or by use.
+const VOLATILE: [&str; 6] =
+    ["updated_at", "version", "spend", "usage", "last_used_at", "last_address"];
 
 /// What a target looks like now; none where there is no such thing.
 ///
@@ -43,6 +44,9 @@ pub fn snapshot(
             work.token(org, user, id).map(|token| show_people::token(&token, now))
         }
         Target::Key(id) => work.key(id).map(|key| show::key(&key)),
+        Target::Webhook(org, id) => {
+            work.webhook(org, id).map(|found| webhook_form::webhook(&found))
+        }
         Target::Budget(id) => work.account_view(id.clone()).map(|view| show::cap(&view)),
     };
     match shown {

@@ -34,7 +34,11 @@ pub fn routes(routes: Routes) -> Routes {
         .get(ONE, UsersRead, one)
         .says(Operation::new("Shows a user").shows(&USER))
         .put(ONE, UsersWrite, "user.put", put)
-        .says(Operation::new("Makes or changes a user").takes(people_form::user).shows(&USER))
+        .says(
+            Operation::new("Makes or changes a user")
+                .takes(people_form::user)
+                .applies(&USER, WAIT_DEFAULT),
+        )
         .delete(ONE, UsersWrite, "user.delete", delete)
         .says(
             Operation::new("Deletes a user; his tokens and keys end")
@@ -65,11 +69,14 @@ async fn one(visitor: Visitor, path: Ids) -> Answer {
 
 async fn put(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
     let (org, user) = user(path)?;
-    parameters(pairs)?.finish()?;
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(WAIT_DEFAULT);
+    query.finish()?;
     let form = user_form(&bytes(body)?);
     let target = Target::User(org.clone(), user.clone());
-    let row = visitor.change(target, move |work, deed| work.put_user(&deed.by, &org, user, form?));
-    Ok(Json(show_people::user(&row.await?).into()))
+    let put = visitor.change(target, move |work, deed| work.put_user(&deed.by, &org, user, form?));
+    let changed = put.await?;
+    Ok(applied(&visitor.edge, show_people::user(&changed.value), changed.revision, wait).await)
 }
 
 /// The user's tokens and keys end as well; the answer says how many keys.

@@ -17,6 +17,10 @@ use crate::http::edge::Edge;
 use crate::permissions::{Sight, Standing};
 use crate::store::{AuditRow, Outcome, StoreError};
 
+/// Bytes of what a line of the audit is about, at most. Every id fits, with those that it stands within;
+/// what is no id may be as long as a request.
+const TARGET_BYTES: usize = 1_024;
+
 /// Who has signed in, and from where.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -103,6 +107,11 @@ impl Visitor {
     /// Who asks.
     pub fn actor(&self) -> &Actor {
         &self.caller.actor
+    }
+
+    /// From where; not known where there is no connection.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.caller.address
     }
 
     /// Reads something of a target.
@@ -289,7 +298,8 @@ impl Visitor {
 
     fn line(&self, target: &Target) -> AuditRow {
         let action = self.need.verb.unwrap_or_else(|| self.need.action.as_str());
-        self.author().line(action, target, None)
+        let line = self.author().line(action, target, None);
+        AuditRow { target: brief(target.id()), ..line }
     }
 }
 
@@ -300,4 +310,9 @@ fn expect(work: &mut Work<'_>, target: &Target, seen: Option<&IfMatch>) -> Resul
         return Ok(());
     }
     Err(AdminError::OtherVersion { what: target.kind(), id: target.id() })
+}
+
+fn brief(mut id: String) -> String {
+    id.truncate(id.floor_char_boundary(TARGET_BYTES));
+    id
 }

@@ -6,7 +6,7 @@ use wire::{KeyDigest, KeyId};
 use super::Rows;
 use super::encoding::{Columns, integer};
 use super::keys::key;
-use crate::store::{DigestRows, KeyRow, StoreResult};
+use crate::store::{DigestRows, KeyRow, SecretRow, StoreResult};
 
 impl DigestRows for Rows<'_> {
     fn key_by_digest(
@@ -19,6 +19,21 @@ impl DigestRows for Rows<'_> {
              WHERE digest = ? AND valid = 1 AND (valid_until_ms IS NULL OR valid_until_ms > ?)",
             params![digest.0, integer(now_unix_ms)],
             key,
+        )
+    }
+
+    fn secret(&mut self, digest: &KeyDigest) -> StoreResult<Option<SecretRow>> {
+        self.one(
+            "SELECT key, valid, valid_until_ms FROM key_digests WHERE digest = ?",
+            [digest.0],
+            |row| {
+                let columns = Columns(row);
+                Ok(SecretRow {
+                    key: columns.checked("key", KeyId::new)?,
+                    is_valid: columns.flag("valid")?,
+                    valid_until_unix_ms: columns.optional_number("valid_until_ms")?,
+                })
+            },
         )
     }
 

@@ -2,7 +2,6 @@
 //! that names it, never a default.
 
 use metering::budget::Standing;
-use metering::period::Period;
 use rusqlite::types::Type;
 use rusqlite::{Error as SqlError, Row};
 use serde::Serialize;
@@ -10,7 +9,9 @@ use serde::de::DeserializeOwned;
 use wire::NanoUsd;
 use wire::PriceMultiplier;
 
+use crate::alerts::Alerts;
 use crate::permissions::Role;
+use crate::schedule::Schedule;
 use crate::store::{HolderState, KeyFormat, KeyLife, KeyStatus, Outcome, StoreError, StoreResult};
 
 /// SQLite's integers have 63 bits. A number that does not fit is stored as the largest that does:
@@ -112,8 +113,16 @@ impl Columns<'_, '_> {
             .map_err(|error| unreadable(name, &error.to_string()))
     }
 
-    pub fn period(&self, name: &'static str) -> Result<Period, SqlError> {
-        self.checked(name, |text| Period::parse(&text).ok_or("no such period"))
+    pub fn schedule(&self, name: &'static str) -> Result<Schedule, SqlError> {
+        self.checked(name, |text| Schedule::parse(&text).ok_or("no such period"))
+    }
+
+    pub fn alerts(&self, name: &'static str) -> Result<Alerts, SqlError> {
+        self.checked(name, |text| {
+            let thresholds: Option<Vec<u64>> = serde_json::from_str(&text).ok();
+            let alerts = thresholds.and_then(|thresholds| Alerts::new(&thresholds));
+            alerts.ok_or("no thresholds of a budget")
+        })
     }
 
     pub fn role(&self, name: &'static str) -> Result<Role, SqlError> {

@@ -1,13 +1,13 @@
 //! Budgets, accounts and leases: loaded and saved whole, never computed on.
 
 use metering::budget::{Account, LeaseMoney};
-use metering::period::Period;
 use metering::permits::LeasePermits;
 use rusqlite::{Row, params};
 use wire::{HolderId, KeyId, LeaseId, Revision};
 
 use super::Rows;
 use super::encoding::{Columns, integer, json, money, standing, word};
+use crate::schedule::Schedule;
 use crate::store::{
     AccountId, Budget, BudgetId, BudgetRows, LeaseRow, LeaseRows, Share, StoreError, StoreResult,
 };
@@ -15,14 +15,15 @@ use crate::store::{
 impl BudgetRows for Rows<'_> {
     fn budget(&mut self, id: &BudgetId) -> StoreResult<Option<Budget>> {
         self.one(
-            "SELECT cap, period, frozen, began_revision FROM budgets
+            "SELECT cap, period, alerts, frozen, began_revision FROM budgets
              WHERE level = ? AND owner = ?",
             params![word(&id.level)?, id.owner],
             |row| {
                 let columns = Columns(row);
                 Ok(Budget {
                     cap: columns.optional_number("cap")?.map(wire::NanoUsd),
-                    period: columns.period("period")?,
+                    schedule: columns.schedule("period")?,
+                    alerts: columns.alerts("alerts")?,
                     frozen: columns.flag("frozen")?,
                     began_revision: Revision(columns.number("began_revision")?),
                 })
@@ -32,13 +33,15 @@ impl BudgetRows for Rows<'_> {
 
     fn save_budget(&mut self, id: &BudgetId, budget: &Budget) -> StoreResult<()> {
         self.execute(
-            "INSERT OR REPLACE INTO budgets (level, owner, cap, period, frozen, began_revision)
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO budgets (level, owner, cap, period, alerts, frozen,
+                 began_revision)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
             params![
                 word(&id.level)?,
                 id.owner,
                 budget.cap.map(money),
-                budget.period.as_str(),
+                budget.schedule.to_string(),
+                json(&budget.alerts.thresholds().collect::<Vec<_>>())?,
                 budget.frozen,
                 integer(budget.began_revision.0)
             ],
@@ -52,7 +55,7 @@ impl BudgetRows for Rows<'_> {
             params![
                 word(&id.budget.level)?,
                 id.budget.owner,
-                id.period.as_str(),
+                id.schedule.to_string(),
                 integer(id.start_unix_ms)
             ],
             |row| {
@@ -76,7 +79,7 @@ impl BudgetRows for Rows<'_> {
             params![
                 word(&id.budget.level)?,
                 id.budget.owner,
-                id.period.as_str(),
+                id.schedule.to_string(),
                 integer(id.start_unix_ms),
                 money(account.settled),
                 money(account.parked),
@@ -157,7 +160,7 @@ impl LeaseRows for Rows<'_> {
                     integer(lease.n),
                     word(&account.budget.level)?,
                     account.budget.owner,
-                    account.period.as_str(),
+                    account.schedule.to_string(),
                     integer(account.start_unix_ms)
                 ],
             )
@@ -194,14 +197,14 @@ impl LeaseRows for Rows<'_> {
     fn schedule_release(
         &mut self,
         id: &LeaseId,
-        period: Period,
+        schedule: Schedule,
         at_ran_ms: u64,
     ) -> StoreResult<()> {
         let (holder, n) = parts(id)?;
         self.execute(
             "UPDATE lease_accounts SET release_at_ran_ms = ?
              WHERE holder = ? AND n = ? AND period = ? AND released = 0",
-            params![integer(at_ran_ms), holder, integer(n), period.as_str()],
+            params![integer(at_ran_ms), holder, integer(n), schedule.to_string()],
         )
     }
 
@@ -282,7 +285,7 @@ fn share(row: &Row<'_>) -> rusqlite::Result<Share> {
         lease: columns.checked("holder", |holder| LeaseId::new(format!("{holder}-{n}")))?,
         account: AccountId {
             budget: budget_id(&columns)?,
-            period: columns.period("period")?,
+            schedule: columns.schedule("period")?,
             start_unix_ms: columns.number("start_ms")?,
         },
         released: columns.flag("released")?,

@@ -25,6 +25,7 @@ mod tenants;
 mod usage_days;
 mod user_keys;
 mod wallets;
+mod webhooks;
 mod windows;
 
 use std::cell::RefCell;

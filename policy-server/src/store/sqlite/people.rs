@@ -101,14 +101,15 @@ impl UserRows for Rows<'_> {
 
     fn save_user(&mut self, user: &UserRow) -> StoreResult<()> {
         self.execute(
-            "INSERT OR REPLACE INTO users (org, id, name, role, service_team, suspended_ms,
-                 created_ms, updated_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO users (org, id, name, role, limits, service_team,
+                 suspended_ms, created_ms, updated_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 user.org.as_str(),
                 user.id.as_str(),
                 user.name,
                 user.role.as_str(),
+                json(&user.limits)?,
                 user.service_team.as_ref().map(TeamId::as_str),
                 user.suspended_unix_ms.map(integer),
                 integer(user.created_unix_ms),
@@ -259,6 +260,7 @@ fn user(row: &Row<'_>) -> rusqlite::Result<UserRow> {
         id: columns.checked("id", UserId::new)?,
         name: columns.text("name")?,
         role: columns.role("role")?,
+        limits: columns.json("limits")?,
         service_team: columns.optional("service_team", TeamId::new)?,
         suspended_unix_ms: columns.optional_number("suspended_ms")?,
         created_unix_ms: columns.number("created_ms")?,

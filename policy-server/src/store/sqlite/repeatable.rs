@@ -35,6 +35,11 @@ impl RepeatableRows for Rows<'_> {
         Ok(())
     }
 
+    fn has_repeatables_before(&mut self, unix_ms: u64) -> StoreResult<bool> {
+        let sql = "SELECT 1 FROM repeatable_requests WHERE at_ms < ? LIMIT 1";
+        Ok(self.one(sql, params![integer(unix_ms)], |_| Ok(()))?.is_some())
+    }
+
     fn forget_repeatables(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<u64> {
         let forgotten = self.change(
             "DELETE FROM repeatable_requests WHERE idempotency IN (

@@ -20,6 +20,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0011_records.sql"),
     include_str!("../../../migrations/sqlite/0012_repeatable.sql"),
     include_str!("../../../migrations/sqlite/0013_user_keys.sql"),
+    include_str!("../../../migrations/sqlite/0014_money.sql"),
     include_str!("../../../migrations/sqlite/0016_removals.sql"),
 ];
 

@@ -22,13 +22,14 @@ impl OrgRows for Rows<'_> {
 
     fn save_org(&mut self, org: &OrgRow) -> StoreResult<()> {
         self.execute(
-            "INSERT OR REPLACE INTO orgs (id, name, models, price_multiplier, suspended_ms,
+            "INSERT OR REPLACE INTO orgs (id, name, models, limits, price_multiplier, suspended_ms,
                  created_ms, updated_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 org.id.as_str(),
                 org.name,
                 json(&org.models)?,
+                json(&org.limits)?,
                 integer(org.price_multiplier.ppm()),
                 org.suspended_unix_ms.map(integer),
                 integer(org.created_unix_ms),
@@ -70,6 +71,7 @@ fn org(row: &Row<'_>) -> rusqlite::Result<OrgRow> {
         id: columns.checked("id", OrgId::new)?,
         name: columns.text("name")?,
         models: columns.json("models")?,
+        limits: columns.json("limits")?,
         price_multiplier: columns.multiplier("price_multiplier")?,
         suspended_unix_ms: columns.optional_number("suspended_ms")?,
         created_unix_ms: columns.number("created_ms")?,
