@@ -30,6 +30,7 @@ mod policy;
 mod rate_limits;
 mod recall;
 mod recovery;
+mod removal;
 mod repeatable;
 mod reports;
 mod requests;
@@ -56,7 +57,7 @@ use wire::{Epoch, HolderId, KeyDigest, Revision};
 pub use access::{Actor, SignedIn, Target};
 use admission::FROZEN_RETRY_MS;
 pub use aliases::{ALIASES_MOST, AliasView};
-pub use audit::SETTING_AUDIT_DAYS;
+pub use audit::{Author, SETTING_AUDIT_DAYS};
 pub use budgets::{BudgetForm, Member};
 pub use catalogue::{MediaTokens, ModelForm};
 pub use entitled::{KeyModel, KeyModelListing, KeyModels};
@@ -179,6 +180,8 @@ pub struct Work<'a> {
     /// None where the transaction only reads.
     pub(crate) entropy: Option<&'a mut dyn Entropy>,
     pub(crate) now: Now,
+    /// Whose change it is.
+    pub(crate) author: Author,
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -190,7 +193,8 @@ impl<'a> Work<'a> {
         counters: &'a Counters,
         now: Now,
     ) -> Self {
-        Self { rows, shared, counters, entropy: None, now, effects: Vec::new() }
+        let (author, effects) = (Author::default(), Vec::new());
+        Self { rows, shared, counters, entropy: None, now, author, effects }
     }
 
     /// Carries out a part of a job of which nothing remains where it meets a damaged row. That is
@@ -326,6 +330,16 @@ impl<'a> Work<'a> {
         let digest = metering::api_key::digest(token.as_bytes());
         self.rows.replace_admin_tokens(digest, self.now.unix_ms)?;
         Ok(SecretText::new(token))
+    }
+
+    /// Replaces the admin token, and says so in the audit.
+    ///
+    /// # Errors
+    /// As [`Work::new_admin_token`].
+    pub fn rotate_admin_token(&mut self) -> Result<SecretText, AdminError> {
+        let token = self.new_admin_token()?;
+        self.note(self.author.line("admin_token.rotate", &Target::Server, None))?;
+        Ok(token)
     }
 
     /// Reads something, to see that the store answers.

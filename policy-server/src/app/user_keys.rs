@@ -156,6 +156,7 @@ fn exchange_line(key: &KeyRow, user_key: &KeyId, ends_unix_ms: u64, now_unix_ms:
         before: None,
         after: Some(after.to_string()),
         address: None,
+        token: None,
         outcome: Outcome::Done,
         code: None,
     }
