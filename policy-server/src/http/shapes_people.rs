@@ -146,6 +146,7 @@ fn me() -> Members {
         .maybe("org", Schema::id(OrgId::LONGEST))
         .maybe("id", Schema::id(UserId::LONGEST))
         .maybe("name", Schema::text())
+        .maybe("limits", Schema::some(limit()))
         .maybe("suspended_at", Schema::instant().or_null())
         .maybe("created_at", Schema::instant())
         .maybe("updated_at", Schema::instant())
@@ -169,6 +170,7 @@ fn audit_line() -> Members {
         .with("address", Schema::text().or_null())
         .with("outcome", Schema::words(Outcome::ALL.map(Outcome::as_str)))
         .with("code", Schema::text().or_null())
+        .with("token", Schema::text().or_null())
 }
 
 fn settings() -> Members {
