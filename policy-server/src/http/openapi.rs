@@ -19,6 +19,7 @@ pub const CODES: &[&str] = &[
     "body_too_large",
     "budget_above_ceiling",
     "budget_required",
+    "delivery_pending",
     "digest_taken",
     "expiry_required",
     "expiry_too_far",
@@ -61,12 +62,14 @@ pub const CODES: &[&str] = &[
     "token_revoked",
     "too_many_aliases",
     "too_many_attempts",
+    "too_many_deliveries",
     "too_many_groups",
     "too_many_models",
     "too_many_plans",
     "too_many_service_accounts",
     "too_many_teams",
     "too_many_tokens",
+    "too_many_webhooks",
     "unknown_endpoint",
     "unknown_field",
     "unknown_model",
@@ -79,6 +82,8 @@ pub const CODES: &[&str] = &[
     "unsupported_scope",
     "user_suspended",
     "wallet_full",
+    "wallet_in_use",
+    "webhook_disabled",
 ];
 
 /// The kinds of errors.
