@@ -78,6 +78,7 @@ pub fn build(
     let edge = Edge {
         writer,
         readers: Arc::new(readers),
+        turns: Arc::default(),
         shared,
         counters,
         clock,
@@ -85,8 +86,10 @@ pub fn build(
         keep_requests: settings.keep_requests,
         user_key_lifetime: settings.user_key_lifetime,
         attempts: Arc::default(),
+        refusals: Arc::default(),
         secret: Arc::new(ServerSecret::in_file(secret_file)),
         webhooks: Arc::new(settings.webhooks),
+        log_reads: http::LogReads::default(),
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),

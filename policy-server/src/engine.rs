@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::app::{AdminError, Counters, SecretText, Work};
+use crate::app::{AdminError, Author, Counters, SecretText, Work};
 use crate::clock::{Entropy, Now};
 use crate::live::{Effect, Live, SessionTimes, Shared};
 use crate::store::sqlite::{Batch, Sqlite};
@@ -45,6 +45,7 @@ impl Jobs<'_, '_> {
                 counters: self.counters,
                 entropy: Some(&mut *self.entropy),
                 now,
+                author: Author::default(),
                 effects: Vec::new(),
             };
             let outcome = job(&mut work);

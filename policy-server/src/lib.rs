@@ -11,15 +11,18 @@
 //! | When does a budget start afresh, and when is somebody told? | [`schedule`], [`alerts`] |
 //! | Who may do what? | [`permissions`]: one table |
 //! | Who fails to sign in too often? | [`attempts`] |
+//! | Which refusals have a line of the audit? | [`refusals`] |
 //! | How does HTTP say it? | [`http`] |
 //! | Where do time and randomness come from? | [`clock`] |
 //! | Who is told of events, and how? | [`webhooks`] |
 //! | How is it started and administered? | [`serve`], [`cli`] |
 //! | What becomes of a database that was copied back? | [`restore`] |
+//! | How is a lost admin token replaced? | [`admin_token`] |
 //!
 //! [`build`] puts it together without opening a port, so that tests mount the two routers in their
 //! own process and move the clock by hand.
 
+pub mod admin_token;
 pub mod alerts;
 pub mod app;
 pub mod attempts;
@@ -33,6 +36,7 @@ pub mod http;
 pub mod live;
 pub mod permissions;
 pub mod recalls;
+pub mod refusals;
 pub mod restore;
 pub mod schedule;
 pub mod serve;

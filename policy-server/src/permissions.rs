@@ -169,7 +169,7 @@ actions! {
     /// Tokens of one's own.
     MyTokens, "me.tokens", seen by MeRead,
         [Own, Own, Own, Own, Own, Own, Own, Own, Own];
-    /// Keys of one's own: list, rotate, disable, enable, revoke, delete.
+    /// Keys of one's own: list, rotate, disable, revoke, delete. An administrator enables them.
     MyKeys, "me.keys", seen by MeRead,
         [Own, Own, Own, Own, Own, Own, Own, Own, Own];
     /// Making a key of one's own in a team, within its policy.

@@ -8,7 +8,7 @@ use crate::entitlement::{GroupName, PlanId};
 use crate::permissions::{
     Action, Reach, Role, Scope, Sight, Standing, Verdict, decide, decide_list, reach,
 };
-use crate::store::{BudgetId, PersonalTokenRow};
+use crate::store::{BudgetId, PersonalTokenRow, StoreResult};
 
 use super::people::TEAMS_OF_USER_MOST;
 
@@ -324,9 +324,10 @@ impl Work<'_> {
         if !form.team.is_given() && !form.user.is_given() {
             return Ok(());
         }
-        let team = form.team.clone().or_current(key.team);
-        let user = form.user.clone().or_current(key.user);
+        let team = form.team.clone().or_current(key.team.clone());
+        let user = form.user.clone().or_current(key.user.clone());
         self.check_names(by, &key.org, team.as_ref(), user.as_ref())?;
+        self.check_stays_stopped(by, &key, team.as_ref(), user.as_ref())?;
         self.permit(by, Action::KeysWrite, &Target::Place { org: key.org, team, user })
     }
 
@@ -383,7 +384,7 @@ impl Work<'_> {
         })
     }
 
-    fn scope_of_budget(&mut self, id: &BudgetId) -> Result<Scope, AdminError> {
+    pub(super) fn scope_of_budget(&mut self, id: &BudgetId) -> StoreResult<Scope> {
         if id.level == Level::Key {
             let key = KeyId::new(id.owner.clone()).ok();
             let key = key.map(|key| self.rows.key(&key)).transpose()?.flatten();

@@ -98,7 +98,8 @@ impl Work<'_> {
         }
         let id = member.budget(org);
         self.save_cap(&id, budget)?;
-        let revision = self.publish(Change::AllKeys)?;
+        let (level, owner) = (id.level, id.owner.clone());
+        let revision = self.publish(Change::Below { level, owner })?;
         Ok(Changed { value: self.account_view(id)?, revision })
     }
 

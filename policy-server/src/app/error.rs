@@ -39,7 +39,11 @@ impl FilterError {
     /// that the same request says is to be carried out without it.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Ledger(_) | Self::Store(StoreError::Unreadable(_)))
+        match self {
+            Self::Ledger(_) => true,
+            Self::Store(error) => error.is_damage(),
+            _ => false,
+        }
     }
 }
 

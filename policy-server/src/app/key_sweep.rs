@@ -17,22 +17,25 @@ impl Work<'_> {
     /// When the store fails.
     pub fn has_due_work(&mut self) -> Result<bool, FilterError> {
         Ok(self.has_due_releases()?
-            || self.has_ended_secrets()?
-            || self.has_expired_keys()?
+            || is_due(self.has_ended_secrets())?
+            || is_due(self.has_expired_keys())?
+            || is_due(self.has_removals())?
             || self.has_ended_wallet_days()?
-            || self.has_old_user_keys()?
+            || is_due(self.has_old_user_keys())?
             || self.rows.has_repeatables_before(self.known_since())?
             || self.has_old_audit()?)
     }
 
     /// Carries all of that out for keys, a bounded number per call. Answers whether there may be more.
     pub(super) fn sweep_keys(&mut self) -> Result<bool, FilterError> {
-        let more_secrets = self.end_replaced_secrets()?;
-        let more_keys = self.note_expired_keys()?;
-        let more_user_keys = self.forget_old_user_keys()?;
+        // Where a row is damaged, the others go on.
+        let removed = self.part("keys of a removed owner", Self::end_removed_keys)?;
+        let secrets = self.part("a replaced secret", Self::end_replaced_secrets)?;
+        let expired = self.part("an expired key", Self::note_expired_keys)?;
+        let user_keys = self.part("a user key", |work| Ok(work.forget_old_user_keys()?))?;
         let forgotten = self.rows.forget_repeatables(self.known_since(), FORGOTTEN_PER_SWEEP)?;
         let more_requests = forgotten >= u64::from(FORGOTTEN_PER_SWEEP);
-        Ok(more_secrets || more_keys || more_user_keys || more_requests)
+        Ok([removed, secrets, expired, user_keys, Some(more_requests)].contains(&Some(true)))
     }
 
     fn has_expired_keys(&mut self) -> StoreResult<bool> {
@@ -47,5 +50,13 @@ impl Work<'_> {
             self.rows.save_key(&key, KeyStatus::Expired)?;
         }
         Ok(full)
+    }
+}
+
+/// What cannot be read is met again, and counted, where it is to be carried out.
+fn is_due(found: StoreResult<bool>) -> StoreResult<bool> {
+    match found {
+        Err(error) if error.is_damage() => Ok(true),
+        found => found,
     }
 }

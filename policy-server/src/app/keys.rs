@@ -254,7 +254,8 @@ impl Work<'_> {
             return Ok(Changed { value, revision });
         }
         key.life = life;
-        if life == KeyLife::Deleted {
+        if matches!(life, KeyLife::Revoked | KeyLife::Deleted) {
+            // It never calls again, so its plan is free to be deleted.
             self.assign_plan(Level::Key, key.id.as_str(), None)?;
         }
         if life != KeyLife::Active {
@@ -292,7 +293,8 @@ impl Work<'_> {
     pub(super) fn living_key(&mut self, id: &KeyId) -> Result<KeyRow, AdminError> {
         let key = self.stored_key(id)?;
         match key.life {
-            KeyLife::Active | KeyLife::Disabled => Ok(key),
+            KeyLife::Active | KeyLife::Disabled if !self.is_ending(&key)? => Ok(key),
+            KeyLife::Active | KeyLife::Disabled => Err(ended(&key)),
             KeyLife::Revoked | KeyLife::Deleted => Err(ended(&key)),
         }
     }

@@ -3,8 +3,10 @@
 use wire::OrgId;
 use wire::v1::Change;
 
+use super::people::check_rank;
 use super::{AdminError, Changed, Given, Member, SelectionForm, Work};
 use crate::entitlement::{Scopes, Selection};
+use crate::permissions::Standing;
 use crate::store::{StoreResult, StoredLimit, TeamRow, UserRow};
 
 /// What a team or user is restricted to.
@@ -53,14 +55,20 @@ impl Work<'_> {
     /// limits how often they are called. Plans are not asked: keys may have their own.
     ///
     /// # Errors
-    /// When there is no such organisation, a model cannot be chosen or is not known, or the store
-    /// fails.
+    /// When there is no such organisation, a model cannot be chosen or is not known, the user has a role
+    /// above that of whoever asks, or the store fails.
     pub fn restrict_member(
         &mut self,
+        by: &Standing,
         org: &OrgId,
         member: Member,
         form: MemberForm,
     ) -> Result<Changed<MemberModels>, AdminError> {
+        if let Member::User(user) = &member
+            && let Some(row) = self.rows.user(org, user)?
+        {
+            check_rank(by, row.role)?;
+        }
         let parent = Scopes::of_org(self.org(org)?.org.models);
         let mut problems = Vec::new();
         let models = match form.models {

@@ -30,6 +30,7 @@ mod policy;
 mod rate_limits;
 mod recall;
 mod recovery;
+mod removal;
 mod repeatable;
 mod reports;
 mod requests;
@@ -46,8 +47,9 @@ mod wallet;
 mod wallet_ledger;
 mod webhooks;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use wire::v1::Change;
 use wire::{Epoch, HolderId, KeyDigest, Revision};
@@ -55,7 +57,7 @@ use wire::{Epoch, HolderId, KeyDigest, Revision};
 pub use access::{Actor, SignedIn, Target};
 use admission::FROZEN_RETRY_MS;
 pub use aliases::{ALIASES_MOST, AliasView};
-pub use audit::SETTING_AUDIT_DAYS;
+pub use audit::{Author, SETTING_AUDIT_DAYS};
 pub use budgets::{BudgetForm, Member};
 pub use catalogue::{MediaTokens, ModelForm};
 pub use entitled::{KeyModel, KeyModelListing, KeyModels};
@@ -87,7 +89,7 @@ pub use wallet_ledger::{WalletBalances, WalletCheck};
 pub use webhooks::{BUDGET_THRESHOLD, EVENTS, WEBHOOK_TEST, WebhookForm};
 
 use crate::clock::{Entropy, NoEntropy, Now};
-use crate::live::{Effect, Shared};
+use crate::live::{Effect, Shared, lock};
 pub use crate::store::{KeyOrder, KeyStatus};
 use crate::store::{ServerRow, StoreError, Transaction};
 
@@ -152,9 +154,19 @@ pub struct Counters {
     pub dropped_events: AtomicU64,
     /// Rows met that contradict themselves, each time; the rest of a request goes on without.
     pub damaged_rows: AtomicU64,
+    /// Positions of damaged records that were logged.
+    damaged_records: Mutex<BTreeSet<i64>>,
 }
 
+/// Damaged records that are logged, each once: whoever has more of them has read of enough.
+const DAMAGED_RECORDS_LOGGED: usize = 1_000;
+
 impl Counters {
+    fn is_newly_damaged(&self, position: i64) -> bool {
+        let mut logged = lock(&self.damaged_records);
+        logged.len() < DAMAGED_RECORDS_LOGGED && logged.insert(position)
+    }
+
     pub(crate) fn add(counter: &AtomicU64, count: u64) {
         counter.fetch_add(count, Ordering::Relaxed);
     }
@@ -168,6 +180,8 @@ pub struct Work<'a> {
     /// None where the transaction only reads.
     pub(crate) entropy: Option<&'a mut dyn Entropy>,
     pub(crate) now: Now,
+    /// Whose change it is.
+    pub(crate) author: Author,
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -179,7 +193,8 @@ impl<'a> Work<'a> {
         counters: &'a Counters,
         now: Now,
     ) -> Self {
-        Self { rows, shared, counters, entropy: None, now, effects: Vec::new() }
+        let (author, effects) = (Author::default(), Vec::new());
+        Self { rows, shared, counters, entropy: None, now, author, effects }
     }
 
     /// Carries out a part of a job of which nothing remains where it meets a damaged row. That is
@@ -216,6 +231,14 @@ impl<'a> Work<'a> {
     fn note_damage(&self, what: &str, error: &dyn std::error::Error) {
         Counters::add(&self.counters.damaged_rows, 1);
         tracing::error!(what, %error, "a damaged row was passed over");
+    }
+
+    /// As [`Work::note_damage`], of a record of the log, which many pages may reach: logged once.
+    fn note_damaged_record(&self, position: i64, error: &dyn std::error::Error) {
+        Counters::add(&self.counters.damaged_rows, 1);
+        if self.counters.is_newly_damaged(position) {
+            tracing::error!(position, %error, "a damaged record is left out");
+        }
     }
 
     /// Random bytes.
@@ -307,6 +330,16 @@ impl<'a> Work<'a> {
         let digest = metering::api_key::digest(token.as_bytes());
         self.rows.replace_admin_tokens(digest, self.now.unix_ms)?;
         Ok(SecretText::new(token))
+    }
+
+    /// Replaces the admin token, and says so in the audit.
+    ///
+    /// # Errors
+    /// As [`Work::new_admin_token`].
+    pub fn rotate_admin_token(&mut self) -> Result<SecretText, AdminError> {
+        let token = self.new_admin_token()?;
+        self.note(self.author.line("admin_token.rotate", &Target::Server, None))?;
+        Ok(token)
     }
 
     /// Reads something, to see that the store answers.

@@ -118,8 +118,9 @@ impl Work<'_> {
         let target = format!("{} {} lease {}", budget.level.as_str(), budget.owner, share.lease);
         tracing::warn!(actor, %target, nano_usd = amount.0, "parked money was released");
         let at = self.now.unix_ms;
+        let org = self.scope_of_budget(budget)?.org;
         let line = AuditRow::of_money(at, actor, "release_parked", target, Some(amount));
-        self.rows.add_audit(&line)?;
+        self.rows.add_audit(&AuditRow { org, ..line })?;
         self.effects.push(Effect::MoneyReturned);
         Ok(amount)
     }

@@ -1,19 +1,14 @@
 //! Users of an organisation: people, service accounts, and their places in teams.
 
 use wire::v1::{Change, Level};
-use wire::{OrgId, Revision, TeamId, UserId};
+use wire::{OrgId, TeamId, UserId};
 
-use super::{AdminError, Changed, FieldProblem, Given, Page, Work};
+use super::{AdminError, Changed, FieldProblem, Given, Page, Target, Work};
 use crate::permissions::{Role, Sight, Standing};
-use crate::store::{
-    BudgetId, KeyLife, KeyRow, MembershipRow, Service, StoredLimit, UserRow, UserSearch,
-};
+use crate::store::{KeyRow, MembershipRow, Service, StoredLimit, UserRow, UserSearch};
 
 /// Teams of one user at most: every one of his requests reads them all.
 pub const TEAMS_OF_USER_MOST: u32 = 256;
-
-/// Keys whose ends are told one by one; beyond it filters forget every key, which is shorter.
-const KEYS_TOLD_MOST: usize = 64;
 
 /// Service accounts of one team at most; their names are compared with one another.
 const SERVICE_ACCOUNTS_MOST: u32 = 1_000;
@@ -118,6 +113,9 @@ impl Work<'_> {
             }
         }
         check_rank(by, role)?;
+        if known.as_ref().is_some_and(|known| known.role.rank() > role.rank()) {
+            self.end_issued_tokens(org, &id)?;
+        }
         let mut problems = Vec::new();
         let limits = self.checked_limits(form.limits, &mut problems)?;
         if !problems.is_empty() {
@@ -212,6 +210,7 @@ impl Work<'_> {
         check_other(by, org, id)?;
         let (ended, revision) = self.end_keys_of(org, id, None)?;
         self.rows.revoke_personal_tokens(org, id, self.now.unix_ms)?;
+        self.end_issued_tokens(org, id)?;
         self.rows.remove_user(org, id)?;
         Ok(Changed { value: (user, ended), revision })
     }
@@ -265,21 +264,28 @@ impl Work<'_> {
     /// Takes a user into a team, or gives him another role there.
     ///
     /// # Errors
-    /// When there is no such team or user, it is a service account, the user has too many teams, or
-    /// the store fails.
+    /// When there is no such team or user, it is a service account, the user has too many teams, it
+    /// would change one's own role there or that of somebody whose role is above one's own, or the
+    /// store fails.
     pub fn put_member(
         &mut self,
+        by: &Standing,
         org: &OrgId,
         team: &TeamId,
         user: &UserId,
         role: Role,
     ) -> Result<MembershipRow, AdminError> {
         self.team(org, team)?;
-        if self.user(org, user)?.service_team.is_some() {
+        let row = self.user(org, user)?;
+        if row.service_team.is_some() {
             let message = "a service account belongs to the team that it was made for";
             return Err(AdminError::conflict("is_service_account", message));
         }
         let known = self.rows.membership(org, team, user)?;
+        if known.as_ref().is_some_and(|known| known.role != role) {
+            check_rank(by, row.role)?;
+            check_other(by, org, user)?;
+        }
         if known.is_none() {
             let teams = self.rows.memberships_of(org, user, TEAMS_OF_USER_MOST)?;
             if u32::try_from(teams.len()).is_ok_and(|count| count >= TEAMS_OF_USER_MOST) {
@@ -302,43 +308,21 @@ impl Work<'_> {
     /// A user leaves a team, and the user's keys there are revoked.
     ///
     /// # Errors
-    /// When the user is not in the team, or the store fails.
+    /// When the user is not in the team or has a role above the remover's, or the store fails.
     pub fn remove_member(
         &mut self,
+        by: &Standing,
         org: &OrgId,
         team: &TeamId,
         user: &UserId,
     ) -> Result<Changed<RemovedMember>, AdminError> {
         let membership = self.membership(org, team, user)?;
+        if let Some(row) = self.rows.user(org, user)? {
+            check_rank(by, row.role)?;
+        }
         let (revoked_keys, revision) = self.end_keys_of(org, user, Some(team))?;
         self.rows.remove_membership(org, team, user)?;
         Ok(Changed { value: RemovedMember { membership, revoked_keys }, revision })
-    }
-
-    /// Revokes the keys of a user, of one team where one is given. Answers how many they were.
-    fn end_keys_of(
-        &mut self,
-        org: &OrgId,
-        user: &UserId,
-        team: Option<&TeamId>,
-    ) -> Result<(u64, Revision), AdminError> {
-        let keys = self.rows.keys_of_user(org, user, team, u32::MAX)?;
-        let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-        let mut revision = self.rows.server()?.revision;
-        if keys.len() <= KEYS_TOLD_MOST {
-            for key in keys {
-                revision = self.revoke_key(&key.id)?.revision;
-            }
-            return Ok((count, revision));
-        }
-        for key in keys {
-            let updated_unix_ms = self.now.unix_ms;
-            let version = key.version.saturating_add(1);
-            let life = KeyLife::Revoked;
-            self.save_row(&KeyRow { life, updated_unix_ms, version, ..key })?;
-        }
-        self.recall(&BudgetId { level: Level::User, owner: format!("{org}/{user}") })?;
-        Ok((count, self.publish(Change::AllKeys)?))
     }
 
     /// A user comes into being by being named.
@@ -358,6 +342,8 @@ impl Work<'_> {
             created_unix_ms: now,
             updated_unix_ms: now,
         })?;
+        let target = Target::User(org.clone(), id.clone());
+        self.note(self.author.line("user.named", &target, Some(org.clone())))?;
         Ok(())
     }
 
@@ -381,6 +367,7 @@ impl Work<'_> {
         problems: &mut Vec<FieldProblem>,
     ) -> Result<(), AdminError> {
         let Some(id) = user else { return Ok(()) };
+        self.check_not_ending(org, team, id, problems)?;
         let Some(user) = self.rows.user(org, id)? else { return Ok(()) };
         if user.service_team.is_some() && user.service_team.as_ref() != team {
             let message = format!("'{id}' is a service account of another team");
@@ -439,7 +426,7 @@ pub(super) fn check_rank(by: &Standing, role: Role) -> Result<(), AdminError> {
 }
 
 /// Nobody ends himself or changes his own role: an organisation never loses its last owner so.
-fn check_other(by: &Standing, org: &OrgId, id: &UserId) -> Result<(), AdminError> {
+pub(super) fn check_other(by: &Standing, org: &OrgId, id: &UserId) -> Result<(), AdminError> {
     let is_self = by.user.as_ref().is_some_and(|(of, user)| of == org && user == id);
     if !is_self {
         return Ok(());

@@ -24,6 +24,7 @@ impl Work<'_> {
         let entitled = self.entitled(key)?;
         let (models, org_has_no_models) = self.told_models(&entitled.scopes)?;
         let state = match key.life.state() {
+            KeyState::Active | KeyState::Disabled if self.is_ending(key)? => KeyState::Revoked,
             KeyState::Active if self.suspended_above(key)?.is_some() => KeyState::Disabled,
             state => state,
         };
@@ -58,7 +59,10 @@ impl Work<'_> {
     /// Whether the key may be used now.
     pub(super) fn usable(&mut self, key: &KeyRow) -> StoreResult<bool> {
         let expired = key.expires_at_unix_ms.is_some_and(|expires| expires <= self.now.unix_ms);
-        Ok(key.life == KeyLife::Active && !expired && self.suspended_above(key)?.is_none())
+        Ok(key.life == KeyLife::Active
+            && !expired
+            && self.suspended_above(key)?.is_none()
+            && !self.is_ending(key)?)
     }
 
     /// Budgets above a key, its own first. A level without one counts without limiting, so that

@@ -114,8 +114,9 @@ impl Work<'_> {
             let target = format!("{} {}", id.level.as_str(), id.owner);
             tracing::warn!(budget = %target, "a frozen budget was released");
             let at = self.now.unix_ms;
+            let org = self.scope_of_budget(id)?.org;
             let line = AuditRow::of_money(at, actor, "release_budget", target, None);
-            self.rows.add_audit(&line)?;
+            self.rows.add_audit(&AuditRow { org, ..line })?;
         }
         self.account_view(id.clone())
     }

@@ -2,9 +2,10 @@
 //! keys themselves are not changed: what stops them is looked up above them, on every admission.
 
 use wire::v1::{Change, Level};
-use wire::{OrgId, Revision, TeamId, UserId};
+use wire::{OrgId, TeamId, UserId};
 
-use super::{AdminError, Changed, Work};
+use super::{AdminError, Changed, Target, Work};
+use crate::permissions::{Action, Standing};
 use crate::store::{BudgetId, KeyRow, OrgRow, StoreResult, TeamRow, UserRow};
 
 /// What can be suspended.
@@ -33,7 +34,7 @@ impl Suspendable {
 impl Work<'_> {
     /// Suspends or resumes. Repeating it changes nothing but waits again.
     ///
-    /// Money that is out below is recalled and filters forget every key, so that the next request
+    /// Money that is out below is recalled and filters forget every key there, so that the next request
     /// of each asks the server anew; calls that run are looked up as well, and end.
     ///
     /// # Errors
@@ -67,6 +68,9 @@ impl Work<'_> {
                     let row = UserRow { suspended_unix_ms: since, updated_unix_ms: now, ..user };
                     self.rows.save_user(&row)?;
                 }
+                if stop && changes {
+                    self.end_issued_tokens(org, id)?;
+                }
                 changes
             }
         };
@@ -77,12 +81,8 @@ impl Work<'_> {
         if stop {
             self.recall(&what.subject())?;
         }
-        Ok(Changed { value: (), revision: self.forget_all_keys()? })
-    }
-
-    /// Lets every filter forget every key.
-    pub(super) fn forget_all_keys(&mut self) -> Result<Revision, AdminError> {
-        Ok(self.publish(Change::AllKeys)?)
+        let BudgetId { level, owner } = what.subject();
+        Ok(Changed { value: (), revision: self.publish(Change::Below { level, owner })? })
     }
 
     /// The lowest level above the key that is suspended.
@@ -99,6 +99,49 @@ impl Work<'_> {
         let org = self.rows.org(&key.org)?;
         let suspended = org.is_some_and(|org| org.suspended_unix_ms.is_some());
         Ok(suspended.then_some(Level::Org))
+    }
+
+    /// Whether somebody may give a key another team and user: not from under one that is suspended, where
+    /// the key would work again, unless he may let all of its keys go on.
+    ///
+    /// # Errors
+    /// When he may not, or the store fails.
+    pub(super) fn check_stays_stopped(
+        &mut self,
+        by: &Standing,
+        key: &KeyRow,
+        team: Option<&TeamId>,
+        user: Option<&UserId>,
+    ) -> Result<(), AdminError> {
+        let mut left = Vec::new();
+        if let Some(stopped) = self.team_of(key)?.filter(|team| team.suspended_unix_ms.is_some())
+            && team != Some(&stopped.id)
+        {
+            let target = Target::Team(key.org.clone(), stopped.id);
+            left.push((Action::TeamsWrite, target));
+        }
+        if let Some(id) = key.user.as_ref().filter(|id| user != Some(*id))
+            && let Some(stopped) = self.rows.user(&key.org, id)?
+            && stopped.suspended_unix_ms.is_some()
+        {
+            let is_service = stopped.service_team.is_some();
+            let place = (key.org.clone(), stopped.id);
+            left.push(match is_service {
+                true => (Action::MembersWrite, Target::ServiceAccount(place.0, place.1)),
+                false => (Action::UsersWrite, Target::User(place.0, place.1)),
+            });
+        }
+        for (action, target) in left {
+            if !self.may(by, action, &target)? {
+                let message = format!(
+                    "the {} '{}' is suspended, and its keys stay where they are until it is resumed",
+                    target.kind(),
+                    target.id()
+                );
+                return Err(AdminError::conflict("owner_suspended", message));
+            }
+        }
+        Ok(())
     }
 
     /// The team of a key.

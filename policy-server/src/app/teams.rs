@@ -1,8 +1,9 @@
 //! Teams: made by being described or named, and what their members may make for themselves.
 
+use wire::v1::{Change, Level};
 use wire::{OrgId, TeamId};
 
-use super::{AdminError, Changed, Given, Page, Work};
+use super::{AdminError, Changed, Given, Page, Target, Work};
 use crate::permissions::Sight;
 use crate::store::{SelfService, StoredLimit, TeamRow};
 
@@ -89,7 +90,7 @@ impl Work<'_> {
         let revision = if limits_before == team.limits {
             self.rows.server()?.revision
         } else {
-            self.forget_all_keys()?
+            self.publish(Change::Below { level: Level::Team, owner: format!("{org}/{}", team.id) })?
         };
         Ok(Changed { value: team, revision })
     }
@@ -126,6 +127,8 @@ impl Work<'_> {
             created_unix_ms: now,
             updated_unix_ms: now,
         })?;
+        let target = Target::Team(org.clone(), id.clone());
+        self.note(self.author.line("team.named", &target, Some(org.clone())))?;
         Ok(())
     }
 

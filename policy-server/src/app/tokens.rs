@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use serde_json::json;
 use wire::{OrgId, UserId};
 
 use super::people::check_rank;
-use super::{AdminError, Page, SecretText, Work};
+use super::{AdminError, Page, SecretText, Target, Work};
 use crate::permissions::Standing;
-use crate::store::PersonalTokenRow;
+use crate::store::{AuditRow, PersonalTokenRow};
 
 /// How every personal token begins.
 const PREFIX: &str = "tgp_";
@@ -208,6 +209,23 @@ impl Work<'_> {
             self.rows.save_personal_token(&token)?;
         }
         Ok(token)
+    }
+
+    /// Ends the tokens that somebody issued for others, who may issue none any more: whoever has kept
+    /// one would go on as somebody else.
+    pub(super) fn end_issued_tokens(
+        &mut self,
+        org: &OrgId,
+        issuer: &UserId,
+    ) -> Result<(), AdminError> {
+        let ended = self.rows.revoke_tokens_issued(org, issuer, self.now.unix_ms)?;
+        if ended > 0 {
+            let target = Target::User(org.clone(), issuer.clone());
+            let line = self.author.line("token.revoke_by_issuer", &target, Some(org.clone()));
+            let after = Some(json!({"revoked_tokens": ended}).to_string());
+            self.note(AuditRow { after, ..line })?;
+        }
+        Ok(())
     }
 
     /// Whether the last use of a token that signs in now is to be noted.

@@ -2,7 +2,7 @@
 //! added; their sum, without what calls have cost, is the cap of a budget of level `wallet` that never
 //! starts afresh.
 
-use wire::v1::{Change, Level};
+use wire::v1::Level;
 use wire::{NanoUsd, OrgId};
 
 use super::{AccountView, AdminError, Changed, Page, Work};
@@ -156,7 +156,7 @@ impl Work<'_> {
         let revision = match known {
             // No filter knows how much there is, so none must hear of more.
             Some(_) => self.rows.server()?.revision,
-            None => self.publish(Change::AllKeys)?,
+            None => self.publish(super::orgs::below(&entry.org))?,
         };
         // No period ends for a wallet: what a payment leaves behind is told again when it is reached
         // again.

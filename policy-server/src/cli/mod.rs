@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod download;
 mod offline;
 mod table;
 mod webhooks;
@@ -22,7 +23,7 @@ use self::commands::{
     OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, StatusArgs,
     TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand, WebhookCommand,
 };
-use self::offline::{BackupArgs, RestoreArgs};
+use self::offline::{AdminTokenCommand, BackupArgs, RestoreArgs};
 use self::webhooks::WebhookArgs;
 use crate::http::document;
 use crate::live::SessionTimes;
@@ -51,6 +52,9 @@ enum Command {
     Backup(BackupArgs),
     /// Make a database that was copied back safe to serve from.
     Restore(RestoreArgs),
+    /// The token of the platform's administrator; the server must not run.
+    #[command(subcommand)]
+    AdminToken(AdminTokenCommand),
     /// Print what the admin API takes and answers, as an OpenAPI document.
     Openapi,
     /// Organisations.
@@ -159,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => run_server(args),
         Command::Backup(args) => finish(args.run()),
         Command::Restore(args) => finish(args.run()),
+        Command::AdminToken(command) => finish(command.run()),
         Command::Openapi => finish(Ok::<_, Infallible>(document().to_owned())),
         Command::Orgs(command) => administer(|client| command.run(client)),
         Command::Models(command) => administer(|client| command.run(client)),

@@ -1,10 +1,11 @@
-//! `tollgate backup` and `tollgate restore`: on files, without a server.
+//! `tollgate backup`, `tollgate restore` and `tollgate admin-token`: on files, without a server.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
-use crate::clock::{Clock as _, SystemClock};
+use crate::admin_token::{RotateError, rotate_admin_token};
+use crate::clock::{Clock as _, OsEntropy, SystemClock};
 use crate::restore::{RestoreError, Restored, restore};
 use crate::store::sqlite::{OpenError, Sqlite};
 
@@ -50,5 +51,34 @@ impl RestoreArgs {
                 begun.epoch.0, begun.frozen
             ),
         })
+    }
+}
+
+/// `tollgate admin-token …`
+#[derive(Debug, Subcommand)]
+pub enum AdminTokenCommand {
+    /// Make a new token, the only one from now on, and print it.
+    Rotate(RotateArgs),
+}
+
+/// `tollgate admin-token rotate`
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// Database file; the server must not run.
+    #[arg(long, env = "TOLLGATE_DATABASE", default_value = "tollgate.sqlite")]
+    database: PathBuf,
+    /// Its journal, where one is kept.
+    #[arg(long, env = "TOLLGATE_JOURNAL", value_name = "FILE")]
+    journal: Option<PathBuf>,
+}
+
+impl AdminTokenCommand {
+    /// Carries it out and answers what to print.
+    pub fn run(self) -> Result<String, RotateError> {
+        let Self::Rotate(args) = self;
+        let now = SystemClock::start().now();
+        let journal = args.journal.as_deref();
+        let token = rotate_admin_token(&args.database, journal, Box::new(OsEntropy), now)?;
+        Ok(format!("admin token: {}", token.expose()))
     }
 }

@@ -120,7 +120,7 @@ async fn signed_in(State(edge): State<Edge>, mut request: Request, next: Next) -
     if let Err(too_many) = checked {
         return AdminProblem::too_many_attempts(too_many.retry_after_ms).into_response();
     }
-    let signed_in = edge.read(move |work| {
+    let signed_in = edge.look(move |work| {
         let signed_in = work.sign_in(&token)?;
         let token = signed_in.token.filter(|token| work.use_is_news(token, address));
         Ok((signed_in.actor, token.map(|token| token.id)))
@@ -149,7 +149,7 @@ async fn signed_in(State(edge): State<Edge>, mut request: Request, next: Next) -
 
 /// Whether the store answers. Needs no token and says nothing else.
 pub async fn health(State(edge): State<Edge>) -> Response {
-    let answered: Result<(), AdminError> = edge.read(|work| work.check_store()).await;
+    let answered: Result<(), AdminError> = edge.look(|work| work.check_store()).await;
     match answered {
         Ok(()) => super::filter::healthy(),
         Err(error) => AdminProblem::from(error).into_response(),
@@ -240,6 +240,28 @@ fn no_fields(body: Body) -> Result<(), AdminProblem> {
     let message = "this route takes no body";
     let problem = FieldProblem::with_code("", "unknown_field", message);
     Err(AdminError::Invalid(vec![problem]).into())
+}
+
+/// The `wait` of a request that takes nothing else.
+fn only_wait(
+    pairs: Pairs,
+    default: std::time::Duration,
+) -> Result<std::time::Duration, AdminProblem> {
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(default);
+    query.finish()?;
+    Ok(wait)
+}
+
+/// The object after a change of which no filter has to hear, with whether everything before it is in
+/// force everywhere.
+async fn in_force(
+    edge: &Edge,
+    object: Map<String, Value>,
+    wait: std::time::Duration,
+) -> Json<Value> {
+    let revision = edge.shared.live().revision();
+    applied(edge, object, revision, wait).await
 }
 
 /// The object after a change, with whether it is in force everywhere.

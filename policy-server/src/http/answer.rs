@@ -194,7 +194,7 @@ impl IntoResponse for AdminProblem {
 fn unavailable(cause: &StoreError) -> String {
     tracing::error!(error = %cause, "store");
     match cause {
-        StoreError::QueueFull | StoreError::Stopped => cause.to_string(),
+        StoreError::QueueFull | StoreError::TooManyReads | StoreError::Stopped => cause.to_string(),
         _ => "the store cannot answer now".to_owned(),
     }
 }

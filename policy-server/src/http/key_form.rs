@@ -34,8 +34,9 @@ const LONGEST_TAG: usize = 64;
 /// Bytes of the notes on a key: a page.
 const LONGEST_NOTES: usize = 4_096;
 
-/// Characters of a key's prefix: the id of a pair has as many.
-const LONGEST_PREFIX: usize = 32;
+/// Characters of an imported key's prefix, which is shown to whoever sees the key: enough to tell keys
+/// apart, and few, since nobody can check here how much of the secret they are.
+const LONGEST_PREFIX: usize = 12;
 
 /// The longest time in which a replaced secret stays good, in seconds: 30 days.
 const GRACE_MOST_S: u64 = 30 * 24 * 60 * 60;

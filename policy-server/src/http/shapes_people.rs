@@ -170,6 +170,7 @@ fn audit_line() -> Members {
         .with("address", Schema::text().or_null())
         .with("outcome", Schema::words(Outcome::ALL.map(Outcome::as_str)))
         .with("code", Schema::text().or_null())
+        .with("token", Schema::text().or_null())
 }
 
 fn settings() -> Members {

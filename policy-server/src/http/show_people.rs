@@ -100,6 +100,7 @@ pub fn audit_line(line: &AuditRow) -> Map<String, Value> {
         "address": line.address,
         "outcome": line.outcome.as_str(),
         "code": line.code,
+        "token": line.token,
     }))
 }
 

@@ -78,7 +78,7 @@ async fn named(edge: &Edge, revision: Revision) -> Value {
     let pending = edge.shared.live().pending_holders(revision, now, NAMED_MOST);
     let ids: Vec<_> = pending.iter().map(|(id, _)| id.clone()).collect();
     let rows: Result<Vec<Option<HolderRow>>, StoreError> =
-        edge.read(move |work| ids.iter().map(|id| work.rows.holder(id)).collect()).await;
+        edge.look(move |work| ids.iter().map(|id| work.rows.holder(id)).collect()).await;
     // Names are for people; without the store the ids still tell the holders apart.
     let rows = rows.unwrap_or_default();
     let shown = pending.into_iter().enumerate().map(|(index, (id, deadline_ms))| {

@@ -5,6 +5,7 @@ mod budget_rows;
 mod entitlement_rows;
 mod key_rows;
 mod record_rows;
+mod removal_rows;
 mod repeatable_rows;
 mod rows;
 pub mod sqlite;
@@ -28,9 +29,10 @@ pub use key_rows::{
 };
 use metering::permits::Permits;
 pub use record_rows::{
-    RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
-    Whose,
+    FoundRecord, RecordPlace, RecordRow, RecordRows, RecordSearch, UsageDay, UsageGroup,
+    UsageOwner, UsageSearch, UsageSums, Whose,
 };
+pub use removal_rows::{RemovalRow, RemovalRows};
 pub use repeatable_rows::RepeatableRow;
 pub use rows::{
     AccountId, Budget, BudgetId, CatalogueModel, HolderRow, HolderState, LeaseRow, OrgRow,
@@ -43,7 +45,7 @@ pub use tenancy_rows::{
 pub use user_key_rows::{UserKeyRow, UserKeyRows};
 pub use wallet_rows::{WalletAccount, WalletEntry, WalletRows, WalletUsage};
 pub use webhook_rows::{DeliveryRow, DeliverySearch, DeliveryStatus, WebhookRow, WebhookRows};
-use wire::v1::{CallRecord, Price};
+use wire::v1::Price;
 
 use crate::schedule::Schedule;
 
@@ -62,12 +64,33 @@ pub enum StoreError {
     /// More writes are waiting than may.
     #[error("too many writes are waiting")]
     QueueFull,
+    /// More reads are waiting than may.
+    #[error("too many reads are waiting")]
+    TooManyReads,
     /// The writer has ended.
     #[error("the server is stopping")]
     Stopped,
     /// The batch in which the write stood was not committed.
     #[error("the write was not committed")]
     NotCommitted,
+}
+
+impl StoreError {
+    /// Whether a row holds what this version cannot have written: trying again cannot help.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType,
+        };
+        match self {
+            Self::Unreadable(_) => true,
+            Self::Database(error) => matches!(
+                error,
+                FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)
+            ),
+            _ => false,
+        }
+    }
 }
 
 /// Result of a store operation.
@@ -94,6 +117,7 @@ pub trait Transaction:
     + TokenRows
     + TeamRows
     + UserRows
+    + RemovalRows
     + PersonalTokenRows
     + SettingRows
     + AuditRows
@@ -366,8 +390,7 @@ pub trait UserRows {
     fn save_membership(&mut self, membership: &MembershipRow) -> StoreResult<()>;
     /// Removes a user from a team.
     fn remove_membership(&mut self, org: &OrgId, team: &TeamId, user: &UserId) -> StoreResult<()>;
-    /// Keys of a user that have not ended, of one team where one is given, oldest first, at most
-    /// `limit`.
+    /// Keys of a user that have not ended, of one team where one is given, at most `limit`.
     fn keys_of_user(
         &mut self,
         org: &OrgId,
@@ -375,6 +398,13 @@ pub trait UserRows {
         team: Option<&TeamId>,
         limit: u32,
     ) -> StoreResult<Vec<KeyRow>>;
+    /// How many these are.
+    fn count_of_user(
+        &mut self,
+        org: &OrgId,
+        user: &UserId,
+        team: Option<&TeamId>,
+    ) -> StoreResult<u64>;
     /// Whether a team has keys that have not ended, or service accounts.
     fn team_is_used(&mut self, org: &OrgId, team: &TeamId) -> StoreResult<bool>;
 }
@@ -426,6 +456,14 @@ pub trait PersonalTokenRows {
     fn usable_token_count(&mut self, org: &OrgId, user: &UserId, unix_ms: u64) -> StoreResult<u64>;
     /// Inserts or replaces; digest and owner stay.
     fn save_personal_token(&mut self, token: &PersonalTokenRow) -> StoreResult<()>;
+    /// Ends every token that somebody issued for others and that would sign in at a wall time.
+    /// Answers how many there were.
+    fn revoke_tokens_issued(
+        &mut self,
+        org: &OrgId,
+        issuer: &UserId,
+        unix_ms: u64,
+    ) -> StoreResult<usize>;
     /// Ends every token of a user for good.
     fn revoke_personal_tokens(
         &mut self,
@@ -455,22 +493,6 @@ pub trait HolderRows {
     fn live_holders(&mut self) -> StoreResult<Vec<HolderId>>;
     /// How many these are.
     fn live_holder_count(&mut self) -> StoreResult<u64>;
-}
-
-/// The request log.
-pub trait RecordRows {
-    /// Whether this call is recorded, by whatever holder, or the holder's record with its number is
-    /// there.
-    fn has_record(&mut self, holder: &HolderId, call: &CallRecord) -> StoreResult<bool>;
-    /// Appends a record.
-    fn add_record(&mut self, record: &RecordRow) -> StoreResult<()>;
-    /// Records that match, the call that began last first, with the place of each.
-    fn records(&mut self, search: &RecordSearch) -> StoreResult<Vec<(RecordPlace, RecordRow)>>;
-    /// Whether the oldest record arrived before this time.
-    fn has_records_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
-    /// Removes the oldest records as far as they arrived before this time, at most `limit`. Answers
-    /// how many those were.
-    fn remove_records_before(&mut self, unix_ms: u64, limit: u32) -> StoreResult<u64>;
 }
 
 /// Sums over the request log.

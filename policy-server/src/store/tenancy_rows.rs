@@ -203,6 +203,8 @@ pub struct AuditRow {
     pub outcome: Outcome,
     /// The code of the error, where it did not end well.
     pub code: Option<String>,
+    /// The id of the personal token that was signed in with.
+    pub token: Option<String>,
 }
 
 impl AuditRow {
@@ -228,6 +230,7 @@ impl AuditRow {
             address: None,
             outcome: Outcome::Done,
             code: None,
+            token: None,
         }
     }
 }

@@ -70,7 +70,7 @@ impl Courier {
 
     /// Begins attempts, as many as may be under way. Answers how many.
     async fn begin(&mut self) -> Result<usize, AdminError> {
-        let due = self.edge.read(|work| work.due_deliveries(LOOKED_AT)).await?;
+        let due = self.edge.look(|work| work.due_deliveries(LOOKED_AT)).await?;
         let mut begun = 0;
         for (delivery, webhook) in due {
             let place = (delivery.org.clone(), delivery.webhook.clone());

@@ -113,3 +113,38 @@ fn a_backup_alone_freezes_what_has_a_cap() {
     site.administer(&server, &["budgets", "release", "org", "before"]);
     assert!(!site.administer(&server, &["budgets", "frozen"]).contains("before"));
 }
+
+#[test]
+fn the_admin_token_is_replaced_beside_the_server_and_its_journal_goes_on() {
+    let mut site = Site { folder: tempfile::tempdir().unwrap(), token: String::new() };
+    let server = site.server();
+    site.token = server.line("admin token: ").unwrap().to_owned();
+    site.put(&server, "before");
+    let (database, journal) = (site.path("t.sqlite"), site.path("journal"));
+    let rotate = |more: &[&str]| {
+        let output = tollgate()
+            .args(["admin-token", "rotate", "--database", &database])
+            .args(more)
+            .output()
+            .unwrap();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let with_journal = ["--journal", journal.as_str()];
+    let (done, said, why) = rotate(&with_journal);
+    assert!(!done && said.is_empty() && why.contains("in use"), "{why}");
+    server.terminate();
+    let (done, said, why) = rotate(&[]);
+    assert!(!done && said.is_empty() && why.contains("name it with --journal"), "{why}");
+    let (done, said, why) = rotate(&["--journal", &site.path("nope")]);
+    assert!(!done && said.is_empty() && why.contains("there is no"), "{why}");
+    let (done, said, why) = rotate(&with_journal);
+    assert!(done, "{why}");
+    let token = said.trim_end().strip_prefix("admin token: ").unwrap().to_owned();
+    assert!(token.starts_with("tga_") && token != site.token);
+    let server = site.server();
+    let old = std::mem::replace(&mut site.token, token);
+    assert_eq!(server.admin("GET", "orgs", &old, &Value::Null).0, 401);
+    assert_eq!(site.orgs(&server), 1);
+    let lines = site.administer(&server, &["audit", "list", "--action", "admin_token.rotate"]);
+    assert!(lines.contains("system") && !lines.contains(&site.token), "{lines}");
+}

@@ -19,6 +19,7 @@ mod every_route_by_command;
 mod exhausted;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod fences;
 mod filter;
 mod full_disk;
 mod group_commit;
@@ -52,6 +53,7 @@ mod process;
 mod rate_limits;
 mod recall;
 mod receiver;
+mod removals;
 mod requests;
 mod restart;
 mod restore;

@@ -82,7 +82,7 @@ fn money_is_administered_on_the_command_line_and_the_server_tells_of_it() {
     let server = start(command, folder.path());
     let token = server.line("admin token: ").expect("shown once").to_owned();
     let cli = Cli { server: &server, token: token.clone() };
-    cli.text("models put m --input 1 --output 2 --context-length 1000 --max-output-tokens 100");
+    cli.text("models put m --input-price 1 --output-price 2 --context-length 1000 --max-output-tokens 100");
 
     let org = cli.json(
         "orgs put acme --budget 9 --period month --anchor 15 --time-zone europe/berlin \

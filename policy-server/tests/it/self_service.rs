@@ -1,7 +1,7 @@
 //! Keys that people make for themselves, and what a team's policy says to it.
 
 use serde_json::{Value, json};
-use wire::v1::{KeyAnswer, KeyState};
+use wire::v1::{Change, KeyAnswer, KeyState, Level};
 
 use crate::people::{Person, ask, member, person};
 use crate::world::{Key, World, exchange};
@@ -294,7 +294,8 @@ async fn leaving_a_team_ends_ones_keys_there_and_only_those() {
     let removed =
         world.admin_ok("DELETE", "orgs/acme/teams/ads/members/dev?wait=0", Value::Null).await;
     assert_eq!(removed["revoked_keys"], 71);
-    assert!(world.changes(&holder).await.contains(&wire::v1::Change::AllKeys));
+    let below = Change::Below { level: Level::User, owner: "acme/dev".to_owned() };
+    assert!(world.changes(&holder).await.contains(&below));
     let known = world.admit(&holder, &last, 2, None).await.key;
     assert!(matches!(known, KeyAnswer::Known(policy) if policy.state == KeyState::Revoked));
 }

@@ -25,7 +25,13 @@ async fn the_first_top_up_opens_a_wallet_and_what_was_spent_before_is_not_taken_
     assert_eq!(added["applied"], false, "keys need leases from now on");
     let changes = world.changes(&holder).await;
     let owner = "acme".to_owned();
-    assert_eq!(changes, [Change::Recall { level: Level::Org, owner }, Change::AllKeys]);
+    assert_eq!(
+        changes,
+        [
+            Change::Recall { level: Level::Org, owner: owner.clone() },
+            Change::Below { level: Level::Org, owner }
+        ]
+    );
     let heard = world.poll(&holder, holder.revision, 0).await.revision;
     world.poll(&holder, heard, 0).await;
     let lease = world.granted(&holder, &key, 2, ask(1_000)).await.lease;

@@ -10,7 +10,7 @@ use wire::{KeyId, ModelName, OrgId};
 
 use super::tenancy::{Ids, team, user};
 use super::{
-    Answer, Body, Id, Pairs, Parameters, Routes, Visitor, applied, asked, bytes, id, parameters,
+    Answer, Body, Id, Pairs, Parameters, Routes, Visitor, applied, asked, bytes, id, in_force,
 };
 use crate::app::{AdminError, FieldProblem, KeyModelListing, Member, Target};
 use crate::entitlement::{GroupName, InvalidName, PlanId};
@@ -48,7 +48,9 @@ pub fn routes(routes: Routes) -> Routes {
                 .applies(&shapes::PLAN, WAIT_DEFAULT),
         )
         .delete(PLAN, PlansWrite, "plan.delete", delete_plan)
-        .says(Operation::new("Deletes a plan that nobody has").shows(&shapes::PLAN))
+        .says(
+            Operation::new("Deletes a plan that nobody has").applies(&shapes::PLAN, Duration::ZERO),
+        )
         .put("/admin/v1/orgs/{org}/plan", OrgsWrite, "org.plan", plan_org)
         .says(
             Operation::new("Gives an organisation a plan, or none")
@@ -132,10 +134,10 @@ async fn put_plan(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answe
 
 async fn delete_plan(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let id = id("plan", path, PlanId::new)?;
-    parameters(pairs)?.finish()?;
+    let wait = wait(pairs, Duration::ZERO)?;
     let target = Target::Plan(id.clone());
     let plan = visitor.change(target, move |work, _| work.delete_plan(&id)).await?;
-    Ok(Json(show_entitlement::plan(&plan).into()))
+    Ok(in_force(&visitor.edge, show_entitlement::plan(&plan), wait).await)
 }
 
 async fn plan_org(visitor: Visitor, path: Id, pairs: Pairs, body: Body) -> Answer {
@@ -263,7 +265,8 @@ async fn patch_member(
     let form = member_form(&bytes(body)?);
     let wait = wait(pairs, WAIT_DEFAULT)?;
     let target = Target::Models(org.clone(), member.clone());
-    let changed = visitor.change(target, move |work, _| work.restrict_member(&org, member, form?));
+    let changed = visitor
+        .change(target, move |work, deed| work.restrict_member(&deed.by, &org, member, form?));
     let changed = changed.await?;
     let shown = show_entitlement::member_models(&changed.value);
     Ok(applied(&visitor.edge, shown, changed.revision, wait).await)

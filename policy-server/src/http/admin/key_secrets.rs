@@ -49,7 +49,10 @@ pub fn rotates(summary: &'static str) -> Operation {
 /// 201 with the secret. Whoever has signed in makes keys of his own organisation where the form names
 /// none.
 async fn create(visitor: Visitor, pairs: Pairs, body: Body) -> Tagged {
-    let mut form = key_form(&bytes(body)?)?;
+    let mut form = match key_form(&bytes(body)?) {
+        Ok(form) => form,
+        Err(error) => return visitor.unreadable(error).await,
+    };
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
@@ -64,7 +67,10 @@ async fn create(visitor: Visitor, pairs: Pairs, body: Body) -> Tagged {
 
 /// As [`create`], of a secret that is known by its digest only.
 async fn import(visitor: Visitor, pairs: Pairs, body: Body) -> Tagged {
-    let (mut form, secret) = imported_key_form(&bytes(body)?)?;
+    let (mut form, secret) = match imported_key_form(&bytes(body)?) {
+        Ok(read) => read,
+        Err(error) => return visitor.unreadable(error).await,
+    };
     let mut query = parameters(pairs)?;
     let wait = query.wait(Duration::ZERO);
     query.finish()?;

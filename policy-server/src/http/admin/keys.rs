@@ -5,11 +5,12 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use wire::{KeyId, OrgId, TeamId, UserId};
 
 use super::{
-    Answer, Body, Id, Pairs, Routes, Visitor, applied, asked, bytes, id, no_fields, parameters,
+    Answer, Body, Id, Pairs, Routes, Visitor, applied, asked, bytes, id, in_force, no_fields,
+    only_wait, parameters,
 };
 use crate::app::{AdminError, Changed, KeyListing, KeyOrder, KeyStatus, KeyView, Target, Work};
 use crate::http::answer::AdminProblem;
@@ -50,7 +51,9 @@ pub fn routes(routes: Routes) -> Routes {
         .post("/admin/v1/keys/{id}/revoke", KeysWrite, "key.revoke", revoke)
         .says(ends("Revokes a key for good"))
         .post(RELEASE, LedgerRepair, "key.release_parked", release_parked)
-        .says(Operation::new("Releases the parked money of a key").shows(&RELEASED))
+        .says(
+            Operation::new("Releases the parked money of a key").applies(&RELEASED, Duration::ZERO),
+        )
 }
 
 /// What ends a key takes and answers.
@@ -164,18 +167,18 @@ async fn release_parked(
 ) -> Answer {
     let id = id("key", path, KeyId::new)?;
     let seen = if_match(&headers)?;
-    parameters(pairs)?.finish()?;
+    let wait = only_wait(pairs, Duration::ZERO)?;
     no_fields(body)?;
     let released = visitor.change(Target::Key(id.clone()), move |work, deed| {
         work.expect_key(&id, seen.as_ref())?;
         work.release_parked(&id, &deed.actor.name())
     });
     let released = released.await?;
-    Ok(Json(json!({
-        "released_shares": released.shares,
-        "released_usd": released.amount.to_usd(),
-        "more": released.more,
-    })))
+    let mut shown = Map::new();
+    shown.insert("released_shares".to_owned(), json!(released.shares));
+    shown.insert("released_usd".to_owned(), json!(released.amount.to_usd()));
+    shown.insert("more".to_owned(), json!(released.more));
+    Ok(in_force(&visitor.edge, shown, wait).await)
 }
 
 async fn end<F>(

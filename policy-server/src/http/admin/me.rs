@@ -10,7 +10,7 @@ use wire::{OrgId, TeamId, UserId};
 use super::key_secrets::{created, creates, rotate, rotates};
 use super::keys::{Tagged, delete, disable, ends, listing, one, revoke};
 use super::tokens::{
-    create_for, issues, list_of, lists_tokens, revoke_of, rotate_of, rotates_token,
+    create_for, issues, list_of, lists_tokens, revoke_of, revokes_token, rotate_of, rotates_token,
 };
 use super::{Answer, Body, Id, Pairs, Routes, Visitor, applied, asked, bytes, id, parameters};
 use crate::app::{Actor, AdminError, KeyListing, Target, own};
@@ -43,7 +43,7 @@ pub fn routes(routes: Routes) -> Routes {
         .post("/admin/v1/me/tokens/{token}/rotate", MyTokens, "me.token.rotate", rotate_token)
         .says(rotates_token("Replaces an own token by one that is shown once"))
         .post("/admin/v1/me/tokens/{token}/revoke", MyTokens, "me.token.revoke", revoke_token)
-        .says(Operation::new("Revokes an own token").shows(&shapes_people::TOKEN))
+        .says(revokes_token("Revokes an own token"))
         .get(KEYS, MyKeys, keys)
         .says(Operation::new("Lists own keys").asks(listing).lists(&KEY))
         .post(KEYS, CreateSelf, "key.self_create", create)
@@ -138,9 +138,13 @@ async fn create(visitor: Visitor, pairs: Pairs, body: Body) -> Tagged {
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
     let (org, user) = user(&visitor).await?;
-    let form = key_form(&bytes(body)?)?;
+    let form = match key_form(&bytes(body)?) {
+        Ok(form) => form,
+        Err(error) => return visitor.unreadable(error).await,
+    };
     let Some(team) = form.team.clone().value() else {
-        return Err(AdminError::field("team", "team_required", "is required").into());
+        let error = AdminError::field("team", "team_required", "is required");
+        return visitor.unreadable(error).await;
     };
     let target = Target::Place { org, team: Some(team), user: Some(user) };
     let made = visitor.change(target, move |work, deed| {
@@ -159,7 +163,11 @@ async fn leave(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     query.finish()?;
     let (org, user) = user(&visitor).await?;
     let target = Target::Member(org.clone(), team.clone(), user.clone());
-    let changed = visitor.change(target, move |work, _| work.remove_member(&org, &team, &user));
+    let changed = visitor.change(target, move |work, deed| {
+        let changed = work.remove_member(&deed.by, &org, &team, &user)?;
+        deed.note("revoked_keys", changed.value.revoked_keys);
+        Ok(changed)
+    });
     let changed = changed.await?;
     let mut shown = show_people::member(&changed.value.membership);
     shown.insert("revoked_keys".to_owned(), json!(changed.value.revoked_keys));

@@ -11,7 +11,8 @@ use serde_json::json;
 use wire::{OrgId, TeamId, UserId};
 
 use super::{
-    Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, ids, made, no_fields, parameters,
+    Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, ids, in_force, made, no_fields,
+    only_wait, parameters,
 };
 use crate::app::{Suspendable, Target};
 use crate::http::answer::AdminProblem;
@@ -42,7 +43,7 @@ pub fn routes(routes: Routes) -> Routes {
         .says(
             Operation::new("Adds a user to a team, or changes the role there")
                 .takes(people_form::member)
-                .shows(&shapes_people::MEMBER),
+                .applies(&shapes_people::MEMBER, Duration::ZERO),
         )
         .delete(MEMBER, MembersWrite, "member.remove", remove)
         .says(
@@ -58,7 +59,7 @@ pub fn routes(routes: Routes) -> Routes {
         .says(
             Operation::new("Makes a service account")
                 .takes(people_form::service_account)
-                .makes(&shapes_people::ACCOUNT)
+                .makes_and_applies(&shapes_people::ACCOUNT, Duration::ZERO)
                 .shows(&shapes_people::ACCOUNT),
         )
         .get(ACCOUNT, MembersRead, one_account)
@@ -100,11 +101,13 @@ async fn one(visitor: Visitor, path: ThreeIds) -> Answer {
 
 async fn put(visitor: Visitor, path: ThreeIds, pairs: Pairs, body: Body) -> Answer {
     let (org, team, user) = member(path)?;
-    parameters(pairs)?.finish()?;
+    let wait = only_wait(pairs, Duration::ZERO)?;
     let role = member_form(&bytes(body)?);
     let target = Target::Member(org.clone(), team.clone(), user.clone());
-    let row = visitor.change(target, move |work, _| work.put_member(&org, &team, &user, role?));
-    Ok(Json(show_people::member(&row.await?).into()))
+    let row = visitor
+        .change(target, move |work, deed| work.put_member(&deed.by, &org, &team, &user, role?));
+    let row = row.await?;
+    Ok(in_force(&visitor.edge, show_people::member(&row), wait).await)
 }
 
 /// The member's keys in the team end as well; the answer says how many.
@@ -114,7 +117,11 @@ async fn remove(visitor: Visitor, path: ThreeIds, pairs: Pairs) -> Answer {
     let wait = query.wait(WAIT_DEFAULT);
     query.finish()?;
     let target = Target::Member(org.clone(), team.clone(), user.clone());
-    let changed = visitor.change(target, move |work, _| work.remove_member(&org, &team, &user));
+    let changed = visitor.change(target, move |work, deed| {
+        let changed = work.remove_member(&deed.by, &org, &team, &user)?;
+        deed.note("revoked_keys", changed.value.revoked_keys);
+        Ok(changed)
+    });
     let changed = changed.await?;
     let mut shown = show_people::member(&changed.value.membership);
     shown.insert("revoked_keys".to_owned(), json!(changed.value.revoked_keys));
@@ -138,15 +145,19 @@ async fn create_account(
     body: Body,
 ) -> Result<Response, AdminProblem> {
     let org = id("organisation", path, OrgId::new)?;
-    parameters(pairs)?.finish()?;
-    let form = service_account_form(&bytes(body)?)?;
+    let wait = only_wait(pairs, Duration::ZERO)?;
+    let form = match service_account_form(&bytes(body)?) {
+        Ok(form) => form,
+        Err(error) => return visitor.unreadable(error).await,
+    };
     let target = Target::Team(org.clone(), form.team.clone());
     let row = visitor.change(target, move |work, deed| {
         let row = work.create_service_account(&org, form)?;
         deed.target = Target::ServiceAccount(org, row.id.clone());
         Ok(row)
     });
-    let shown = Json(serde_json::Value::Object(show_people::user(&row.await?)));
+    let row = row.await?;
+    let shown = in_force(&visitor.edge, show_people::user(&row), wait).await;
     Ok((StatusCode::CREATED, shown).into_response())
 }
 
@@ -166,7 +177,9 @@ async fn delete_account(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
     let target = Target::ServiceAccount(org.clone(), user.clone());
     let changed = visitor.change(target, move |work, deed| {
         work.service_account(&org, &user)?;
-        work.delete_user(&deed.by, &org, &user)
+        let changed = work.delete_user(&deed.by, &org, &user)?;
+        deed.note("revoked_keys", changed.value.1);
+        Ok(changed)
     });
     let changed = changed.await?;
     let (row, ended) = changed.value;

@@ -17,6 +17,7 @@ use crate::http::shapes::ORG;
 use crate::http::show;
 use crate::http::wait::WAIT_DEFAULT;
 use crate::permissions::Action::{OrgsRead, OrgsWrite};
+use crate::permissions::Standing;
 
 const LIST: &str = "/admin/v1/orgs";
 const ONE: &str = "/admin/v1/orgs/{org}";
@@ -92,7 +93,11 @@ async fn delete(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let wait = query.wait(Duration::ZERO);
     query.finish()?;
     let target = Target::Org(id.clone());
-    let changed = visitor.change(target, move |work, _| work.delete_org(&id)).await?;
+    let changed = visitor.change(target, move |work, deed| {
+        check_not_own(&deed.by, &id, "deleted")?;
+        work.delete_org(&id)
+    });
+    let changed = changed.await?;
     Ok(applied(&visitor.edge, show::org(&changed.value), changed.revision, wait).await)
 }
 
@@ -111,16 +116,23 @@ async fn stop(visitor: Visitor, path: Id, pairs: Pairs, body: Body, stop: bool) 
     query.finish()?;
     no_fields(body)?;
     let changed = visitor.change(Target::Org(id.clone()), move |work, deed| {
-        let own = deed.by.user.as_ref().is_some_and(|(org, _)| *org == id);
-        if stop && own {
-            let message = "your own organisation cannot be suspended by you";
-            return Err(AdminError::conflict("own_account", message));
+        if stop {
+            check_not_own(&deed.by, &id, "suspended")?;
         }
         let revision = work.suspend(&Suspendable::Org(id.clone()), stop)?.revision;
         Ok((work.org(&id)?, revision))
     });
     let (view, revision) = changed.await?;
     Ok(applied(&visitor.edge, show::org(&view), revision, wait).await)
+}
+
+/// With his organisation its administrator would end himself.
+fn check_not_own(by: &Standing, id: &OrgId, what: &str) -> Result<(), AdminError> {
+    if by.user.as_ref().is_none_or(|(org, _)| org != id) {
+        return Ok(());
+    }
+    let message = format!("your own organisation cannot be {what} by you");
+    Err(AdminError::conflict("own_account", message))
 }
 
 /// An id that is being chosen: it must fit paths, headers and commands without quoting.

@@ -8,7 +8,8 @@ use axum::extract::rejection::PathRejection;
 use wire::{OrgId, TeamId};
 
 use super::{
-    Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, ids, no_fields, parameters,
+    Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, ids, in_force, no_fields,
+    only_wait, parameters,
 };
 use crate::app::{Suspendable, Target};
 use crate::http::answer::AdminProblem;
@@ -39,7 +40,10 @@ pub fn routes(routes: Routes) -> Routes {
                 .applies(&TEAM, WAIT_DEFAULT),
         )
         .delete(ONE, TeamsWrite, "team.delete", delete)
-        .says(Operation::new("Deletes a team that has no keys any more").shows(&TEAM))
+        .says(
+            Operation::new("Deletes a team that has no keys any more")
+                .applies(&TEAM, Duration::ZERO),
+        )
         .post(SUSPEND, TeamsWrite, "team.suspend", suspend)
         .says(Operation::new("Stops every key of a team").applies(&TEAM, WAIT_DEFAULT))
         .post(RESUME, TeamsWrite, "team.resume", resume)
@@ -78,10 +82,10 @@ async fn put(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
 
 async fn delete(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
     let (org, team) = team(path)?;
-    parameters(pairs)?.finish()?;
+    let wait = only_wait(pairs, Duration::ZERO)?;
     let target = Target::Team(org.clone(), team.clone());
     let row = visitor.change(target, move |work, _| work.delete_team(&org, &team)).await?;
-    Ok(Json(show_people::team(&row).into()))
+    Ok(in_force(&visitor.edge, show_people::team(&row), wait).await)
 }
 
 async fn suspend(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {

@@ -1,5 +1,7 @@
 //! Personal tokens of users: `/admin/v1/orgs/{org}/users/{user}/tokens`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
@@ -8,7 +10,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use wire::{OrgId, UserId};
 
-use super::{Answer, Body, Pairs, Routes, Visitor, bytes, ids, made, no_fields, parameters};
+use super::{
+    Answer, Body, Pairs, Routes, Visitor, bytes, ids, in_force, made, no_fields, only_wait,
+    parameters,
+};
 use crate::app::{IssuedToken, Target};
 use crate::http::answer::AdminProblem;
 use crate::http::operation::Operation;
@@ -36,7 +41,7 @@ pub fn routes(routes: Routes) -> Routes {
         .post(ROTATE, TokensWrite, "token.rotate", rotate)
         .says(rotates_token("Replaces a token by one that is shown once"))
         .post(REVOKE, TokensWrite, "token.revoke", revoke)
-        .says(Operation::new("Revokes a token").shows(&TOKEN))
+        .says(revokes_token("Revokes a token"))
 }
 
 /// What lists tokens takes and answers.
@@ -46,12 +51,20 @@ pub fn lists_tokens(summary: &'static str) -> Operation {
 
 /// What issues a token takes and answers.
 pub fn issues(summary: &'static str) -> Operation {
-    Operation::new(summary).may_take(people_form::token).makes(&SECRET_TOKEN).shows(&TOKEN)
+    Operation::new(summary)
+        .may_take(people_form::token)
+        .makes_and_applies(&SECRET_TOKEN, Duration::ZERO)
+        .shows(&TOKEN)
 }
 
 /// What rotates a token takes and answers.
 pub fn rotates_token(summary: &'static str) -> Operation {
-    Operation::new(summary).may_take(people_form::overlap).shows(&ROTATED_TOKEN)
+    Operation::new(summary).may_take(people_form::overlap).applies(&ROTATED_TOKEN, Duration::ZERO)
+}
+
+/// What revokes a token answers.
+pub fn revokes_token(summary: &'static str) -> Operation {
+    Operation::new(summary).applies(&TOKEN, Duration::ZERO)
 }
 
 async fn list(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
@@ -94,7 +107,7 @@ pub async fn create_for(
     pairs: Pairs,
     body: Body,
 ) -> Result<Response, AdminProblem> {
-    parameters(pairs)?.finish()?;
+    let wait = only_wait(pairs, Duration::ZERO)?;
     let form = token_form(&bytes(body)?);
     let now = visitor.edge.now().unix_ms;
     let issued = visitor.change(target, move |work, deed| {
@@ -103,7 +116,8 @@ pub async fn create_for(
         Ok(issued)
     });
     let shown = with_secret(&issued.await?, now);
-    Ok((StatusCode::CREATED, Json(Value::Object(shown))).into_response())
+    let shown = in_force(&visitor.edge, shown, wait).await;
+    Ok((StatusCode::CREATED, shown).into_response())
 }
 
 async fn one(visitor: Visitor, path: ThreeIds) -> Answer {
@@ -129,14 +143,17 @@ pub async fn rotate_of(
     pairs: Pairs,
     body: Body,
 ) -> Answer {
-    parameters(pairs)?.finish()?;
+    let wait = only_wait(pairs, Duration::ZERO)?;
     let overlap_s = overlap_form(&bytes(body)?);
     let now = visitor.edge.now().unix_ms;
     let issued = visitor.change(target, move |work, deed| {
         let old = work.token(&org, &user, &token)?;
-        work.rotate_token(&deed.by, deed.actor.name(), old, overlap_s?)
+        let issued = work.rotate_token(&deed.by, deed.actor.name(), old, overlap_s?)?;
+        deed.note("new_token", issued.row.id.clone());
+        Ok(issued)
     });
-    Ok(Json(with_secret(&issued.await?, now).into()))
+    let shown = with_secret(&issued.await?, now);
+    Ok(in_force(&visitor.edge, shown, wait).await)
 }
 
 async fn revoke(visitor: Visitor, path: ThreeIds, pairs: Pairs, body: Body) -> Answer {
@@ -153,14 +170,15 @@ pub async fn revoke_of(
     pairs: Pairs,
     body: Body,
 ) -> Answer {
-    parameters(pairs)?.finish()?;
+    let wait = only_wait(pairs, Duration::ZERO)?;
     no_fields(body)?;
     let now = visitor.edge.now().unix_ms;
     let row = visitor.change(target, move |work, deed| {
         let token = work.token(&org, &user, &token)?;
         work.revoke_token(&deed.by, token)
     });
-    Ok(Json(show_people::token(&row.await?, now).into()))
+    let shown = show_people::token(&row.await?, now);
+    Ok(in_force(&visitor.edge, shown, wait).await)
 }
 
 /// The only answers that ever hold the text of a token.

@@ -88,20 +88,22 @@ pub fn tag(work: &mut Work<'_>, target: &Target) -> Result<Option<String>, Admin
     Ok(Some(metering::api_key::digest(text.to_string().as_bytes()).to_string()))
 }
 
-/// The fields that differ, as JSON objects; none where none does.
+/// The fields that differ, as JSON objects; none where none does. `notes` are added to those after.
 pub fn difference(
     before: Option<Map<String, Value>>,
     after: Option<Map<String, Value>>,
+    notes: Map<String, Value>,
 ) -> (Option<String>, Option<String>) {
-    let side = |one: &Option<Map<String, Value>>, other: &Option<Map<String, Value>>| {
+    let side = |one: &Option<Map<String, Value>>, other: &Option<Map<String, Value>>, notes| {
         let differs = |name: &str, value: &Value| {
             other.as_ref().is_none_or(|other| other.get(name) != Some(value))
         };
         let fields = one.iter().flatten().filter(|(name, value)| differs(name, value));
-        let fields: Map<_, _> = fields.map(|(name, value)| (name.clone(), brief(value))).collect();
+        let fields = fields.map(|(name, value)| (name.clone(), brief(value)));
+        let fields: Map<_, _> = fields.chain(notes).collect();
         (!fields.is_empty()).then(|| Value::Object(fields).to_string())
     };
-    (side(&before, &after), side(&after, &before))
+    (side(&before, &after, Map::new()), side(&after, &before, notes))
 }
 
 fn brief(value: &Value) -> Value {
@@ -123,7 +125,7 @@ mod tests {
     fn only_what_differs_is_kept_and_long_fields_are_named_by_their_size() {
         let before = json!({"name": "a", "cap": 1, "gone": true});
         let after = json!({"name": "a", "cap": 2, "models": "x".repeat(5_000)});
-        let (before, after) = difference(object(before), object(after));
+        let (before, after) = difference(object(before), object(after), Map::new());
         assert_eq!(before.unwrap(), r#"{"cap":1,"gone":true}"#);
         assert_eq!(after.unwrap(), r#"{"cap":2,"models":"5002 bytes"}"#);
     }
@@ -132,8 +134,11 @@ mod tests {
     fn what_is_made_or_ended_is_kept_whole_and_nothing_of_what_stays() {
         let shown = object(json!({"name": "a"}));
         let kept = Some(r#"{"name":"a"}"#.to_owned());
-        assert_eq!(difference(None, shown.clone()), (None, kept.clone()));
-        assert_eq!(difference(shown.clone(), None), (kept, None));
-        assert_eq!(difference(shown.clone(), shown), (None, None));
+        assert_eq!(difference(None, shown.clone(), Map::new()), (None, kept.clone()));
+        assert_eq!(difference(shown.clone(), None, Map::new()), (kept.clone(), None));
+        assert_eq!(difference(shown.clone(), shown.clone(), Map::new()), (None, None));
+        let notes = json!({"ended": 2}).as_object().cloned().unwrap();
+        let noted = Some(r#"{"ended":2}"#.to_owned());
+        assert_eq!(difference(shown, None, notes), (kept, noted));
     }
 }

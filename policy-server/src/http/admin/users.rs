@@ -86,7 +86,11 @@ async fn delete(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
     let wait = query.wait(WAIT_DEFAULT);
     query.finish()?;
     let target = Target::User(org.clone(), user.clone());
-    let changed = visitor.change(target, move |work, deed| work.delete_user(&deed.by, &org, &user));
+    let changed = visitor.change(target, move |work, deed| {
+        let changed = work.delete_user(&deed.by, &org, &user)?;
+        deed.note("revoked_keys", changed.value.1);
+        Ok(changed)
+    });
     let changed = changed.await?;
     let (row, ended) = changed.value;
     let mut shown = show_people::user(&row);

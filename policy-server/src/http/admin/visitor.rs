@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use wire::OrgId;
 
 use super::routes::Need;
 use super::terms::Terms;
 use super::trail::{difference, snapshot, tag};
-use crate::app::{Actor, AdminError, IfMatch, Target, Work};
+use crate::app::{Actor, AdminError, Author, IfMatch, Target, Work};
 use crate::http::answer::AdminProblem;
 use crate::http::edge::Edge;
 use crate::permissions::{Sight, Standing};
@@ -47,6 +47,15 @@ pub struct Deed {
     pub actor: Actor,
     /// What it is done to: to be replaced by what was made.
     pub target: Target,
+    /// What the line of the audit is to say beyond how the target looks afterwards.
+    pub notes: Map<String, Value>,
+}
+
+impl Deed {
+    /// Adds something to the line of the audit.
+    pub fn note(&mut self, name: &str, value: impl Into<Value>) {
+        self.notes.insert(name.to_owned(), value.into());
+    }
 }
 
 /// Where a request ended.
@@ -158,6 +167,23 @@ impl Visitor {
         self.settle(outcome.await, &target).await
     }
 
+    /// As [`Visitor::list`], of a log that may be long: a few at once.
+    pub async fn list_log<T>(
+        &self,
+        org: Option<OrgId>,
+        job: impl FnOnce(&mut Work<'_>, Sight) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminProblem>
+    where
+        T: Send + 'static,
+    {
+        let turn = self.edge.log_reads.for_admin().await.map_err(AdminError::from)?;
+        let reading = self.list(org, move |work, sight| {
+            let _turn = turn;
+            job(work, sight)
+        });
+        reading.await
+    }
+
     /// Changes a target and writes it into the audit, in one transaction.
     pub async fn change<T>(
         &self,
@@ -169,6 +195,7 @@ impl Visitor {
     {
         let (actor, action) = (self.caller.actor.clone(), self.need.action);
         let (about, line) = (target.clone(), self.line(&target));
+        let author = self.author();
         let (seen, once) = (self.terms.seen.clone(), self.terms.once);
         let outcome = self.edge.write(move |work| {
             // To its own sender only, who has heard it before.
@@ -179,9 +206,10 @@ impl Visitor {
             }
             let by = work.authorise(&actor, action, &about).map_err(Stopped::AtTheGate)?;
             expect(work, &about, seen.as_ref())?;
+            work.author = author;
             let before = snapshot(work, &about)?;
             let looked_at = about.clone();
-            let mut deed = Deed { by, actor, target: about };
+            let mut deed = Deed { by, actor, target: about, notes: Map::new() };
             let value = job(work, &mut deed)?;
             let is_same = deed.target == looked_at;
             let before = before.filter(|_| is_same);
@@ -191,7 +219,7 @@ impl Visitor {
                 let answer = Value::from(after.clone().unwrap_or_default()).to_string();
                 work.remember_request(once, answer)?;
             }
-            let (before, after) = difference(before, after);
+            let (before, after) = difference(before, after, deed.notes);
             let org = work.org_of(&deed.target)?;
             let (kind, target) = (deed.target.kind().to_owned(), deed.target.id());
             work.add_audit(AuditRow { org, kind, target, before, after, ..line })?;
@@ -201,6 +229,21 @@ impl Visitor {
         self.terms.shows(tag);
         self.terms.is_carried_out();
         Ok(value)
+    }
+
+    /// Refuses a change whose body cannot be accepted, so that nobody knows what it was to be done to:
+    /// as not permitted, where no role of the sender has such a permission anywhere.
+    pub async fn unreadable<T: Send + 'static>(
+        &self,
+        error: AdminError,
+    ) -> Result<T, AdminProblem> {
+        let (actor, action) = (self.caller.actor.clone(), self.need.action);
+        let target = self.org().map_or(Target::Server, Target::Org);
+        let outcome = self.edge.look(move |work| {
+            work.authorise_list(&actor, action, None).map_err(Stopped::AtTheGate)?;
+            Err(Stopped::Later(error))
+        });
+        self.settle(outcome.await, &target).await
     }
 
     /// Writes into the audit what was refused, and changes that failed. What a list or a target
@@ -228,7 +271,7 @@ impl Visitor {
             AdminError::Forbidden { .. } => true,
             _ => is_change,
         };
-        if noted {
+        if noted && self.has_a_line().await {
             let line = AuditRow {
                 outcome: if refused { Outcome::Refused } else { Outcome::Failed },
                 code: Some(error.code().to_owned()),
@@ -250,22 +293,30 @@ impl Visitor {
         Err(error.into())
     }
 
+    /// Whether the refusal is written by itself: not where the same actor had many of them just now.
+    async fn has_a_line(&self) -> bool {
+        let name = self.caller.actor.name();
+        let now = self.edge.now();
+        let (written, ended) = self.edge.refusals().note(&name, self.org().as_ref(), now);
+        if let Err(error) = self.edge.write_left_out(ended.into_iter().collect()).await {
+            tracing::error!(%error, "refusals could not be counted in the audit");
+        }
+        written
+    }
+
+    fn author(&self) -> Author {
+        let token = match &self.caller.actor {
+            Actor::AdminToken => None,
+            Actor::Person { token, .. } => Some(token.clone()),
+        };
+        let address = self.caller.address.map(|address| address.to_string());
+        Author { name: self.caller.actor.name(), address, token }
+    }
+
     fn line(&self, target: &Target) -> AuditRow {
         let action = self.need.verb.unwrap_or_else(|| self.need.action.as_str());
-        AuditRow {
-            at_unix_ms: 0,
-            actor: self.caller.actor.name(),
-            action: action.to_owned(),
-            kind: target.kind().to_owned(),
-            target: brief(target.id()),
-            org: None,
-            amount: None,
-            before: None,
-            after: None,
-            address: self.caller.address.map(|address| address.to_string()),
-            outcome: Outcome::Done,
-            code: None,
-        }
+        let line = self.author().line(action, target, None);
+        AuditRow { target: brief(target.id()), ..line }
     }
 }
 

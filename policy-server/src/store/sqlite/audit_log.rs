@@ -18,8 +18,8 @@ impl AuditRows for Rows<'_> {
     fn add_audit(&mut self, line: &AuditRow) -> StoreResult<()> {
         self.execute(
             "INSERT INTO audit (at_ms, actor, action, kind, target, org, amount, before, after,
-                 address, outcome, code)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 address, outcome, code, token)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 integer(line.at_unix_ms),
                 line.actor,
@@ -32,7 +32,8 @@ impl AuditRows for Rows<'_> {
                 line.after,
                 line.address,
                 line.outcome.as_str(),
-                line.code
+                line.code,
+                line.token
             ],
         )
     }
@@ -102,5 +103,6 @@ fn line(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
         address: row.get("address")?,
         outcome: columns.outcome("outcome")?,
         code: row.get("code")?,
+        token: row.get("token")?,
     })
 }

@@ -73,6 +73,15 @@ pub enum Mismatch {
         /// Where they were compared.
         at: u64,
     },
+    /// The journal that is kept was not named.
+    #[error(
+        "the database {} is kept with a journal, which a change without it would end: name it with \
+         --journal", database.display()
+    )]
+    Unnamed {
+        /// The database.
+        database: PathBuf,
+    },
     /// The database has commits that no journal has.
     #[error(
         "the database has been used without the journal {}: back it up, move the journal away, and \
@@ -93,6 +102,14 @@ fn position(connection: &Connection) -> StoreResult<Option<Position>> {
     };
     let columns = Columns(row);
     Ok(Some(Position { sequence: columns.number("sequence")?, chain: columns.bytes("chain")? }))
+}
+
+/// Whether a journal is kept. A file that is no database yet has none.
+pub fn is_journaled(connection: &Connection) -> StoreResult<bool> {
+    if !connection.table_exists(None, "journal_position")? {
+        return Ok(false);
+    }
+    Ok(position(connection)?.is_some())
 }
 
 /// Saves how far the journal reaches, in the transaction of the commit that it is for.

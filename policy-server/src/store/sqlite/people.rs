@@ -194,13 +194,21 @@ impl UserRows for Rows<'_> {
         limit: u32,
     ) -> StoreResult<Vec<KeyRow>> {
         self.all(
-            "SELECT * FROM keys
-             WHERE org = ?1 AND user = ?2 AND (?3 IS NULL OR team = ?3)
-               AND life IN ('active', 'disabled')
-             ORDER BY position LIMIT ?4",
+            &format!("SELECT * FROM {} LIMIT ?4", alive_of_user(team)),
             params![org.as_str(), user.as_str(), team.map(TeamId::as_str), limit],
             key,
         )
+    }
+
+    fn count_of_user(
+        &mut self,
+        org: &OrgId,
+        user: &UserId,
+        team: Option<&TeamId>,
+    ) -> StoreResult<u64> {
+        let sql = format!("SELECT count(*) AS count FROM {}", alive_of_user(team));
+        let values = params![org.as_str(), user.as_str(), team.map(TeamId::as_str)];
+        Ok(self.one(&sql, values, |row| Columns(row).number("count"))?.unwrap_or(0))
     }
 
     fn team_is_used(&mut self, org: &OrgId, team: &TeamId) -> StoreResult<bool> {
@@ -212,6 +220,22 @@ impl UserRows for Rows<'_> {
             |_| Ok(()),
         )?;
         Ok(found.is_some())
+    }
+}
+
+/// Where keys of a user that have not ended are found; values 1 to 3 are organisation, user and team.
+fn alive_of_user(team: Option<&TeamId>) -> &'static str {
+    match team {
+        Some(_) => {
+            "keys INDEXED BY keys_alive_of_user
+             WHERE user IS NOT NULL AND life IN ('active', 'disabled')
+               AND user = ?2 AND org = ?1 AND team = ?3"
+        }
+        None => {
+            "keys INDEXED BY keys_alive_of_user
+             WHERE user IS NOT NULL AND life IN ('active', 'disabled')
+               AND user = ?2 AND org = ?1 AND ?3 IS NULL"
+        }
     }
 }
 

@@ -70,6 +70,20 @@ impl PersonalTokenRows for Rows<'_> {
         )
     }
 
+    fn revoke_tokens_issued(
+        &mut self,
+        org: &OrgId,
+        issuer: &UserId,
+        unix_ms: u64,
+    ) -> StoreResult<usize> {
+        self.change(
+            "UPDATE personal_tokens INDEXED BY personal_tokens_by_issuer SET revoked_ms = ?1
+             WHERE issued_by = ?2 AND revoked_ms IS NULL AND expires_ms > ?1
+               AND NOT (org = ?3 AND user = ?4)",
+            params![integer(unix_ms), format!("{org}/{issuer}"), org.as_str(), issuer.as_str()],
+        )
+    }
+
     fn revoke_personal_tokens(
         &mut self,
         org: &OrgId,
