@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use wire::CatalogueVersion;
-use wire::v1::{Catalogue, Model, ModelSet};
+use wire::v1::{Catalogue, Model, ModelSet, Price, Rates};
+
+use crate::route::ListedPath;
 
 /// One catalogue snapshot with an index.
 #[derive(Debug, Clone)]
@@ -33,9 +35,39 @@ impl Models {
     }
 
     /// Models that a key may call now, for `GET /v1/models`.
-    pub(crate) fn visible<'a>(&'a self, allowed: &'a ModelSet) -> impl Iterator<Item = &'a Model> {
-        self.models.iter().filter(|model| {
-            !model.retired && model.price.is_some() && allowed.contains(&model.name)
+    pub(crate) fn visible<'a>(
+        &'a self,
+        allowed: &'a ModelSet,
+        paths: &'a [ListedPath],
+    ) -> impl Iterator<Item = &'a Model> {
+        self.models.iter().filter(move |model| {
+            let is_open = !model.retired && model.price.is_some() && allowed.contains(&model.name);
+            is_open && !self.is_for_paths_only(model, paths)
         })
+    }
+
+    /// Whether a model has no price of tokens and is the price of a path of the configuration: then it
+    /// is nothing that reads or writes tokens, and what does would be free.
+    pub(crate) fn is_for_paths_only(&self, model: &Model, paths: &[ListedPath]) -> bool {
+        let has_rates = |price: Price| price.rates != Rates::default() || !price.tiers.is_empty();
+        let is_price_of = |path: &ListedPath| {
+            self.find(path.model.as_str()).is_some_and(|found| found.name == model.name)
+        };
+        !model.price.is_some_and(has_rates) && paths.iter().any(is_price_of)
+    }
+}
+
+/// Whether chat's output limit is read under its newer name: where the catalogue names one of the
+/// two among what the model takes, that one; else reasoning models insist on it, while the older
+/// name is what every other server understands.
+pub(crate) fn reads_max_completion_tokens(model: &Model) -> bool {
+    let takes = |name: &str| {
+        let supported = model.supported_parameters.iter().flatten();
+        supported.into_iter().any(|one| one == name)
+    };
+    match (takes("max_tokens"), takes("max_completion_tokens")) {
+        (false, true) => true,
+        (true, false) => false,
+        _ => model.reasoning,
     }
 }

@@ -1,14 +1,23 @@
 //! Calls that are checked, counted and paid for like any other, and then taken back and answered
 //! here: what would they cost, would they be let through.
 
+use metering::request::Problem;
+use metering::reservation::Bounds;
 use serde_json::json;
+use wire::v1::{Ask, Price};
 use wire::{ModelName, NanoUsd};
 
 use crate::io::{Headers, Reply};
 use crate::profile::{Profile, Voice};
+use crate::refusal::Refusal;
 
 /// The header by which a client asks. It does not reach the upstream.
-const HEADER: &[u8] = b"x-tollgate-dry-run";
+const HEADER: &str = "x-tollgate-dry-run";
+
+/// The header where nothing would be called: whoever sends it wants nothing to be done.
+pub(crate) fn not_here() -> Refusal {
+    Refusal::Body(Problem::Unsupported(HEADER.into()))
+}
 
 /// Whether a request is a dry run. Whoever sends the header does not want to pay, so only the two
 /// words that say no mean no.
@@ -17,7 +26,7 @@ pub(crate) fn is_asked_for(headers: &Headers, profile: Profile) -> bool {
         let value = value.trim_ascii();
         value == b"0" || value.eq_ignore_ascii_case(b"false")
     };
-    let is_ours = |name: &[u8]| name == HEADER || Some(name) == profile.dry_run_header();
+    let is_ours = |name: &[u8]| name == HEADER.as_bytes() || Some(name) == profile.dry_run_header();
     headers.iter().any(|(name, value)| is_ours(name) && !says_no(value))
 }
 
@@ -35,6 +44,16 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
+    /// Of a call with these bounds; it costs nothing where it has no price.
+    pub(crate) fn of(ask: &Ask, bounds: &Bounds, price: Option<&Price>) -> Self {
+        Self {
+            input_tokens: ask.input_tokens,
+            output_tokens: bounds.output_tokens(),
+            choices: ask.choices,
+            cost: price.map_or(NanoUsd::ZERO, |price| bounds.wanted(price).amount),
+        }
+    }
+
     /// The answer to a dry run of a call that would be let through. A call that would not gets the
     /// same error as it would without the header.
     pub(crate) fn reply(self, voice: Voice, model: &ModelName, request_id: &str) -> Reply {
@@ -60,7 +79,10 @@ mod tests {
     #[test]
     fn only_two_words_say_no() {
         let asks = |value: &str| {
-            is_asked_for(&vec![(HEADER.to_vec(), value.as_bytes().to_vec())], Profile::Native)
+            is_asked_for(
+                &vec![(HEADER.as_bytes().to_vec(), value.as_bytes().to_vec())],
+                Profile::Native,
+            )
         };
         assert!(["true", "1", "yes", "", "0 0"].map(asks).iter().all(|asks| *asks));
         assert!(!["false", "False", " 0 "].map(asks).iter().any(|asks| *asks));

@@ -15,13 +15,15 @@ use crate::dialect::Dialect;
 use crate::io::Reply;
 use crate::profile::Voice;
 use crate::refusal::Refusal;
+use crate::route::ListedPath;
 use page::Page;
 
-/// The list of what the key may call; empty when its own set is empty. `query` is what follows the
+/// The list of what the key may call; empty when its own set is empty. What is only the price of a path
+/// of the configuration (`paths`) is not in it. `query` is what follows the
 /// path's question mark: Anthropic's and Gemini's lists come in pages, OpenAI's is whole.
 pub(crate) fn list(
     voice: impl Into<Voice>,
-    models: &Models,
+    (models, paths): (&Models, &[ListedPath]),
     key: &KeyPolicy,
     query: &[u8],
     request_id: &str,
@@ -30,7 +32,7 @@ pub(crate) fn list(
     if key.org_has_no_models {
         return Err(Refusal::NoModels);
     }
-    let visible = models.visible(&key.models);
+    let visible = models.visible(&key.models, paths);
     let body = match voice.dialect {
         Dialect::OpenAi => {
             let data: Vec<Value> =
@@ -63,7 +65,7 @@ pub(crate) fn list(
 /// One model by name or alias, if the key may call it.
 pub(crate) fn one(
     voice: impl Into<Voice>,
-    models: &Models,
+    (models, paths): (&Models, &[ListedPath]),
     key: &KeyPolicy,
     name: &str,
     request_id: &str,
@@ -72,9 +74,9 @@ pub(crate) fn one(
     if key.org_has_no_models {
         return Err(Refusal::NoModels);
     }
-    let found = models
-        .find(name)
-        .filter(|model| models.visible(&key.models).any(|visible| visible.name == model.name));
+    let found = models.find(name).filter(|model| {
+        models.visible(&key.models, paths).any(|visible| visible.name == model.name)
+    });
     // One that the key may not see is, to the key, not there.
     let model = found.ok_or_else(|| Refusal::NoSuchModel(name.to_owned()))?;
     let body = match voice.dialect {

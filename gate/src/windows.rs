@@ -5,6 +5,7 @@ use wire::ModelName;
 use wire::v1::{Level, Limit, Scope, Unit, Window};
 
 use crate::io::{SharedMemory, SharedMemoryFailed};
+use crate::profile::Profile;
 use crate::refusal::Refusal;
 
 /// A lost swap is tried again this often. With 64 workers on one key none needs more than a few.
@@ -132,6 +133,16 @@ impl Standing {
         let used = self.max.saturating_sub(self.remaining);
         used.saturating_mul(1_000_000).checked_div(self.max).unwrap_or(1_000_000)
     }
+
+    /// Of the standings of one unit the first in this order is shown: the one with the least left.
+    /// DeltaLLM shows the one that is used most; MindProxy requests per minute, where those are limited.
+    fn order(&self, profile: Profile) -> (bool, u64) {
+        match profile {
+            Profile::DeltaLlm => (false, u64::MAX - self.used_ppm()),
+            Profile::MindProxy => (self.kind.window != Some(Window::Minute), self.remaining),
+            Profile::Native | Profile::PrivateMind => (false, self.remaining),
+        }
+    }
 }
 
 /// The standing after admission, for requests and tokens.
@@ -141,12 +152,12 @@ pub(crate) struct Standings {
     pub(crate) tokens: Option<Standing>,
 }
 
-/// Counts the call in every window, or in none.
+/// Counts the call in every window, or in none. The profile says which standings are told.
 pub(crate) fn commit(
     memory: &mut dyn SharedMemory,
     groups: &[Group],
     call: Call,
-    now_ms: u64,
+    (profile, now_ms): (Profile, u64),
 ) -> Result<Standings, Refusal> {
     let mut standings = Standings::default();
     for (index, group) in groups.iter().enumerate() {
@@ -162,7 +173,7 @@ pub(crate) fn commit(
                 .collect())
         });
         match admitted {
-            Ok(found) => note(&mut standings, found),
+            Ok(found) => note(&mut standings, found, profile),
             Err(refusal) => {
                 let done = groups.get(..index).unwrap_or_default();
                 take_back(memory, done, call, now_ms, now_ms);
@@ -243,14 +254,14 @@ fn standing(counter: &Counter, limit: &Limit, now_ms: u64) -> Standing {
     }
 }
 
-fn note(standings: &mut Standings, found: Vec<(Unit, Standing)>) {
+fn note(standings: &mut Standings, found: Vec<(Unit, Standing)>, profile: Profile) {
     for (unit, standing) in found {
         let slot = match unit {
             Unit::Requests => &mut standings.requests,
             Unit::Tokens => &mut standings.tokens,
             Unit::Concurrent => continue,
         };
-        if slot.is_none_or(|known| standing.remaining < known.remaining) {
+        if slot.is_none_or(|known| standing.order(profile) < known.order(profile)) {
             *slot = Some(standing);
         }
     }
@@ -299,4 +310,36 @@ fn change<T>(
         }
     }
     Err(Refusal::LimiterBusy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An hour with less left, and a minute of which more is used.
+    #[test]
+    fn each_profile_shows_the_window_that_its_product_would() {
+        let standing = |window, max, remaining| {
+            let (unit, level, is_of_model) = (Unit::Requests, Level::Key, false);
+            let kind = LimitKind { unit, window: Some(window), level, is_of_model };
+            (unit, Standing { kind, max, remaining, reset_ms: 0 })
+        };
+        let minute = standing(Window::Minute, 100, 10);
+        let (hour, day) = (standing(Window::Hour, 20, 9), standing(Window::Day, 1_000, 11));
+        for (profile, shown) in [
+            (Profile::Native, hour),
+            (Profile::PrivateMind, hour),
+            (Profile::MindProxy, minute),
+            (Profile::DeltaLlm, day),
+        ] {
+            for order in [[minute, hour, day], [day, hour, minute], [hour, day, minute]] {
+                let mut standings = Standings::default();
+                order.iter().for_each(|one| note(&mut standings, vec![*one], profile));
+                assert_eq!(standings.requests, Some(shown.1), "{profile:?}");
+            }
+        }
+        let mut standings = Standings::default();
+        note(&mut standings, vec![day, hour], Profile::MindProxy);
+        assert_eq!(standings.requests, Some(hour.1));
+    }
 }

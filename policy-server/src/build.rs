@@ -89,6 +89,7 @@ pub fn build(
         refusals: Arc::default(),
         secret: Arc::new(ServerSecret::in_file(secret_file)),
         webhooks: Arc::new(settings.webhooks),
+        log_reads: http::LogReads::default(),
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),

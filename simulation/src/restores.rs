@@ -93,7 +93,7 @@ impl World {
         }
         self.server_acted = true;
         let Some((engine, now)) = self.server.engine(self.now_ms) else { return Ok(()) };
-        let frozen = engine.run(now, |work| work.frozen_budgets(RELEASED_MOST))?;
+        let frozen = engine.run(now, |work| work.frozen_budgets(None, RELEASED_MOST))?.items;
         for view in frozen {
             let id: BudgetId = view.id;
             engine.run(now, |work| work.release_budget(&id, "admin"))?;

@@ -119,8 +119,9 @@ fn models_are_listed_for_the_key_and_count_in_no_window() {
 #[test]
 fn a_dry_run_passes_every_check_and_costs_nothing() {
     let fixture = Fixture::start(2).unwrap();
-    let one_a_minute = json!([{"unit": "requests", "window": "1m", "max": 1, "scope": "proxy"}]);
-    let members = json!({"budget": {"usd": "0.02", "period": "none"}, "limits": one_a_minute});
+    // Each of them counts as a request, and so does the call behind them.
+    let four_a_minute = json!([{"unit": "requests", "window": "1m", "max": 4, "scope": "proxy"}]);
+    let members = json!({"budget": {"usd": "0.02", "period": "none"}, "limits": four_a_minute});
     let (id, key) = fixture.key(members).unwrap();
     let client = fixture.stack.gateway(&key);
     let text = [("role", "user"), ("content", "hello")];

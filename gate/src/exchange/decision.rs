@@ -14,13 +14,14 @@ use wire::{AllowedNetworks, CatalogueVersion, ModelName, NanoUsd, PriceMultiplie
 
 use super::money::{Money, draw, refused_lease};
 use super::{Answer, Metered, Open, Running, Shown, Stop};
-use crate::catalogue::Models;
+use crate::catalogue::{Models, reads_max_completion_tokens};
 use crate::dry_run::Estimate;
 use crate::io::{Now, SharedMemory};
 use crate::pool::Pool;
 use crate::profile::Profile;
 use crate::refusal::Refusal;
 use crate::repetition;
+use crate::route::ListedPath;
 use crate::windows;
 
 /// What a request needs before it can go on.
@@ -183,6 +184,8 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) models: &'a Models,
     pub(crate) policy: &'a Rc<KeyPolicy>,
     pub(crate) body_limit: usize,
+    /// Paths of the configuration, which cost what their models cost per call.
+    pub(crate) paths: &'a [ListedPath],
     /// What the configuration permits beyond tokens in and tokens out.
     pub(crate) allow: &'a [FeatureKind],
     pub(crate) profile: Profile,
@@ -266,6 +269,9 @@ fn check_request<'a>(
         }
         return Ok(Some(Checked { request: None, model, price, metered: Metered::PerCall }));
     };
+    if known.models.is_for_paths_only(model, known.paths) {
+        return Err(Refusal::UnknownModel(name()));
+    }
     check_parameters(open, request, (model, &price), known.allow)?;
     check_context(request, model.context_length)?;
     let metered = Metered::of(request.operation);
@@ -361,7 +367,8 @@ fn admit(
         Some(id) => repetition::begin(memory, id, now_ms).map(|begun| once = Some(begun)),
         None => Ok(()),
     };
-    let counted = remembered.and_then(|()| windows::commit(memory, &groups, window_call, now_ms));
+    let told = (known.profile, now_ms);
+    let counted = remembered.and_then(|()| windows::commit(memory, &groups, window_call, told));
     let standings = match counted {
         Ok(standings) => standings,
         Err(refusal) => {
@@ -392,9 +399,10 @@ fn admit(
         cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
     };
     let estimate = open.is_dry_run.then(|| {
-        let bounds = bounds.lowered_to(output_tokens);
-        let cost = if costs { bounds.wanted(&price).amount } else { NanoUsd::ZERO };
-        Estimate { input_tokens: input_bound, output_tokens, choices: ask.choices, cost }
+        // Where nothing is reserved, no limit is written either.
+        let open_ended = Bounds::new(&ask, None);
+        let bounds = if reserves { bounds.lowered_to(output_tokens) } else { open_ended };
+        Estimate::of(&ask, &bounds, costs.then_some(&price))
     });
     let running = Running {
         policy: Rc::clone(policy),
@@ -430,19 +438,4 @@ fn admit(
         reads_max_completion_tokens: reads_max_completion_tokens(model),
         estimate,
     })))
-}
-
-/// Whether chat's output limit is read under its newer name: where the catalogue names one of the
-/// two among what the model takes, that one; else reasoning models insist on it, while the older
-/// name is what every other server understands.
-fn reads_max_completion_tokens(model: &Model) -> bool {
-    let takes = |name: &str| {
-        let supported = model.supported_parameters.iter().flatten();
-        supported.into_iter().any(|one| one == name)
-    };
-    match (takes("max_tokens"), takes("max_completion_tokens")) {
-        (false, true) => true,
-        (true, false) => false,
-        _ => model.reasoning,
-    }
 }

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use metering::request::{Edits, WrittenLimit, edited_length};
 use wire::v1::{Ask, Refusal as LeaseRefusal};
-use wire::{Metadata, RequestId};
+use wire::{Metadata, NanoUsd, RequestId};
 
-use super::Gate;
+use super::{Gate, Unfinished};
 use crate::exchange::{
     Body, Forward, Knowledge, Open, Running, Stage, Verdict, ask, check_key, decide,
 };
@@ -73,10 +73,10 @@ impl Gate {
                         if open.ask_is_open {
                             self.disclaim(&open);
                         }
-                        let running = &forward.running;
-                        self.undo(running, now, memory);
+                        let running = forward.running;
                         let reply = estimate.reply(voice, &running.model, request.as_str());
                         self.outputs.push_back(Output::Reply { stream, reply });
+                        self.end_dry_run(running, now, memory);
                     }
                 }
             }
@@ -146,6 +146,7 @@ impl Gate {
                     models: &models,
                     policy: &policy,
                     body_limit: self.config.body_bytes,
+                    paths: &self.config.paths,
                     allow: &self.config.allow,
                     profile: self.config.profile,
                     vm: self.vm,
@@ -154,9 +155,13 @@ impl Gate {
                 return step_of(decide(open, &known, now, &mut self.pool, memory));
             }
             Target::Models => {
-                model_list::list(voice, &models, &policy, open.query(), request.as_str())
+                let models = (&*models, &*self.config.paths);
+                model_list::list(voice, models, &policy, open.query(), request.as_str())
             }
-            Target::Model(name) => model_list::one(voice, &models, &policy, name, request.as_str()),
+            Target::Model(name) => {
+                let models = (&*models, &*self.config.paths);
+                model_list::one(voice, models, &policy, name, request.as_str())
+            }
             Target::Usage => return self.usage_step(open, voice, request.as_str()),
             Target::UserKey => {
                 return self.user_key_step(open, &policy, voice, request.as_str());
@@ -190,6 +195,22 @@ impl Gate {
         // What was still to be done for the request must not be done, above all not letting it go.
         self.outputs.retain(|output| output.stream() != Some(stream));
         self.reply(stream, &Refusal::PolicyUnavailable);
+    }
+
+    /// Windows of requests and permits keep counting it: however often it is asked what calls would
+    /// cost, that is bounded as calls are.
+    fn end_dry_run(&mut self, running: Running, now: Now, memory: &mut dyn SharedMemory) {
+        if let Some((lease, draw)) = &running.drawn {
+            let (key, now_ms) = (&running.policy.key, now.monotonic_ms);
+            let said = self.pool.end(key, lease, *draw, NanoUsd::ZERO, now_ms);
+            let unused = self.pool.unused(key, lease, now_ms);
+            self.say(said.into_iter().chain(unused));
+        }
+        if let Some(once) = running.once {
+            repetition::forget(memory, once);
+        }
+        let (groups, call) = (running.groups, running.window_call);
+        self.leave_windows(Unfinished { groups, call, used_tokens: 0 }, now, memory);
     }
 
     /// An admitted call is not made: money and windows are as if it had never been.

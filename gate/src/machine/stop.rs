@@ -64,8 +64,11 @@ impl Gate {
 
     /// The call goes on as a running one until the host says that it is over: it must be charged.
     fn reply_to_running(&mut self, stream: StreamId, refusal: &Refusal) {
-        let Some(exchange) = self.streams.get(&stream) else { return };
+        let Some(exchange) = self.streams.get_mut(&stream) else { return };
         let reply = refusal.reply(exchange.voice, exchange.request.as_str());
+        if let Stage::Running(running) = &mut exchange.stage {
+            running.status = reply.status;
+        }
         self.outputs.push_back(Output::Reply { stream, reply });
     }
 

@@ -3,6 +3,7 @@
 use wire::v1::{ExchangeAnswer, ExchangeReply, ExchangeRequest, KeyKind, KeyPolicy};
 
 use super::{Gate, forward::Step};
+use crate::dry_run;
 use crate::exchange::Open;
 use crate::io::{Call, CallId, StreamId};
 use crate::link::Session;
@@ -25,6 +26,9 @@ impl Gate {
         }
         if let Err(refusal) = open.check_body(self.config.body_bytes.min(LONGEST_BODY)) {
             return Step::Refuse(refusal);
+        }
+        if open.is_dry_run {
+            return Step::Refuse(dry_run::not_here());
         }
         match &open.user_key {
             Some(answer) => {

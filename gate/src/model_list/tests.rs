@@ -2,6 +2,7 @@ use wire::v1::{Catalogue, ModelSet, Price};
 use wire::{CatalogueVersion, Epoch, ModelName, PicoUsdPerToken, Revision};
 
 use super::*;
+use crate::route::{OpenTo, PathPattern};
 
 const DIALECTS: [Dialect; 3] = [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini];
 
@@ -44,7 +45,7 @@ fn body(reply: Result<Reply, Refusal>) -> Value {
 }
 
 fn page(dialect: Dialect, models: &Models, query: &str) -> Value {
-    body(list(dialect, models, &key(ModelSet::All), query.as_bytes(), "req_1"))
+    body(list(dialect, (models, &[]), &key(ModelSet::All), query.as_bytes(), "req_1"))
 }
 
 /// First and last name of a page, how many it has, and whether there are more.
@@ -98,7 +99,7 @@ fn one_model_in_each_form() {
         ),
     ] {
         for asked in ["gpt-4o-mini", "fast"] {
-            let reply = one(dialect, &models, &key, asked, "req_1").unwrap();
+            let reply = one(dialect, (&models, &[]), &key, asked, "req_1").unwrap();
             assert_eq!(reply.status, 200);
             assert!(reply.headers.contains(&(header, "req_1".to_owned())));
             assert_eq!(serde_json::from_slice::<Value>(&reply.body).unwrap(), form);
@@ -129,23 +130,27 @@ fn only_what_the_key_may_call_is_there() {
         };
         let only = key(ModelSet::Only(vec![name("a"), name("gone")]));
         assert_eq!(of(&page(dialect, &models, "")), 2);
-        assert_eq!(of(&body(list(dialect, &models, &only, b"", "r"))), 1);
+        assert_eq!(of(&body(list(dialect, (&models, &[]), &only, b"", "r"))), 1);
         let none = key(ModelSet::Only(Vec::new()));
-        assert_eq!(of(&body(list(dialect, &models, &none, b"", "r"))), 0);
+        assert_eq!(of(&body(list(dialect, (&models, &[]), &none, b"", "r"))), 0);
         for absent in ["b", "gone", "unpriced", "never"] {
-            let refused = one(dialect, &models, &only, absent, "r");
+            let refused = one(dialect, (&models, &[]), &only, absent, "r");
             assert_eq!(refused, Err(Refusal::NoSuchModel(absent.to_owned())));
         }
         let mut without = key(ModelSet::All);
         without.org_has_no_models = true;
-        assert_eq!(list(dialect, &models, &without, b"limit=x", "r"), Err(Refusal::NoModels));
-        assert_eq!(one(dialect, &models, &without, "a", "r"), Err(Refusal::NoModels));
+        assert_eq!(
+            list(dialect, (&models, &[]), &without, b"limit=x", "r"),
+            Err(Refusal::NoModels)
+        );
+        assert_eq!(one(dialect, (&models, &[]), &without, "a", "r"), Err(Refusal::NoModels));
     }
 }
 
 #[test]
 fn a_model_that_is_not_there_is_a_404_of_the_api() {
-    let refused = one(Dialect::Anthropic, &many(1), &key(ModelSet::All), "x", "r").unwrap_err();
+    let refused =
+        one(Dialect::Anthropic, (&many(1), &[]), &key(ModelSet::All), "x", "r").unwrap_err();
     for (dialect, kind, member) in [
         (Dialect::OpenAi, "invalid_request_error", "type"),
         (Dialect::Anthropic, "not_found_error", "type"),
@@ -260,7 +265,7 @@ fn bad_values_are_refused_in_the_form_of_the_api() {
         (Dialect::Gemini, "pageToken=a&pageToken=b", "pageToken"),
         (Dialect::Gemini, "pageToken=%00", "pageToken"),
     ] {
-        let refused = list(dialect, &models, &key(ModelSet::All), query.as_bytes(), "r");
+        let refused = list(dialect, (&models, &[]), &key(ModelSet::All), query.as_bytes(), "r");
         let refusal = refused.expect_err(query);
         assert_eq!(refusal.code(), "invalid_value", "{query}");
         let reply = refusal.reply(dialect, "r");
@@ -277,10 +282,28 @@ fn bad_values_are_refused_in_the_form_of_the_api() {
 }
 
 #[test]
+fn the_price_of_a_path_is_no_model() {
+    let path = |model| ListedPath {
+        method: "POST".to_owned(),
+        path: PathPattern::read("/v1/jobs").unwrap(),
+        model: name(model),
+        keys: OpenTo::Any,
+    };
+    let models = catalogue(vec![priced("free", 0, 0), priced("jobs", 0, 0), priced("m", 1, 0)]);
+    let (paths, all) = ([path("jobs"), path("m"), path("unknown")], key(ModelSet::All));
+    let list = body(list(Dialect::OpenAi, (&models, &paths), &all, b"", "r"));
+    let names: Vec<_> = list["data"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+    assert_eq!(names, ["free", "m"]);
+    let missing = one(Dialect::OpenAi, (&models, &paths), &all, "jobs", "r").unwrap_err();
+    assert_eq!(missing, Refusal::NoSuchModel("jobs".to_owned()));
+    assert!(one(Dialect::OpenAi, (&models, &[]), &all, "jobs", "r").is_ok());
+}
+
+#[test]
 fn a_model_of_vectors_is_shown_as_one() {
     let models = catalogue(vec![priced("e", 20_000, 0), priced("f", 0, 0), priced("g", 0, 5)]);
     let of = |name: &str| {
-        let model = body(one(Dialect::Gemini, &models, &key(ModelSet::All), name, "r"));
+        let model = body(one(Dialect::Gemini, (&models, &[]), &key(ModelSet::All), name, "r"));
         let methods = model["supportedGenerationMethods"].as_array().unwrap().clone();
         (methods.contains(&json!("generateContent")), methods.contains(&json!("embedContent")))
     };
@@ -301,7 +324,8 @@ fn openais_list_says_what_the_catalogue_knows_of_a_model() {
         price.per_server_tool_call = Some(wire::NanoUsd(10_000_000));
     }
     let models = catalogue(vec![able, priced("e", 20_000, 0), priced("f", 0, 0)]);
-    let of = |dialect, name: &str| body(one(dialect, &models, &key(ModelSet::All), name, "r"));
+    let of =
+        |dialect, name: &str| body(one(dialect, (&models, &[]), &key(ModelSet::All), name, "r"));
     let able = of(Dialect::OpenAi, "a");
     assert_eq!(
         able["capabilities"],
@@ -339,7 +363,7 @@ fn privatemind_shows_flags_that_hold_and_parameters_of_what_chats() {
     able.aliases = vec![name("reasoning")];
     let models = catalogue(vec![able, priced("plain", 1, 1), priced("e", 20_000, 0)]);
     let voice = Voice { dialect: Dialect::OpenAi, profile: crate::profile::Profile::PrivateMind };
-    let of = |name: &str| body(one(voice, &models, &key(ModelSet::All), name, "r"));
+    let of = |name: &str| body(one(voice, (&models, &[]), &key(ModelSet::All), name, "r"));
     assert_eq!(
         of("a"),
         json!({

@@ -59,14 +59,15 @@ pub(super) fn event(
     match format {
         AnswerFormat::OpenAiResponses => {
             // The documented members stand in the event itself. OpenAI's SDKs raise nothing for
-            // those: they look for `error`, as in chat.
+            // those: they look for `error`, as in chat. Some documents of DeltaLLM have none.
+            let own = body.get("error").cloned();
             let event = json!({
                 "type": "error",
-                "code": shape.code,
+                "code": profile::code(shape, voice.profile),
                 "message": shape.message,
                 "param": shape.param,
                 "sequence_number": sequence_number,
-                "error": openai_error(shape),
+                "error": own.unwrap_or_else(|| openai_error(shape)),
             });
             format!("event: error\ndata: {event}\n\n")
         }

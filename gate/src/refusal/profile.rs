@@ -47,7 +47,7 @@ pub(super) fn document(refusal: &Refusal, shape: &Shape, profile: Profile) -> Op
     match profile {
         Profile::Native => None,
         Profile::PrivateMind => Some(json!({"error": {
-            "message": privatemind_message(shape),
+            "message": privatemind_message(refusal, shape),
             "type": super::envelope::openai_type(shape.kind),
             "code": shape.code,
         }})),
@@ -58,11 +58,16 @@ pub(super) fn document(refusal: &Refusal, shape: &Shape, profile: Profile) -> Op
     }
 }
 
-fn privatemind_message(shape: &Shape) -> String {
-    let first = match (shape.kind, shape.param.as_deref()) {
-        (Kind::Billing, Some("key")) => "Key budget exhausted",
-        (Kind::Billing, _) => "Budget exhausted",
-        (Kind::Rate, _) => "Rate limit exceeded",
+/// In its words where it has some for just this; its clients may compare them.
+fn privatemind_message(refusal: &Refusal, shape: &Shape) -> String {
+    let first = match (refusal, shape.kind, shape.param.as_deref()) {
+        (Refusal::Window { .. }, ..) if !shape.hopeless => return "Rate limit exceeded".to_owned(),
+        (Refusal::Budget { .. } | Refusal::Exhausted { .. }, _, Some("key")) => {
+            return "Key budget exhausted".to_owned();
+        }
+        (_, Kind::Billing, Some("key")) => "Key budget exhausted",
+        (_, Kind::Billing, _) => "Budget exhausted",
+        (_, Kind::Rate, _) => "Rate limit exceeded",
         _ => return shape.message.clone(),
     };
     format!("{first}. {}", shape.message)

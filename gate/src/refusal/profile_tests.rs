@@ -53,10 +53,18 @@ fn privatemind_has_message_type_and_code() {
     };
     let (status, kind, code, message) = of(&spent(Level::Key));
     assert_eq!((status, kind, code), (402, json!("billing_error"), json!("budget_exceeded")));
-    assert!(message.as_str().unwrap().starts_with("Key budget exhausted."), "{message}");
+    assert_eq!(message, "Key budget exhausted");
+    assert_eq!(of(&Refusal::Exhausted { level: Level::Key }).3, "Key budget exhausted");
+    // What it has no words for is explained.
+    let (_, _, _, message) = of(&spent(Level::Team));
+    assert!(message.as_str().unwrap().starts_with("Budget exhausted. The budget of"), "{message}");
+    let one_call = Refusal::CallTooExpensive { need: NanoUsd(2), most: NanoUsd(1) };
+    assert!(of(&one_call).3.as_str().unwrap().contains("allows 0.000000001 USD for one call"));
     let (status, kind, code, message) = of(&minute());
     assert_eq!((status, kind, code), (429, json!("rate_limit_error"), json!("rpm_exceeded")));
-    assert!(message.as_str().unwrap().starts_with("Rate limit exceeded."), "{message}");
+    assert_eq!(message, "Rate limit exceeded");
+    let (_, _, _, message) = of(&Refusal::Contended { retry_after_ms: 1 });
+    assert!(message.as_str().unwrap().starts_with("Rate limit exceeded. "), "{message}");
     for refusal in keys() {
         assert_eq!(of(&refusal).0, 401);
     }
@@ -180,4 +188,29 @@ fn a_stream_ends_in_the_products_form() {
     assert_eq!(of(Profile::Native)["error"]["code"], "key_revoked");
     assert_eq!(of(Profile::MindProxy)["error"]["type"], "unauthorized");
     assert_eq!(of(Profile::PrivateMind)["error"]["type"], "authentication_error");
+}
+
+/// The event of `/v1/responses` has members of its own beside the product's error.
+#[test]
+fn a_stream_of_responses_has_the_products_error_in_it() {
+    let of = |refusal: Refusal, profile| {
+        let event = refusal.event(AnswerFormat::OpenAiResponses, profile, 1);
+        let text = String::from_utf8(event).unwrap();
+        let (_, data) = text.split_once("\ndata: ").unwrap();
+        serde_json::from_str::<Value>(data).unwrap()
+    };
+    for (profile, code) in [
+        (Profile::Native, "budget_exceeded"),
+        (Profile::PrivateMind, "budget_exceeded"),
+        (Profile::MindProxy, "api_key_quota_exceeded"),
+        (Profile::DeltaLlm, "budget_exceeded"),
+    ] {
+        let event = of(spent(Level::Key), profile);
+        assert_eq!((&event["type"], &event["code"]), (&json!("error"), &json!(code)));
+        let (_, body) = told(&spent(Level::Key), on_openai(profile));
+        assert_eq!(event["error"], body["error"], "{profile:?}");
+    }
+    // Where its document has no such member, SDKs would raise nothing.
+    let event = of(Refusal::Revoked, Profile::DeltaLlm);
+    assert_eq!(event["error"]["code"], "key_revoked");
 }

@@ -81,7 +81,7 @@ impl Work<'_> {
             return Ok(answer);
         };
         let key = &named.key;
-        let mut policy = named.policy(self.policy(key)?);
+        let mut policy = named.policy(self.policy(key)?, self.now.unix_ms);
         // A replaced secret ends before its key does, also for a filter that does not hear of it.
         let ends = [policy.expires_at_unix_ms, self.rows.digest_valid_until(&request.digest)?];
         policy.expires_at_unix_ms = ends.into_iter().flatten().min();

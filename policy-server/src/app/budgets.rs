@@ -139,8 +139,10 @@ impl Work<'_> {
         if lowered && is_exhausted(&self.open_account(id.clone(), &budget)?.at.account) {
             self.publish_exhausted(id)?;
         }
-        let open = self.open_account(id.clone(), &budget)?;
-        self.tell_of_thresholds(&open.id, &budget, &open.at.account)?;
+        if !budget.alerts.is_empty() {
+            let open = self.open_account(id.clone(), &budget)?;
+            self.tell_of_thresholds(&open.id, &budget, &open.at.account)?;
+        }
         Ok(())
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct Minted {
 impl Work<'_> {
     /// Gives the key a new secret. The old one is unknown from now on, or when its grace is over:
     /// until then both are good. One that has been in its grace ends at once, so that a key has two
-    /// secrets at most. User keys end with the old secret.
+    /// secrets at most. User keys end with the secret that they were exchanged with.
     ///
     /// # Errors
     /// When there is no such key, it has ended, no random bytes can be had, or the store fails.
@@ -70,6 +70,10 @@ impl Work<'_> {
         key.prefix = minted.prefix;
         let digest = api_key::digest(minted.secret.expose().as_bytes());
         let until = (grace_ms > 0).then(|| self.now.unix_ms.saturating_add(grace_ms));
+        if let (Some(_), Some(replaced)) = (until, self.rows.digests(&key.id, 1)?.first()) {
+            // The one before it has no grace any more.
+            self.rows.end_user_keys_of_others(&key.id, replaced, self.now.unix_ms)?;
+        }
         self.rows.replace_digest(&key.id, &digest, until)?;
         self.rows.end_user_keys(&key.id, until.unwrap_or(self.now.unix_ms))?;
         let changed = self.save_changed(key)?;

@@ -47,8 +47,9 @@ mod wallet;
 mod wallet_ledger;
 mod webhooks;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use wire::v1::Change;
 use wire::{Epoch, HolderId, KeyDigest, Revision};
@@ -88,7 +89,7 @@ pub use wallet_ledger::{WalletBalances, WalletCheck};
 pub use webhooks::{BUDGET_THRESHOLD, EVENTS, WEBHOOK_TEST, WebhookForm};
 
 use crate::clock::{Entropy, NoEntropy, Now};
-use crate::live::{Effect, Shared};
+use crate::live::{Effect, Shared, lock};
 pub use crate::store::{KeyOrder, KeyStatus};
 use crate::store::{ServerRow, StoreError, Transaction};
 
@@ -153,9 +154,19 @@ pub struct Counters {
     pub dropped_events: AtomicU64,
     /// Rows met that contradict themselves, each time; the rest of a request goes on without.
     pub damaged_rows: AtomicU64,
+    /// Positions of damaged records that were logged.
+    damaged_records: Mutex<BTreeSet<i64>>,
 }
 
+/// Damaged records that are logged, each once: whoever has more of them has read of enough.
+const DAMAGED_RECORDS_LOGGED: usize = 1_000;
+
 impl Counters {
+    fn is_newly_damaged(&self, position: i64) -> bool {
+        let mut logged = lock(&self.damaged_records);
+        logged.len() < DAMAGED_RECORDS_LOGGED && logged.insert(position)
+    }
+
     pub(crate) fn add(counter: &AtomicU64, count: u64) {
         counter.fetch_add(count, Ordering::Relaxed);
     }
@@ -220,6 +231,14 @@ impl<'a> Work<'a> {
     fn note_damage(&self, what: &str, error: &dyn std::error::Error) {
         Counters::add(&self.counters.damaged_rows, 1);
         tracing::error!(what, %error, "a damaged row was passed over");
+    }
+
+    /// As [`Work::note_damage`], of a record of the log, which many pages may reach: logged once.
+    fn note_damaged_record(&self, position: i64, error: &dyn std::error::Error) {
+        Counters::add(&self.counters.damaged_rows, 1);
+        if self.counters.is_newly_damaged(position) {
+            tracing::error!(position, %error, "a damaged record is left out");
+        }
     }
 
     /// Random bytes.

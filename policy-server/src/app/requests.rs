@@ -7,7 +7,7 @@ use wire::v1::{UsageAnswer, UsagePage, UsageParameter, UsageReply, UsageRequest,
 use super::user_keys::Named;
 use super::{AdminError, FilterError, Page, Work};
 use crate::permissions::Sight;
-use crate::store::{RecordPlace, RecordRow, RecordSearch, StoreResult};
+use crate::store::{FoundRecord, RecordPlace, RecordRow, RecordSearch, StoreResult};
 use crate::time_range;
 
 /// Records removed in one job of the sweeper, so that requests never wait for long.
@@ -15,6 +15,10 @@ const REMOVED_PER_SWEEP: u32 = 256;
 
 /// Calls on a page of a key's own usage where nothing is said.
 const CALLS_DEFAULT: u32 = 100;
+
+/// Records that are read at once for a key's own usage: a page holds some 50 with metadata as long as it
+/// may be, and some 300 without.
+const RECORDS_PER_STEP: u32 = 64;
 
 /// Bytes of a reply beside its calls, at most: epoch, revision, cursor and the names of members.
 const REPLY_FRAME: usize = 512;
@@ -51,10 +55,19 @@ impl Work<'_> {
         search.limit = limit.saturating_add(1);
         let found = self.seen_records(sight, &search)?;
         let page = Page::of(found, limit, |(place, _)| place.cursor());
-        Ok(Page {
-            items: page.items.into_iter().map(|(_, record)| record).collect(),
-            next: page.next,
-        })
+        let items = page.items.into_iter().filter_map(|found| self.readable(found)).collect();
+        Ok(Page { items, next: page.next })
+    }
+
+    /// None of a damaged row: whoever looks for others finds them all the same.
+    fn readable(&self, (place, record): FoundRecord) -> Option<RecordRow> {
+        match record {
+            Ok(record) => Some(record),
+            Err(error) => {
+                self.note_damaged_record(place.position, &error);
+                None
+            }
+        }
     }
 
     /// As many records as are searched for at most. Each place that is seen has as many of its own,
@@ -63,7 +76,7 @@ impl Work<'_> {
         &mut self,
         sight: &Sight,
         search: &RecordSearch,
-    ) -> StoreResult<Vec<(RecordPlace, RecordRow)>> {
+    ) -> StoreResult<Vec<FoundRecord>> {
         let mut found = Vec::new();
         let limit = usize::try_from(search.limit).unwrap_or(usize::MAX);
         for whose in search.whose.seen_by(sight) {
@@ -83,13 +96,15 @@ impl Work<'_> {
         let id = Some(request.to_owned());
         let search = RecordSearch { request: id, limit: 1, ..RecordSearch::default() };
         let found = self.seen_records(sight, &search)?.into_iter().next();
-        found.map(|(_, record)| record).ok_or_else(|| AdminError::not_found("request", request))
+        let record = found.and_then(|found| self.readable(found));
+        record.ok_or_else(|| AdminError::not_found("request", request))
     }
 
     fn find_record(&mut self, request: &str) -> StoreResult<Option<(RecordPlace, RecordRow)>> {
         let request = Some(request.to_owned());
         let search = RecordSearch { request, limit: 1, ..RecordSearch::default() };
-        Ok(self.rows.records(&search)?.into_iter().next())
+        let found = self.rows.records(&search)?.into_iter().next();
+        Ok(found.and_then(|found| Some((found.0, self.readable(found)?))))
     }
 
     /// A page of what a key has used, for the key itself: only calls of its own. Its cursor is the
@@ -101,15 +116,36 @@ impl Work<'_> {
         let server = self.check_epoch(request.epoch)?;
         let answer = match self.own_search(request)? {
             Ok(search) => {
-                let limit = usize::try_from(search.limit).unwrap_or(usize::MAX).saturating_sub(1);
-                UsageAnswer::Page(fitting_page(self.rows.records(&search)?, limit))
+                let most = usize::try_from(search.limit).unwrap_or(usize::MAX);
+                UsageAnswer::Page(self.own_page(search, most)?)
             }
             Err(answer) => answer,
         };
         Ok(UsageReply { epoch: server.epoch, revision: server.revision, answer })
     }
 
-    /// What to look for, or why nothing can be; one more than the page is to have.
+    /// At most so many calls, as far as they fit into a reply: read in steps, since of calls with long
+    /// metadata only the first dozens do.
+    fn own_page(&mut self, mut search: RecordSearch, most: usize) -> StoreResult<UsagePage> {
+        let mut filling = Filling::new(most);
+        search.limit = RECORDS_PER_STEP;
+        loop {
+            let found = self.rows.records(&search)?;
+            let is_last = u32::try_from(found.len()).is_ok_and(|found| found < RECORDS_PER_STEP);
+            for (place, record) in found {
+                search.after = Some(place);
+                let Some(record) = self.readable((place, record)) else { continue };
+                if !filling.takes(used(record)) {
+                    return Ok(filling.page);
+                }
+            }
+            if is_last {
+                return Ok(filling.page);
+            }
+        }
+    }
+
+    /// What to look for, or why nothing can be; its limit is that of the page.
     fn own_search(
         &mut self,
         request: &UsageRequest,
@@ -144,7 +180,7 @@ impl Work<'_> {
             from_unix_ms: from_unix_ms.flatten(),
             to_unix_ms: to_unix_ms.flatten(),
             after,
-            limit: limit + 1,
+            limit,
             ..RecordSearch::default()
         }))
     }
@@ -168,20 +204,35 @@ impl Work<'_> {
     }
 }
 
-/// As many of the calls as fit into a page and a reply.
-fn fitting_page(found: Vec<(RecordPlace, RecordRow)>, limit: usize) -> UsagePage {
-    let mut page = UsagePage { calls: Vec::new(), next_cursor: None };
-    let mut length = REPLY_FRAME;
-    for (_, record) in found {
-        let call = used(record);
-        length += serde_json::to_vec(&call).map_or(0, |json| json.len() + 1);
-        if page.calls.len() == limit || (length > UsageReply::LONGEST && !page.calls.is_empty()) {
-            page.next_cursor = page.calls.last().map(|last| last.request.as_str().to_owned());
-            break;
-        }
-        page.calls.push(call);
+/// A page that is filled call by call.
+struct Filling {
+    page: UsagePage,
+    most: usize,
+    bytes: usize,
+}
+
+impl Filling {
+    fn new(most: usize) -> Self {
+        let page = UsagePage { calls: Vec::new(), next_cursor: None };
+        Self { page, most, bytes: REPLY_FRAME }
     }
-    page
+
+    /// Whether it takes this call. It takes one at least; where it takes no more it says where the next
+    /// page begins.
+    fn takes(&mut self, call: UsedCall) -> bool {
+        self.bytes += serde_json::to_vec(&call).map_or(0, |json| json.len() + 1);
+        let is_long = self.bytes > UsageReply::LONGEST;
+        match self.page.calls.last() {
+            Some(last) if is_long || self.page.calls.len() >= self.most => {
+                self.page.next_cursor = Some(last.request.as_str().to_owned());
+                false
+            }
+            _ => {
+                self.page.calls.push(call);
+                true
+            }
+        }
+    }
 }
 
 fn used(record: RecordRow) -> UsedCall {

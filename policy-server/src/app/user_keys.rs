@@ -2,12 +2,13 @@
 //! is what its key may do; it spends from its key's budgets and windows, and lives no longer.
 
 use metering::api_key::{self, NATIVE_ID_LENGTH};
+use serde_json::json;
 use wire::v1::{ExchangeAnswer, ExchangeReply, ExchangeRequest, KeyKind, KeyPolicy, UserKeySecret};
 use wire::{KeyDigest, KeyId};
 
 use super::{FilterError, Work};
 use crate::settings::UserKeyLifetime;
-use crate::store::{KeyLife, KeyRow, StoreError, StoreResult, UserKeyRow};
+use crate::store::{AuditRow, KeyLife, KeyRow, Outcome, StoreError, StoreResult, UserKeyRow};
 
 /// How often a key may be exchanged in any hour. Each exchange is a write that no window of the key
 /// counts; whoever needs more user keys than one a minute does not keep those that he has.
@@ -37,10 +38,11 @@ impl Named {
         self.user_key.as_ref().is_some_and(|user_key| user_key.ends_unix_ms <= now_unix_ms)
     }
 
-    /// What filters must know, `policy` being the key's.
-    pub(super) fn policy(&self, policy: KeyPolicy) -> KeyPolicy {
+    /// What filters must know, `policy` being the key's. One that has ended has done so for all of them,
+    /// also for those whose wall clocks have not come that far.
+    pub(super) fn policy(&self, policy: KeyPolicy, now_unix_ms: u64) -> KeyPolicy {
         let Some(user_key) = &self.user_key else { return policy };
-        let ends = user_key.ends_unix_ms;
+        let ends = if self.has_ended(now_unix_ms) { 0 } else { user_key.ends_unix_ms };
         let expires = policy.expires_at_unix_ms.map_or(ends, |expires| expires.min(ends));
         KeyPolicy {
             kind: KeyKind::User,
@@ -114,10 +116,12 @@ impl Work<'_> {
         let longest = now.saturating_add(lifetime.millis());
         let ends_unix_ms = ends.into_iter().flatten().fold(longest, u64::min);
         tracing::info!(key = %key.id, user_key = %id, "a key was exchanged for a user key");
+        self.rows.add_audit(&exchange_line(&key, &id, ends_unix_ms, now))?;
         self.rows.add_user_key(&UserKeyRow {
             digest: api_key::digest(secret.as_bytes()),
             id,
             key: key.id,
+            exchanged_with: Some(request.digest),
             made_unix_ms: now,
             ends_unix_ms,
         })?;
@@ -135,5 +139,25 @@ impl Work<'_> {
         let before = self.now.unix_ms.saturating_sub(REMEMBERED_MS);
         let forgotten = self.rows.forget_user_keys(before, FORGOTTEN_PER_SWEEP)?;
         Ok(u32::try_from(forgotten).is_ok_and(|forgotten| forgotten >= FORGOTTEN_PER_SWEEP))
+    }
+}
+
+/// What the audit says of an exchange: the key did it. At most [`EXCHANGES_PER_HOUR`] of them.
+fn exchange_line(key: &KeyRow, user_key: &KeyId, ends_unix_ms: u64, now_unix_ms: u64) -> AuditRow {
+    let after = json!({"user_key": user_key, "expires_at_unix_ms": ends_unix_ms});
+    AuditRow {
+        at_unix_ms: now_unix_ms,
+        actor: key.id.as_str().to_owned(),
+        action: "key.exchange".to_owned(),
+        kind: "key".to_owned(),
+        target: key.id.as_str().to_owned(),
+        org: Some(key.org.clone()),
+        amount: None,
+        before: None,
+        after: Some(after.to_string()),
+        address: None,
+        outcome: Outcome::Done,
+        code: None,
+        token: None,
     }
 }

@@ -52,13 +52,21 @@ pub(super) struct Event {
 }
 
 impl Work<'_> {
-    /// Webhooks of an organisation.
+    /// Webhooks of an organisation in the order of their ids. They are so few that a page is cut from
+    /// all of them.
     ///
     /// # Errors
     /// When there is no such organisation, or the store fails.
-    pub fn webhooks(&mut self, org: &OrgId) -> Result<Page<WebhookRow>, AdminError> {
+    pub fn webhooks(
+        &mut self,
+        org: &OrgId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<WebhookRow>, AdminError> {
         self.org(org)?;
-        Ok(Page { items: self.rows.webhooks(org, WEBHOOKS_MOST)?, next: None })
+        let mut found = self.rows.webhooks(org, WEBHOOKS_MOST)?;
+        found.retain(|webhook| after.is_none_or(|after| webhook.id.as_str() > after));
+        Ok(Page::of(found, limit, |webhook| webhook.id.clone()))
     }
 
     /// One webhook.

@@ -1,10 +1,10 @@
 //! The admin API from the command line's side.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use super::download;
 use serde_json::Value;
 use ureq::http::{Request, Response};
 use ureq::{Agent, Body};
@@ -148,7 +148,7 @@ impl Client {
         let what = file.map_or_else(|| "standard output".to_owned(), |f| f.display().to_string());
         let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
         let copied = match file {
-            Some(file) => File::create(file).and_then(|mut file| io::copy(&mut reader, &mut file)),
+            Some(file) => download::to_file(&mut reader, file),
             None => io::copy(&mut reader, &mut io::stdout().lock()),
         };
         match copied {

@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod download;
 mod offline;
 mod table;
 mod webhooks;
@@ -294,7 +295,15 @@ mod tests {
         leaves(&Cli::command(), "", &mut all);
         assert!(all.len() > 90, "{}", all.len());
         // They ask no server, or answer in a form of its own.
-        const OTHERS: [&str; 5] = ["serve", "backup", "restore", "requests export", "completion"];
+        const OTHERS: [&str; 7] = [
+            "serve",
+            "backup",
+            "restore",
+            "admin-token rotate",
+            "openapi",
+            "requests export",
+            "completion",
+        ];
         let takes_json = |command: &clap::Command| {
             command.get_arguments().any(|argument| argument.get_long() == Some("json"))
         };

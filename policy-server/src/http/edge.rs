@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, header};
 use tokio::sync::Semaphore;
 
+use super::log_reads::LogReads;
 use crate::app::{AdminError, Counters, FilterError, Work};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, Now};
@@ -57,6 +58,7 @@ pub struct Edge {
     pub(crate) refusals: Arc<Mutex<Refusals>>,
     pub(crate) webhooks: Arc<WebhookSettings>,
     pub(crate) secret: Arc<ServerSecret>,
+    pub(crate) log_reads: LogReads,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,
 }

@@ -158,7 +158,7 @@ impl Page {
         mut bytes: Vec<u8>,
     ) -> Result<Self, AdminProblem> {
         let asked = search.clone();
-        let page = visitor.list(None, move |work, sight| work.records(&sight, asked)).await?;
+        let page = visitor.list_log(None, move |work, sight| work.records(&sight, asked)).await?;
         bytes.extend(format.lines(&page.items));
         let next = page.next.as_deref().and_then(RecordPlace::of_cursor).map(|after| Next {
             visitor,

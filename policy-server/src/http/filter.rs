@@ -213,7 +213,12 @@ async fn usage(State(edge): State<Edge>, body: Body) -> Answer<UsageReply> {
     }
     let touched = edge.shared.live().touch(&request.holder, edge.now());
     touched.map_err(|_| FilterError::UnknownHolder)?;
-    Ok(Json(edge.read(move |work| work.own_usage(&request)).await?))
+    let turn = edge.log_reads.for_filter().await.map_err(FilterError::from)?;
+    let page = edge.read(move |work| {
+        let _turn = turn;
+        work.own_usage(&request)
+    });
+    Ok(Json(page.await?))
 }
 
 async fn exchange(State(edge): State<Edge>, body: Body) -> Answer<ExchangeReply> {

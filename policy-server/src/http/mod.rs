@@ -11,6 +11,7 @@ mod filter;
 mod form;
 mod key_form;
 mod key_test_form;
+mod log_reads;
 mod model_form;
 mod openapi;
 mod operation;
@@ -36,6 +37,7 @@ mod webhook_form;
 use axum::Router;
 
 pub use edge::Edge;
+pub use log_reads::LogReads;
 
 /// The filter API, for filters only.
 pub fn filter_router(edge: Edge) -> Router {

@@ -146,6 +146,7 @@ fn me() -> Members {
         .maybe("org", Schema::id(OrgId::LONGEST))
         .maybe("id", Schema::id(UserId::LONGEST))
         .maybe("name", Schema::text())
+        .maybe("limits", Schema::some(limit()))
         .maybe("suspended_at", Schema::instant().or_null())
         .maybe("created_at", Schema::instant())
         .maybe("updated_at", Schema::instant())

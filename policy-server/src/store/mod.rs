@@ -1,6 +1,7 @@
 //! What must be remembered, as plain rows, and the narrow traits by which the application loads
 //! and saves them. Nothing here adds or compares money: every number is decided in `metering`.
 
+mod budget_rows;
 mod entitlement_rows;
 mod key_rows;
 mod record_rows;
@@ -20,16 +21,16 @@ use wire::{
     PriceMultiplier, TeamId, UserId,
 };
 
+pub use budget_rows::BudgetRows;
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
 pub use key_rows::{
     KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SecretRow,
     SortValue, StoredLimit,
 };
-use metering::budget::Account;
 use metering::permits::Permits;
 pub use record_rows::{
-    RecordPlace, RecordRow, RecordSearch, UsageDay, UsageGroup, UsageOwner, UsageSearch, UsageSums,
-    Whose,
+    FoundRecord, RecordPlace, RecordRow, RecordRows, RecordSearch, UsageDay, UsageGroup,
+    UsageOwner, UsageSearch, UsageSums, Whose,
 };
 pub use removal_rows::{RemovalRow, RemovalRows};
 pub use repeatable_rows::RepeatableRow;
@@ -44,7 +45,7 @@ pub use tenancy_rows::{
 pub use user_key_rows::{UserKeyRow, UserKeyRows};
 pub use wallet_rows::{WalletAccount, WalletEntry, WalletRows, WalletUsage};
 pub use webhook_rows::{DeliveryRow, DeliverySearch, DeliveryStatus, WebhookRow, WebhookRows};
-use wire::v1::{CallRecord, Price};
+use wire::v1::Price;
 
 use crate::schedule::Schedule;
 
@@ -60,12 +61,12 @@ pub enum StoreError {
     /// A row holds what this version cannot have written.
     #[error("the database holds a value that cannot be read: {0}")]
     Unreadable(String),
+    /// More reads of what is long go on, or wait, than may.
+    #[error("too many reads go on")]
+    TooManyReads,
     /// More writes are waiting than may.
     #[error("too many writes are waiting")]
     QueueFull,
-    /// More reads are waiting than may.
-    #[error("too many reads are waiting")]
-    TooManyReads,
     /// The writer has ended.
     #[error("the server is stopping")]
     Stopped,
@@ -268,26 +269,6 @@ pub trait ModelRows {
         model: &ModelName,
         version: CatalogueVersion,
     ) -> StoreResult<Option<Option<Price>>>;
-}
-
-/// Budgets and their accounts.
-pub trait BudgetRows {
-    /// The budget of one owner.
-    fn budget(&mut self, id: &BudgetId) -> StoreResult<Option<Budget>>;
-    /// Inserts or replaces.
-    fn save_budget(&mut self, id: &BudgetId, budget: &Budget) -> StoreResult<()>;
-    /// The sums of one budget in one period; its cap is not stored here and reads as none.
-    fn account(&mut self, id: &AccountId) -> StoreResult<Option<Account>>;
-    /// Inserts or replaces the sums; the cap is not stored.
-    fn save_account(&mut self, id: &AccountId, account: &Account) -> StoreResult<()>;
-    /// Freezes every budget that has a cap. Answers how many were not frozen before.
-    fn freeze_capped_budgets(&mut self) -> StoreResult<u64>;
-    /// Frozen budgets in the order of level and owner, at most `limit`.
-    fn frozen_budgets(
-        &mut self,
-        after: Option<&BudgetId>,
-        limit: u32,
-    ) -> StoreResult<Vec<BudgetId>>;
 }
 
 /// Windows over all proxies, and the server's monotonic clock.
@@ -512,22 +493,6 @@ pub trait HolderRows {
     fn live_holders(&mut self) -> StoreResult<Vec<HolderId>>;
     /// How many these are.
     fn live_holder_count(&mut self) -> StoreResult<u64>;
-}
-
-/// The request log.
-pub trait RecordRows {
-    /// Whether this call is recorded, by whatever holder, or the holder's record with its number is
-    /// there.
-    fn has_record(&mut self, holder: &HolderId, call: &CallRecord) -> StoreResult<bool>;
-    /// Appends a record.
-    fn add_record(&mut self, record: &RecordRow) -> StoreResult<()>;
-    /// Records that match, the call that began last first, with the place of each.
-    fn records(&mut self, search: &RecordSearch) -> StoreResult<Vec<(RecordPlace, RecordRow)>>;
-    /// Whether the oldest record arrived before this time.
-    fn has_records_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
-    /// Removes the oldest records as far as they arrived before this time, at most `limit`. Answers
-    /// how many those were.
-    fn remove_records_before(&mut self, unix_ms: u64, limit: u32) -> StoreResult<u64>;
 }
 
 /// Sums over the request log.

@@ -3,6 +3,7 @@
 use wire::v1::{CallRecord, Usage};
 use wire::{HolderId, ModelName, NanoUsd, OrgId, TeamId, UserId};
 
+use super::StoreResult;
 use crate::permissions::Sight;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -88,6 +89,10 @@ impl Whose {
     }
 }
 
+/// What is found at a place of the log: a record, or why its row cannot be read. The others are read
+/// all the same.
+pub type FoundRecord = (RecordPlace, StoreResult<RecordRow>);
+
 /// Which records to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordSearch {
@@ -109,6 +114,22 @@ pub struct RecordSearch {
     pub after: Option<RecordPlace>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// The request log.
+pub trait RecordRows {
+    /// Whether this call is recorded, by whatever holder, or the holder's record with its number is
+    /// there.
+    fn has_record(&mut self, holder: &HolderId, call: &CallRecord) -> StoreResult<bool>;
+    /// Appends a record.
+    fn add_record(&mut self, record: &RecordRow) -> StoreResult<()>;
+    /// Records that match, the call that began last first.
+    fn records(&mut self, search: &RecordSearch) -> StoreResult<Vec<FoundRecord>>;
+    /// Whether the oldest record arrived before this time.
+    fn has_records_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
+    /// Removes the oldest records as far as they arrived before this time, at most `limit`. Answers
+    /// how many those were.
+    fn remove_records_before(&mut self, unix_ms: u64, limit: u32) -> StoreResult<u64>;
 }
 
 /// One row of the sums: what was used on a day by one key with one model, in the place where the key

@@ -13,6 +13,8 @@ pub struct UserKeyRow {
     pub id: KeyId,
     /// The key that was exchanged for it.
     pub key: KeyId,
+    /// Digest of that key's secret; none of one that was made before this was kept.
+    pub exchanged_with: Option<KeyDigest>,
     /// When, in milliseconds since 1970 UTC.
     pub made_unix_ms: u64,
     /// Its end, the same.
@@ -31,6 +33,14 @@ pub trait UserKeyRows {
     fn exchanges_after(&mut self, key: &KeyId, unix_ms: u64, limit: u64) -> StoreResult<Vec<u64>>;
     /// Ends every user key of the key by a wall time at the latest.
     fn end_user_keys(&mut self, key: &KeyId, unix_ms: u64) -> StoreResult<()>;
+    /// Ends, by a wall time at the latest, every user key of the key but those that were exchanged with
+    /// the secret of this digest.
+    fn end_user_keys_of_others(
+        &mut self,
+        key: &KeyId,
+        secret: &KeyDigest,
+        unix_ms: u64,
+    ) -> StoreResult<()>;
     /// Whether some user key ended before a wall time.
     fn has_user_keys_ended_before(&mut self, unix_ms: u64) -> StoreResult<bool>;
     /// Removes those that ended before a wall time, at most `limit`. Answers how many.

@@ -79,11 +79,15 @@ impl ServerSecret {
     fn make(&self) -> io::Result<[u8; SECRET_BYTES]> {
         let mut bytes = [0; SECRET_BYTES];
         OsEntropy.fill(&mut bytes).map_err(io::Error::other)?;
+        let mut beside = self.file.clone().into_os_string();
+        beside.push(".new");
         let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.file)?;
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         writeln!(file, "{}", STANDARD.encode(bytes))?;
-        // Secrets that were shown and then lost would have to be replaced everywhere.
+        // Secrets that were shown and then lost would have to be replaced everywhere; half a file
+        // would be no secret at all.
         file.sync_all()?;
+        fs::rename(&beside, &self.file)?;
         tracing::info!(file = %self.file.display(), "made the secret that webhooks' are derived from");
         Ok(bytes)
     }

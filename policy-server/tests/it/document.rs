@@ -288,3 +288,54 @@ fn an_exchange_that_the_document_does_not_know_is_found() {
     };
     assert!(conforms(&asked).is_err());
 }
+
+/// The text of every source file of the server that can refuse an administrator something.
+fn sources() -> Vec<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.join("app"), root.join("http"), root.join("entitlement")];
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name != "openapi.rs") {
+                texts.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    texts
+}
+
+#[test]
+fn every_code_that_the_server_gives_is_in_the_document_and_no_other() {
+    let listed = DOCUMENT["components"]["schemas"]["ErrorCode"]["enum"].as_array().unwrap();
+    let listed: BTreeSet<_> = listed.iter().map(|code| code.as_str().unwrap()).collect();
+    let sources = sources();
+    for code in &listed {
+        let quoted = format!("\"{code}\"");
+        assert!(sources.iter().any(|text| text.contains(&quoted)), "nothing is {code}");
+    }
+    let givers =
+        ["conflict(", "forbidden(", "with_code(", ".refuse(", "AdminError::field(", "code: \""];
+    let is_word = |text: &&str| {
+        text.contains('_') && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let mut given = 0;
+    for text in &sources {
+        for giver in givers {
+            for (at, _) in text.match_indices(giver) {
+                // The arguments, as far as they may reach; quoted texts are every second part.
+                let call: String = text[at..].chars().take(160).collect();
+                let call = call.split(';').next().unwrap_or_default();
+                let words: Vec<_> = call.split('"').skip(1).step_by(2).filter(is_word).collect();
+                assert!(
+                    words.is_empty() || words.iter().any(|word| listed.contains(word)),
+                    "the document has no code for {call}"
+                );
+                given += usize::from(!words.is_empty());
+            }
+        }
+    }
+    assert!(given > 40, "{given}");
+}

@@ -46,6 +46,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("GET /orgs", "orgs list"),
     ("GET /orgs/{org}", "orgs show {org}"),
     ("PUT /orgs/{org}", "orgs put {org} --name Other"),
+    ("PATCH /orgs/{org}", "orgs patch {org} --name Other"),
     ("DELETE /orgs/{org}", "orgs delete {org}"),
     ("POST /orgs/{org}/suspend", "orgs suspend {org}"),
     ("POST /orgs/{org}/resume", "orgs resume {org}"),
@@ -94,6 +95,22 @@ const COMMANDS: &[(&str, &str)] = &[
     ("GET /orgs/{org}/wallet", "wallets show acme"),
     ("GET /orgs/{org}/wallet/top-ups", "wallets top-ups acme"),
     ("POST /orgs/{org}/wallet/top-ups", "wallets top-up acme 5"),
+    ("PATCH /orgs/{org}/wallet", "wallets alerts acme 80,95"),
+    ("POST /orgs/{org}/wallet/adjustments", "wallets adjust acme -5 --note chargeback"),
+    ("GET /orgs/{org}/wallet/ledger", "wallets ledger acme"),
+    ("GET /orgs/{org}/wallet/check", "wallets check acme"),
+    ("GET /orgs/{org}/webhooks", "webhooks list acme"),
+    ("POST /orgs/{org}/webhooks", "webhooks create acme http://127.0.0.1:9/"),
+    ("GET /orgs/{org}/webhooks/{webhook}", "webhooks show acme {webhook}"),
+    ("PATCH /orgs/{org}/webhooks/{webhook}", "webhooks patch acme {webhook} --disabled"),
+    ("DELETE /orgs/{org}/webhooks/{webhook}", "webhooks delete acme {webhook}"),
+    ("POST /orgs/{org}/webhooks/{webhook}/rotate", "webhooks rotate acme {webhook}"),
+    ("POST /orgs/{org}/webhooks/{webhook}/test", "webhooks test acme {webhook}"),
+    ("GET /orgs/{org}/webhooks/{webhook}/deliveries", "webhooks deliveries acme {webhook}"),
+    (
+        "POST /orgs/{org}/webhooks/{webhook}/deliveries/{delivery}/resend",
+        "webhooks resend acme {failed delivery}",
+    ),
     ("GET /models", "models list"),
     ("GET /models/{id}", "models show {model}"),
     (
@@ -188,6 +205,21 @@ async fn made(world: &World, ada: &Person, what: &str, number: usize) -> String 
         "plan" => id(ok("PUT", format!("plans/{fresh}"), json!({})).await),
         "group" => id(ok("PUT", format!("groups/{fresh}"), json!({})).await),
         "alias" => id(ok("PUT", format!("aliases/{fresh}"), json!({"model": MODEL})).await),
+        "webhook" => {
+            let body = json!({"url": "http://127.0.0.1:9/"});
+            id(ok("POST", "orgs/acme/webhooks".to_owned(), body).await)
+        }
+        // A webhook, and what could not be delivered to it.
+        "failed delivery" => {
+            let body = json!({"url": "http://127.0.0.1:9/"});
+            let webhook = id(ok("POST", "orgs/acme/webhooks".to_owned(), body).await);
+            let path = format!("orgs/acme/webhooks/{webhook}");
+            let delivery = id(ok("POST", format!("{path}/test"), Value::Null).await);
+            ok("PATCH", path.clone(), json!({"enabled": false})).await;
+            world.app.courier().round().await.unwrap();
+            ok("PATCH", path, json!({"enabled": true})).await;
+            format!("{webhook} {delivery}")
+        }
         "request" => {
             let key = Key::of(&ok("POST", "keys".to_owned(), json!({"org": "acme"})).await);
             let call = record(&key, None, number as u64, 1);

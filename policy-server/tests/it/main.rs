@@ -37,6 +37,7 @@ mod levels;
 mod lost_sessions;
 mod many_holders;
 mod model_bounds;
+mod money_commands;
 mod parked;
 mod people;
 mod periods;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
-use wire::v1::CallRecord;
+use wire::v1::{CallRecord, UsageAnswer, UsageReply, UsageRequest};
 use wire::{Metadata, ModelName, RequestId};
 
 use crate::world::{Key, NOON, World, exchange, record};
@@ -258,4 +258,32 @@ async fn ids_that_filters_make_are_the_ids_that_are_found() {
     world.report(&holder, vec![], vec![CallRecord { request, ..record(&key, None, 1, 1) }]).await;
     let shown = world.admin_ok("GET", &format!("requests/{id}"), Value::Null).await;
     assert_eq!(shown["request"], id);
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_left_out_and_no_page_fails() {
+    let world = World::with_org(None).await;
+    let key = world.key(json!({})).await;
+    let holder = world.holder(1).await;
+    let calls = (1..=6).map(|n| call(&key, n, n, 200, "gpt-4o-mini")).collect();
+    world.report(&holder, vec![], calls).await;
+    let damage = "UPDATE records SET call = '{' || substr(call, 3) WHERE sequence IN (2, 4)";
+    assert_eq!(world.tables().execute(damage, []).unwrap(), 2);
+    assert_eq!(sequences(&world, "").await.0, [6, 5, 3, 1]);
+    // The end of a page may be one of them.
+    let (page, next) = sequences(&world, "limit=3").await;
+    assert_eq!(page, [6, 5]);
+    let (page, next) = sequences(&world, &format!("limit=3&cursor={}", next.unwrap())).await;
+    assert_eq!((page, next), (vec![3, 1], None));
+    assert_eq!(file(&world, "format=jsonl").await.2.lines().count(), 4);
+    world.admin_refused("GET", "requests/req-4", Value::Null, 404).await;
+    let (epoch, digest) = (holder.epoch, key.digest());
+    let (from, to, limit, cursor) = (None, None, None, None);
+    let asks = holder.id.clone();
+    let request = UsageRequest { holder: asks, epoch, digest, from, to, limit, cursor };
+    let reply: UsageReply = world.filter_ok("POST", "usage", &request).await;
+    let UsageAnswer::Page(page) = reply.answer else { panic!("{:?}", reply.answer) };
+    assert_eq!(page.calls.len(), 4);
+    let status = world.admin_ok("GET", "status", Value::Null).await;
+    assert!(status["damaged_rows"].as_u64().unwrap() >= 2, "{status}");
 }

@@ -124,3 +124,31 @@ fn dry_run() {
         assert_eq!(product.upstream_requests(&id).len(), 1);
     });
 }
+
+#[test]
+fn idempotency() {
+    walk(|product| {
+        let (id, key) = product.key(json!({}));
+        let same = [("idempotency-key", "invoice-7")];
+        let send = |key: &str, members: Value| product.chat_with(key, &same, members);
+        // One that was refused was not made, so it can be.
+        assert_ne!(send(&key, json!({"model": "nope"})).status, 200);
+        send(&key, json!({})).success().unwrap();
+        product.records(&id, 1);
+        let again = send(&key, json!({}));
+        let calls = if product.profile == Profile::MindProxy {
+            assert_eq!(product.refused(&again), (409, "idempotent_replay".to_owned()));
+            1
+        } else {
+            assert_eq!(again.status, 200, "nothing is known of the header there");
+            2
+        };
+        assert_eq!(product.records(&id, calls).len(), calls, "each is charged once");
+        let sent = product.upstream_requests(&id);
+        assert_eq!(sent.len(), calls);
+        assert!(!json!(sent).to_string().contains("invoice-7"), "it is nothing for the provider");
+        // The word of another key is another word.
+        let (_, other) = product.key(json!({}));
+        send(&other, json!({})).success().unwrap();
+    });
+}

@@ -206,3 +206,34 @@ fn effect_of_change() {
         assert_eq!(product.chat_refused(&key, json!({})), (401, code.to_owned()));
     });
 }
+
+#[test]
+fn user_scoped_keys() {
+    walk(|product| {
+        let (id, key) = product.key(json!({"user": "ada"}));
+        let gateway = Client::new(&product.gateway_url, None);
+        let exchange =
+            |key: &str| gateway.post("/v1/auth/exchange", &json!({"api_key": key})).unwrap();
+        let shown = exchange(&key).success().unwrap().json();
+        let user = shown["user_key"].as_str().unwrap().to_owned();
+        let begins = product.pick("pminduser_", "tgu_", "tgu_");
+        assert!(user.starts_with(begins) && shown["success"] == true, "the product's form");
+        let ends = OffsetDateTime::parse(shown["expires_at"].as_str().unwrap(), &Rfc3339).unwrap();
+        let minutes = (ends - OffsetDateTime::now_utc()).whole_minutes();
+        assert!((55..=60).contains(&minutes), "about an hour: {minutes}");
+
+        let conversations = |key: &str| {
+            Client::new(&product.gateway_url, Some(key)).get("/v1/conversations").unwrap()
+        };
+        let code = product.pick("user_key_required", "user_key_required", "permission_denied");
+        assert_eq!(product.refused(&conversations(&key)), (403, code.to_owned()));
+        assert_eq!(conversations(&user).status, 200);
+        assert_eq!(exchange(&user).status, 403, "one user key gives no other");
+        product.served(&user, json!({}));
+        assert_eq!(product.records(&id, 2).len(), 2, "it spends from its key");
+        product.admin("POST", &format!("keys/{id}/revoke"), Value::Null);
+        let (privatemind, mindproxy, deltallm) = REVOKED;
+        let code = product.pick(privatemind, mindproxy, deltallm);
+        assert_eq!(product.chat_refused(&user, json!({})), (401, code.to_owned()));
+    });
+}

@@ -11,6 +11,10 @@ fn once_a_minute(product: &Product) -> String {
     product.key(json!({"limits": [limit("requests", "1m", 1)]})).1
 }
 
+fn twice_a_minute() -> Value {
+    limit("requests", "1m", 2)
+}
+
 /// The answer to the call after those that the limit allows.
 fn one_too_many(product: &Product, limits: Value, members: Value) -> Answer {
     let (_, key) = product.key(json!({"limits": limits}));
@@ -69,17 +73,36 @@ fn rate_scopes() {
         if product.profile != Profile::DeltaLlm {
             return;
         }
-        // All keys of a team share the team's.
-        let team = json!({"limits": [limit("requests", "1m", 2)]});
-        product.admin("PUT", "orgs/acme/teams/limited", team);
-        let members = || json!({"team": "limited"});
-        let (one, other) = (product.key(members()).1, product.key(members()).1);
-        product.served(&one, json!({}));
-        product.served(&other, json!({}));
-        for key in [&one, &other] {
-            let full = product.chat(key, json!({}));
-            assert_eq!(product.refused(&full), (429, "team_rpm_exceeded".to_owned()));
-            assert_eq!(full.json()["error"]["param"], "team_rpm");
+        // All keys of an organisation, a team or a user share its limits, of all models or of one.
+        let of_model = json!([{"unit": "requests", "window": "1m", "max": 2, "model": "fast"}]);
+        product.admin(
+            "PUT",
+            "orgs/limited",
+            json!({"models": ["*"], "limits": [twice_a_minute()]}),
+        );
+        for (path, limits) in [
+            ("teams/limited", json!([twice_a_minute()])),
+            ("users/limited", json!([twice_a_minute()])),
+            ("teams/of-a-model", of_model),
+        ] {
+            product.admin("PUT", &format!("orgs/acme/{path}"), json!({"limits": limits}));
+        }
+        for (members, scope) in [
+            (json!({"org": "limited"}), "org_rpm"),
+            (json!({"team": "limited"}), "team_rpm"),
+            (json!({"user": "limited"}), "user_rpm"),
+            (json!({"team": "of-a-model"}), "team_model_rpm"),
+        ] {
+            let (one, other) = (product.key(members.clone()).1, product.key(members).1);
+            product.served(&one, json!({}));
+            product.served(&other, json!({}));
+            for key in [&one, &other] {
+                let full = product.chat(key, json!({}));
+                assert_eq!(product.refused(&full), (429, format!("{scope}_exceeded")));
+                assert_eq!(full.json()["error"]["param"], scope);
+                let elsewhere = product.chat(key, json!({"model": "gpt-4o"})).status;
+                assert_eq!(elsewhere == 200, scope.contains("model"), "{scope}");
+            }
         }
     });
 }

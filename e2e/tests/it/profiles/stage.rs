@@ -107,7 +107,11 @@ impl Product {
         let place = Profile::ALL.iter().position(|one| *one == profile).unwrap();
         let mut stack = STACKS[place].lock().unwrap();
         let fixture = stack.get_or_insert_with(|| {
-            let filter_config = EnvoyConfig::filter_config_of_profile(profile.name());
+            let mut filter_config = EnvoyConfig::filter_config_of_profile(profile.name());
+            let conversations = "/v1/conversations*";
+            filter_config["paths"] = json!([
+                {"method": "GET", "path": conversations, "model": "free", "keys": "user"},
+            ]);
             let options = StackOptions { filter_config, concurrency: 1, ..StackOptions::default() };
             let fixture = Fixture::with(&options).unwrap();
             for model in ["text-embedding-3-small", "claude-mock", "gemini-2.5-flash"] {
@@ -115,6 +119,9 @@ impl Product {
                 let put = fixture.stack.admin().put(&path, &simple_model());
                 put.unwrap().success().unwrap();
             }
+            let free = json!({"free": true, "context_length": 1, "max_output_tokens": 1});
+            let put = fixture.stack.admin().put("/admin/v1/models/free", &free);
+            put.unwrap().success().unwrap();
             fixture
         });
         Self {

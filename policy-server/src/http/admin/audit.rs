@@ -35,7 +35,7 @@ pub fn routes(routes: Routes) -> Routes {
 
 async fn audit(visitor: Visitor, pairs: Pairs) -> Answer {
     let search = asked(pairs, search)?;
-    let page = visitor.list(search.org.clone(), move |work, sight| {
+    let page = visitor.list_log(search.org.clone(), move |work, sight| {
         let org = match sight {
             Sight::Everything => search.org,
             Sight::Org(org) | Sight::Part { org, .. } => Some(org),

@@ -63,7 +63,7 @@ async fn list(visitor: Visitor, pairs: Pairs) -> Answer {
     let mut query = parameters(pairs)?;
     let search = RecordSearch { limit: query.limit(), ..search(&mut query, visitor.org()) };
     query.finish()?;
-    let page = visitor.list(None, move |work, sight| work.records(&sight, search)).await?;
+    let page = visitor.list_log(None, move |work, sight| work.records(&sight, search)).await?;
     Ok(Json(show::page(&page, show::record)))
 }
 
@@ -128,7 +128,7 @@ async fn usage(visitor: Visitor, pairs: Pairs) -> Answer {
         return Err(AdminError::Invalid(vec![FieldProblem::invalid("from", message)]).into());
     }
     let group = search.group;
-    let page = visitor.list(None, move |work, sight| work.usage(&sight, &search)).await?;
+    let page = visitor.list_log(None, move |work, sight| work.usage(&sight, &search)).await?;
     Ok(Json(show::page(&page, |sums| show::group_sums(sums, group))))
 }
 

@@ -167,6 +167,23 @@ impl Visitor {
         self.settle(outcome.await, &target).await
     }
 
+    /// As [`Visitor::list`], of a log that may be long: a few at once.
+    pub async fn list_log<T>(
+        &self,
+        org: Option<OrgId>,
+        job: impl FnOnce(&mut Work<'_>, Sight) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminProblem>
+    where
+        T: Send + 'static,
+    {
+        let turn = self.edge.log_reads.for_admin().await.map_err(AdminError::from)?;
+        let reading = self.list(org, move |work, sight| {
+            let _turn = turn;
+            job(work, sight)
+        });
+        reading.await
+    }
+
     /// Changes a target and writes it into the audit, in one transaction.
     pub async fn change<T>(
         &self,

@@ -39,7 +39,7 @@ const RESEND: &str = "/admin/v1/orgs/{org}/webhooks/{webhook}/deliveries/{delive
 pub fn routes(routes: Routes) -> Routes {
     routes
         .get(LIST, WebhooksRead, list)
-        .says(Operation::new("Lists the webhooks of an organisation").lists(&WEBHOOK))
+        .says(Operation::new("Lists the webhooks of an organisation").pages(&WEBHOOK))
         .post(LIST, WebhooksWrite, "webhook.create", create)
         .says(
             Operation::new("Adds a webhook; its secret is shown this once")
@@ -71,9 +71,10 @@ pub fn routes(routes: Routes) -> Routes {
 
 async fn list(visitor: Visitor, path: Id, pairs: Pairs) -> Answer {
     let org = id("organisation", path, OrgId::new)?;
-    parameters(pairs)?.finish()?;
+    let (after, limit) = asked(pairs, Parameters::page)?;
     let target = Target::Org(org.clone());
-    let page = visitor.read(target, move |work, _| work.webhooks(&org)).await?;
+    let read = visitor.read(target, move |work, _| work.webhooks(&org, after.as_deref(), limit));
+    let page = read.await?;
     Ok(Json(show::page(&page, webhook)))
 }
 

@@ -70,6 +70,13 @@ impl Columns<'_, '_> {
         self.0.get(name)
     }
 
+    pub fn optional_bytes<const SIZE: usize>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<[u8; SIZE]>, SqlError> {
+        self.0.get(name)
+    }
+
     /// A value whose constructor checks it.
     pub fn checked<T, E: std::fmt::Display>(
         &self,

@@ -8,7 +8,9 @@ use wire::{HolderId, OrgId, TeamId, UserId};
 
 use super::Rows;
 use super::encoding::{Columns, integer, json, money};
-use crate::store::{RecordPlace, RecordRow, RecordRows, RecordSearch, StoreResult};
+use crate::store::{
+    FoundRecord, RecordPlace, RecordRow, RecordRows, RecordSearch, StoreError, StoreResult,
+};
 
 impl RecordRows for Rows<'_> {
     fn has_record(&mut self, holder: &HolderId, call: &CallRecord) -> StoreResult<bool> {
@@ -44,7 +46,7 @@ impl RecordRows for Rows<'_> {
         )
     }
 
-    fn records(&mut self, search: &RecordSearch) -> StoreResult<Vec<(RecordPlace, RecordRow)>> {
+    fn records(&mut self, search: &RecordSearch) -> StoreResult<Vec<FoundRecord>> {
         let Listing { sql, values } = Listing::of(search);
         self.all(&sql, params_from_iter(values), |row| {
             let columns = Columns(row);
@@ -52,7 +54,7 @@ impl RecordRows for Rows<'_> {
                 started_unix_ms: columns.number("started_ms")?,
                 position: row.get("position")?,
             };
-            Ok((place, record(row)?))
+            Ok((place, record(row).map_err(StoreError::from)))
         })
     }
 
@@ -132,6 +134,8 @@ fn index(search: &RecordSearch) -> &'static str {
         _ if key.is_some() => "records_of_key",
         (Some(_), _, Some(_)) => "records_of_user",
         (Some(_), Some(_), None) => "records_of_team",
+        (Some(_), None, None) if model.is_some() => "records_of_org_model",
+        (Some(_), None, None) if status.is_some() => "records_of_org_status",
         (Some(_), None, None) => "records_of_org",
         _ if model.is_some() => "records_of_model",
         _ if status.is_some() => "records_of_status",
@@ -155,6 +159,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<RecordRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rusqlite::StatementStatus;
     use wire::ModelName;
 
     use crate::store::Whose;
@@ -196,6 +201,44 @@ mod tests {
             let values = vec![Value::Null; sql.matches('?').count()];
             let plan = test_plan(&connection, sql, values);
             assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
+        }
+    }
+    /// An index that begins with the first of two filters only would do for the plan above, and walk
+    /// along everything that an organisation ever called.
+    #[test]
+    fn a_filter_within_an_organisation_does_not_walk_along_the_rest() {
+        const CALLS: i32 = 5_000;
+        let connection = test_connection();
+        connection
+            .execute_batch(
+                "PRAGMA foreign_keys = OFF;
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+                 INSERT INTO records (holder, sequence, request, key, org, team, user, model, cost,
+                     call, status, started_ms, recorded_ms)
+                 SELECT 'h', i, 'r' || i, 'k' || (i = 1), 'o' || (i = 2), 't' || (i = 1),
+                     'u' || (i = 1), 'm' || (i = 1), 0, '', 200 + (i = 1), i, i FROM n;",
+            )
+            .unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        let org = || Whose { org: text("o0"), team: None, user: None };
+        let model = ModelName::new("m1").unwrap();
+        for search in [
+            RecordSearch { whose: org(), status: Some(201), ..RecordSearch::default() },
+            RecordSearch { whose: org(), model: Some(model.clone()), ..RecordSearch::default() },
+            RecordSearch { whose: Whose { team: text("t1"), ..org() }, ..RecordSearch::default() },
+            RecordSearch { whose: Whose { user: text("u1"), ..org() }, ..RecordSearch::default() },
+            RecordSearch { whose: org(), key: text("k1"), ..RecordSearch::default() },
+            RecordSearch { model: Some(model), ..RecordSearch::default() },
+            RecordSearch { status: Some(201), ..RecordSearch::default() },
+            RecordSearch { whose: Whose { org: text("o1"), ..org() }, ..RecordSearch::default() },
+        ] {
+            let search = RecordSearch { limit: 10, ..search };
+            let Listing { sql, values } = Listing::of(&search);
+            let mut statement = connection.prepare(&sql).unwrap();
+            let found = statement.query_map(params_from_iter(values), |_| Ok(())).unwrap().count();
+            let steps = statement.get_status(StatementStatus::VmStep);
+            assert_eq!(found, 1, "{search:?}");
+            assert!(steps < CALLS / 10, "{steps} steps: {search:?}");
         }
     }
 }

@@ -21,6 +21,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0012_repeatable.sql"),
     include_str!("../../../migrations/sqlite/0013_user_keys.sql"),
     include_str!("../../../migrations/sqlite/0014_money.sql"),
+    include_str!("../../../migrations/sqlite/0015_exchanges_and_log.sql"),
     include_str!("../../../migrations/sqlite/0016_removals.sql"),
 ];
 

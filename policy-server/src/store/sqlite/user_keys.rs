@@ -15,6 +15,7 @@ impl UserKeyRows for Rows<'_> {
                 digest: KeyDigest(columns.bytes("digest")?),
                 id: columns.checked("id", KeyId::new)?,
                 key: columns.checked("key", KeyId::new)?,
+                exchanged_with: columns.optional_bytes("exchanged_with")?.map(KeyDigest),
                 made_unix_ms: columns.number("made_ms")?,
                 ends_unix_ms: columns.number("ends_ms")?,
             })
@@ -23,11 +24,13 @@ impl UserKeyRows for Rows<'_> {
 
     fn add_user_key(&mut self, user_key: &UserKeyRow) -> StoreResult<()> {
         self.execute(
-            "INSERT INTO user_keys (digest, id, key, made_ms, ends_ms) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO user_keys (digest, id, key, exchanged_with, made_ms, ends_ms)
+             VALUES (?, ?, ?, ?, ?, ?)",
             params![
                 user_key.digest.0,
                 user_key.id.as_str(),
                 user_key.key.as_str(),
+                user_key.exchanged_with.map(|digest| digest.0),
                 integer(user_key.made_unix_ms),
                 integer(user_key.ends_unix_ms)
             ],
@@ -53,6 +56,19 @@ impl UserKeyRows for Rows<'_> {
         self.execute(
             "UPDATE user_keys SET ends_ms = ?2 WHERE key = ?1 AND ends_ms > ?2",
             params![key.as_str(), integer(unix_ms)],
+        )
+    }
+
+    fn end_user_keys_of_others(
+        &mut self,
+        key: &KeyId,
+        secret: &KeyDigest,
+        unix_ms: u64,
+    ) -> StoreResult<()> {
+        self.execute(
+            "UPDATE user_keys SET ends_ms = ?3
+             WHERE key = ?1 AND exchanged_with IS NOT ?2 AND ends_ms > ?3",
+            params![key.as_str(), secret.0, integer(unix_ms)],
         )
     }
 
