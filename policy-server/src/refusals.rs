@@ -124,7 +124,7 @@ mod tests {
         for n in 0..65 {
             other.note("acme/ada", Some(&org), at(n));
         }
-        assert_eq!(refusals.take_ended(at(60_000)), [left_out.clone()]);
+        assert_eq!(refusals.take_ended(at(60_000)), std::slice::from_ref(&left_out));
         assert_eq!(refusals.take_ended(at(60_000)), []);
         // or told by the next one after the minute
         assert_eq!(other.note("acme/ada", Some(&org), at(60_000)), (true, Some(left_out)));

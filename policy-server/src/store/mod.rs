@@ -3,6 +3,7 @@
 
 mod budget_rows;
 mod entitlement_rows;
+mod error;
 mod key_rows;
 mod record_rows;
 mod removal_rows;
@@ -23,6 +24,7 @@ use wire::{
 
 pub use budget_rows::BudgetRows;
 pub use entitlement_rows::{GroupRow, GroupRows, MemberModelRows, PlanRow, PlanRows};
+pub use error::{StoreError, StoreResult};
 pub use key_rows::{
     KeyCursor, KeyFormat, KeyLife, KeyOrder, KeyRow, KeySearch, KeyStatus, KeyUsage, SecretRow,
     SortValue, StoredLimit,
@@ -48,53 +50,6 @@ pub use webhook_rows::{DeliveryRow, DeliverySearch, DeliveryStatus, WebhookRow, 
 use wire::v1::Price;
 
 use crate::schedule::Schedule;
-
-/// Why the store did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database refused or failed; trying again may help.
-    #[error("the database failed: {0}")]
-    Database(#[from] rusqlite::Error),
-    /// The journal could not be written, so the batch was not committed; trying again may help.
-    #[error(transparent)]
-    Journal(#[from] sqlite::JournalError),
-    /// A row holds what this version cannot have written.
-    #[error("the database holds a value that cannot be read: {0}")]
-    Unreadable(String),
-    /// More writes are waiting than may.
-    #[error("too many writes are waiting")]
-    QueueFull,
-    /// More reads are waiting than may.
-    #[error("too many reads are waiting")]
-    TooManyReads,
-    /// The writer has ended.
-    #[error("the server is stopping")]
-    Stopped,
-    /// The batch in which the write stood was not committed.
-    #[error("the write was not committed")]
-    NotCommitted,
-}
-
-impl StoreError {
-    /// Whether a row holds what this version cannot have written: trying again cannot help.
-    #[must_use]
-    pub fn is_damage(&self) -> bool {
-        use rusqlite::Error::{
-            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType,
-        };
-        match self {
-            Self::Unreadable(_) => true,
-            Self::Database(error) => matches!(
-                error,
-                FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)
-            ),
-            _ => false,
-        }
-    }
-}
-
-/// Result of a store operation.
-pub type StoreResult<T> = Result<T, StoreError>;
 
 /// Everything within one transaction.
 pub trait Transaction:

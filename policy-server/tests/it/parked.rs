@@ -156,7 +156,9 @@ async fn an_operator_releases_what_is_parked_for_a_key_in_all_its_budgets() {
     let (world, key, lost) = lost().await;
     let path = format!("keys/{}/release-parked", key.id);
     let answer = world.admin_ok("POST", &path, Value::Null).await;
-    assert_eq!(answer, json!({"released_shares": 2, "released_usd": "0.014", "more": false}));
+    let released =
+        json!({"released_shares": 2, "released_usd": "0.014", "more": false, "applied": true});
+    assert_eq!(answer, released);
     assert_eq!(sums(&world), [(1_000, 0, 0), (1_000, 0, 0)]);
     assert!(audit(&world).iter().all(|line| line.0 == "admin" && line.3 == 7_000));
     world.check_ledger();

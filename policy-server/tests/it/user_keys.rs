@@ -315,7 +315,7 @@ async fn an_exchange_is_in_the_audit_without_the_secret() {
     assert_eq!(
         lines,
         json!([{
-            "at": "2026-11-20T12:00:00Z", "actor": key.id, "action": "key.exchange", "kind": "key",
+            "at": "2026-11-20T12:00:00Z", "actor": key.id, "token": null, "action": "key.exchange", "kind": "key",
             "target": key.id, "org": "acme", "amount_usd": null, "before": null,
             "after": {"user_key": id, "expires_at_unix_ms": NOON + HOUR_MS},
             "address": null, "outcome": "done", "code": null,

@@ -60,7 +60,7 @@ pub fn routes(routes: Routes) -> Routes {
             Operation::new("Makes a service account")
                 .takes(people_form::service_account)
                 .makes_and_applies(&shapes_people::ACCOUNT, Duration::ZERO)
-                .shows(&shapes_people::ACCOUNT),
+                .or_repeats(&shapes_people::ACCOUNT),
         )
         .get(ACCOUNT, MembersRead, one_account)
         .says(Operation::new("Shows a service account").shows(&shapes_people::ACCOUNT))

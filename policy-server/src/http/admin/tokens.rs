@@ -54,7 +54,7 @@ pub fn issues(summary: &'static str) -> Operation {
     Operation::new(summary)
         .may_take(people_form::token)
         .makes_and_applies(&SECRET_TOKEN, Duration::ZERO)
-        .shows(&TOKEN)
+        .or_repeats(&TOKEN)
 }
 
 /// What rotates a token takes and answers.

@@ -44,7 +44,8 @@ pub fn routes(routes: Routes) -> Routes {
         .says(
             Operation::new("Adds a webhook; its secret is shown this once")
                 .takes(new_webhook)
-                .makes(&SECRET_WEBHOOK),
+                .makes(&SECRET_WEBHOOK)
+                .shows(&WEBHOOK),
         )
         .get(ONE, WebhooksRead, one)
         .says(Operation::new("Shows a webhook").shows(&WEBHOOK))

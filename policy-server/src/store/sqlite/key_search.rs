@@ -1,5 +1,6 @@
 //! Lists of keys. Each way to ask has its index, named in the statement: SQLite refuses a statement
-//! whose index does not serve it, so no list ever reads all keys to show a few.
+//! whose index does not serve it, so no list of what one sees whole reads all keys to show a few. Whoever sees
+//! teams and his own keys only has them found by those, and the counts of them end at a bound.
 
 use rusqlite::Row;
 use rusqlite::types::ToSql;
@@ -24,14 +25,16 @@ pub const COUNT_NEWLY_EXPIRED: &str = "SELECT count(*) AS count FROM keys INDEXE
      WHERE status = 'active' AND expires_ms IS NOT NULL AND expires_ms <= ?1
        AND (?2 IS NULL OR org = ?2)";
 
-/// How many keys of some teams and of a user there are in each state, in their organisation.
+/// How many keys of some teams and of a user there are in each state, in their organisation: of the first
+/// hundred thousand, since each of them is looked at.
 pub const COUNT_OF_MEMBER: &str = "SELECT count(*) AS count, CASE
          WHEN status = 'active' AND expires_ms <= ?4 THEN 'expired' ELSE status END AS now_status
      FROM keys WHERE position IN (
          SELECT position FROM keys INDEXED BY keys_of_team
              WHERE team IS NOT NULL AND org = ?1 AND team IN (SELECT value FROM json_each(?2))
          UNION SELECT position FROM keys INDEXED BY keys_of_user
-             WHERE user IS NOT NULL AND org = ?1 AND user = ?3)
+             WHERE user IS NOT NULL AND org = ?1 AND user = ?3
+         LIMIT 100000)
      GROUP BY now_status";
 
 /// Keys that have a piece of text, as far as they are counted.

@@ -2,6 +2,7 @@
 //! by one connection only. Other connections read.
 
 mod audit_log;
+mod beside;
 mod catalogue;
 mod digests;
 mod encoding;
@@ -56,7 +57,7 @@ use crate::live::lock;
 /// hand can be in the way; waiting longer would keep every caller waiting.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Statements kept prepared per connection: somewhat more than there are.
+/// Statements kept prepared for each connection: somewhat more than there are.
 const STATEMENTS_KEPT: usize = 160;
 
 /// Idle read connections kept for the next list; more are opened when needed and closed after.
@@ -140,34 +141,6 @@ impl Sqlite {
             Opened::Unwritten(file) => history::begin(&mut connection, file, path, seed)?,
         };
         Ok(Self { connection, journal: Some(journal), _lock: Some(lock) })
-    }
-
-    /// Opens a file that there is, for a change beside the server, which must not run. `seed` as for
-    /// [`Sqlite::open_with_journal`].
-    ///
-    /// # Errors
-    /// When a file is absent or in use, when a journal is kept and not named, or as the other two.
-    pub fn open_beside(
-        path: &Path,
-        journal: Option<&Path>,
-        seed: [u8; 32],
-    ) -> Result<Self, OpenError> {
-        for file in [path].into_iter().chain(journal) {
-            if !file.is_file() {
-                return Err(OpenError::Missing(file.to_owned()));
-            }
-        }
-        if let Some(journal) = journal {
-            return Self::open_with_journal(path, journal, seed);
-        }
-        // Before anything is written: a commit that the journal lacks would end it.
-        let _lock = lock_beside(path)?;
-        let connection = Readers::of(path).open().map_err(|source| refused(path, source.into()))?;
-        if history::is_journaled(&connection).map_err(|source| refused(path, source))? {
-            return Err(Mismatch::Unnamed { database: path.to_owned() }.into());
-        }
-        drop((connection, _lock));
-        Self::open(path)
     }
 
     /// Replays what a database, copied earlier, misses of its journal. Answers how many entries
