@@ -153,9 +153,9 @@ impl Work<'_> {
             problems.push(FieldProblem::with_code("kind", "unsupported_field", message));
         }
         let expires_at = form.expiry(self.now.unix_ms, &mut problems);
-        if form.team.is_given() || form.user.is_given() {
-            let team = form.team.clone().or_current(key.team.clone());
-            let user = form.user.clone().or_current(key.user.clone());
+        let team = form.team.clone().or_current(key.team.clone());
+        let user = form.user.clone().or_current(key.user.clone());
+        if (&team, &user) != (&key.team, &key.user) {
             self.check_owner(&key.org, team.as_ref(), user.as_ref(), &mut problems)?;
         }
         let before = (key.team.clone(), key.user.clone());

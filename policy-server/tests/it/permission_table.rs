@@ -107,6 +107,8 @@ impl Made {
         let (org, team, user) = (org(whose), team(whose), actor.user(whose));
         let made = match kind {
             "key" => {
+                // What another cell has ended is ended first.
+                world.pass(0).await;
                 let body = json!({"org": org, "team": team, "user": user});
                 world.admin_ok("POST", "keys", body).await
             }
@@ -136,6 +138,7 @@ impl Made {
                 made
             }
             "request" => {
+                world.pass(0).await;
                 let body = json!({"org": org, "team": team, "user": user});
                 let key = Key::of(&world.admin_ok("POST", "keys", body).await);
                 let call = record(&key, None, fresh() + 1, 1);
