@@ -44,8 +44,13 @@ const LOOK_UP: &str = "SELECT rowid FROM key_texts WHERE key_texts MATCH ?
 /// So many keys are more than few.
 const FEW: u32 = 65;
 
-/// So many are looked at sooner than another piece of text is looked up.
-const VERY_FEW: u32 = 4;
+/// Where the keys of a search by text stand.
+pub enum Words {
+    /// Wherever the index of texts has all of these pieces.
+    Pieces(String),
+    /// Among the keys at these positions.
+    Keys(Vec<i64>),
+}
 
 /// A statement and the values of its parameters.
 #[derive(Default)]
@@ -114,25 +119,23 @@ fn whole(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<Vec<(KeyCursor, Key
     Ok(found)
 }
 
-/// What is looked up in the index of texts: one piece where few keys have it, or that and its neighbour,
-/// since to find where it meets all the others takes longer than to look at those keys.
-fn words(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<String> {
-    let Some(text) = &search.text else { return Ok(String::new()) };
-    let pieces = key_grams::of_search(text);
-    let rarest = pieces.get(..1).unwrap_or_default();
-    let found = rows.all(LOOK_UP, rusqlite::params![rarest.first(), FEW], |_| Ok(()))?;
-    let found = u32::try_from(found.len()).unwrap_or(u32::MAX);
-    Ok(match found {
-        0..=VERY_FEW => rarest.concat(),
-        _ if found < FEW => key_grams::closer(text),
-        _ => key_grams::query(&pieces, search),
+/// What the index of texts says of a search: the keys themselves where few have two of its pieces,
+/// since to find where those meet all the others takes longer than to look at these keys.
+fn words(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<Words> {
+    let Some(text) = &search.text else { return Ok(Words::Pieces(String::new())) };
+    let look_up = rusqlite::params![key_grams::closer(text), FEW];
+    let found: Vec<i64> = rows.all(LOOK_UP, look_up, |row| Ok(row.get("rowid")?))?;
+    Ok(if found.len() < usize::try_from(FEW).unwrap_or(usize::MAX) {
+        Words::Keys(found)
+    } else {
+        Words::Pieces(key_grams::query(&key_grams::of_search(text), search))
     })
 }
 
 fn page(
     rows: &Rows<'_>,
     search: &KeySearch,
-    words: &str,
+    words: &Words,
     part: Part,
 ) -> StoreResult<Vec<(KeyCursor, KeyRow)>> {
     let query = query(search, words, part)?;
@@ -146,7 +149,7 @@ fn page(
 ///
 /// # Errors
 /// When no index has what is asked for.
-pub fn query(search: &KeySearch, words: &str, part: Part) -> StoreResult<Query> {
+pub fn query(search: &KeySearch, words: &Words, part: Part) -> StoreResult<Query> {
     let mut query = Query::default();
     let place = from(&mut query, search, words, part)?;
     if part == Part::NewlyExpired {
@@ -189,7 +192,7 @@ pub fn query(search: &KeySearch, words: &str, part: Part) -> StoreResult<Query> 
 fn from(
     query: &mut Query,
     search: &KeySearch,
-    words: &str,
+    words: &Words,
     part: Part,
 ) -> StoreResult<&'static str> {
     let org = search.org.as_ref().map(|org| org.as_str().to_owned());
@@ -197,11 +200,24 @@ fn from(
         if !search.order.is_by_age() {
             return Err(no_index());
         }
-        query.with(
-            "SELECT keys.*, keys.position AS place FROM key_texts
-             CROSS JOIN keys ON keys.position = key_texts.rowid WHERE key_texts MATCH ?",
-            words.to_owned(),
-        );
+        let place = match words {
+            Words::Pieces(pieces) => {
+                query.with(
+                    "SELECT keys.*, keys.position AS place FROM key_texts
+                     CROSS JOIN keys ON keys.position = key_texts.rowid WHERE key_texts MATCH ?",
+                    pieces.clone(),
+                );
+                "key_texts.rowid"
+            }
+            Words::Keys(positions) => {
+                query.with(
+                    "SELECT *, position AS place FROM keys
+                     WHERE position IN (SELECT value FROM json_each(?))",
+                    serde_json::Value::from(positions.as_slice()).to_string(),
+                );
+                "position"
+            }
+        };
         let pattern = like_pattern(text);
         query.with(" AND (id LIKE ? ESCAPE '!'", pattern.clone());
         for column in ["name", "description", "prefix", "org", "team", "user", "tags"] {
@@ -217,7 +233,7 @@ fn from(
             query.sql.push_str(" AND key_tags.position = keys.position)");
         }
         newly(query, part);
-        return Ok("key_texts.rowid");
+        return Ok(place);
     }
     if let Some(tag) = &search.tag {
         query.sql.push_str("SELECT keys.*, keys.position AS place FROM key_tags ");

@@ -52,7 +52,7 @@ fn every_list_is_read_by_an_index_in_its_order() {
     let mut asked = 0;
     for search in searches() {
         for part in [Part::Noted, Part::NewlyExpired] {
-            let Ok(query) = query(&search, "g61", part) else {
+            let Ok(query) = query(&search, &Words::Pieces("g61".to_owned()), part) else {
                 let is_in_order = search.order.is_by_age();
                 assert!(!is_in_order, "refused: {search:?}");
                 continue;
