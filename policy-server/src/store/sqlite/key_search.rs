@@ -124,7 +124,7 @@ fn whole(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<Vec<(KeyCursor, Key
 fn words(rows: &Rows<'_>, search: &KeySearch) -> StoreResult<Words> {
     let Some(text) = &search.text else { return Ok(Words::Pieces(String::new())) };
     let look_up = rusqlite::params![key_grams::closer(text), FEW];
-    let found: Vec<i64> = rows.all(LOOK_UP, look_up, |row| Ok(row.get("rowid")?))?;
+    let found: Vec<i64> = rows.all(LOOK_UP, look_up, |row| row.get("rowid"))?;
     Ok(if found.len() < usize::try_from(FEW).unwrap_or(usize::MAX) {
         Words::Keys(found)
     } else {
