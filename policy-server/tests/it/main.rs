@@ -54,6 +54,7 @@ mod rate_limits;
 mod recall;
 mod receiver;
 mod removals;
+mod repeated;
 mod requests;
 mod restart;
 mod restore;

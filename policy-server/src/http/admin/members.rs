@@ -10,11 +10,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use wire::{OrgId, TeamId, UserId};
 
+use super::users::{delete_owner, stop_owner};
 use super::{
     Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, ids, in_force, made, no_fields,
     only_wait, parameters,
 };
-use crate::app::{Suspendable, Target};
+use crate::app::{AdminError, Target, Work};
 use crate::http::answer::AdminProblem;
 use crate::http::operation::Operation;
 use crate::http::people_form::{self, member_form, service_account_form};
@@ -22,6 +23,7 @@ use crate::http::shapes_people::{self, DELETED_ACCOUNT, FORMER_MEMBER};
 use crate::http::wait::WAIT_DEFAULT;
 use crate::http::{show, show_people};
 use crate::permissions::Action::{MembersRead, MembersWrite};
+use crate::permissions::Standing;
 
 type Ids = Result<Path<(String, String)>, PathRejection>;
 type ThreeIds = Result<Path<(String, String, String)>, PathRejection>;
@@ -171,46 +173,32 @@ async fn one_account(visitor: Visitor, path: Ids) -> Answer {
 /// Its keys end as well; the answer says how many.
 async fn delete_account(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
     let (org, user) = account(path)?;
-    let mut query = parameters(pairs)?;
-    let wait = query.wait(WAIT_DEFAULT);
-    query.finish()?;
     let target = Target::ServiceAccount(org.clone(), user.clone());
-    let changed = visitor.change(target, move |work, deed| {
-        work.service_account(&org, &user)?;
-        let changed = work.delete_user(&deed.by, &org, &user)?;
-        deed.note("revoked_keys", changed.value.1);
-        Ok(changed)
-    });
-    let changed = changed.await?;
-    let (row, ended) = changed.value;
-    let mut shown = show_people::user(&row);
-    shown.insert("revoked_keys".to_owned(), json!(ended));
-    Ok(applied(&visitor.edge, shown, changed.revision, wait).await)
+    delete_owner(visitor, target, (org, user), pairs, is_account).await
 }
 
 async fn suspend_account(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
-    stop(visitor, path, pairs, body, true).await
+    stop_account(visitor, path, pairs, body, true).await
 }
 
 async fn resume_account(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
-    stop(visitor, path, pairs, body, false).await
+    stop_account(visitor, path, pairs, body, false).await
 }
 
-async fn stop(visitor: Visitor, path: Ids, pairs: Pairs, body: Body, stop: bool) -> Answer {
+async fn stop_account(visitor: Visitor, path: Ids, pairs: Pairs, body: Body, stop: bool) -> Answer {
     let (org, user) = account(path)?;
-    let mut query = parameters(pairs)?;
-    let wait = query.wait(if stop { WAIT_DEFAULT } else { Duration::ZERO });
-    query.finish()?;
     no_fields(body)?;
     let target = Target::ServiceAccount(org.clone(), user.clone());
-    let changed = visitor.change(target, move |work, _| {
-        work.service_account(&org, &user)?;
-        let what = Suspendable::User(org.clone(), user.clone());
-        let revision = work.suspend(&what, stop)?.revision;
-        Ok((work.user(&org, &user)?, revision))
-    });
-    let (row, revision) = changed.await?;
-    Ok(applied(&visitor.edge, show_people::user(&row), revision, wait).await)
+    stop_owner(visitor, target, (org, user), pairs, stop, is_account).await
+}
+
+fn is_account(
+    work: &mut Work<'_>,
+    _: &Standing,
+    org: &OrgId,
+    user: &UserId,
+) -> Result<(), AdminError> {
+    work.service_account(org, user).map(drop)
 }
 
 fn account(path: Ids) -> Result<(OrgId, UserId), AdminProblem> {

@@ -65,27 +65,39 @@ pub fn snapshot(
 /// # Errors
 /// When the store fails.
 pub fn tag(work: &mut Work<'_>, target: &Target) -> Result<Option<String>, AdminError> {
-    let parts = match target {
+    let shown = match target {
+        Target::Key(_) => None,
+        _ => snapshot(work, target)?,
+    };
+    tag_of(work, target, shown.as_ref())
+}
+
+/// As [`tag`], of a target whose snapshot was taken.
+///
+/// # Errors
+/// When the store fails.
+pub fn tag_of(
+    work: &mut Work<'_>,
+    target: &Target,
+    shown: Option<&Map<String, Value>>,
+) -> Result<Option<String>, AdminError> {
+    let Some(shown) = shown else { return Ok(None) };
+    let models = match target {
         Target::Key(_) => return Ok(None),
-        Target::Team(org, team) => {
-            let models = Target::Models(org.clone(), Member::Team(team.clone()));
-            [snapshot(work, target)?, snapshot(work, &models)?]
-        }
-        Target::User(org, user) => {
-            let models = Target::Models(org.clone(), Member::User(user.clone()));
-            [snapshot(work, target)?, snapshot(work, &models)?]
-        }
+        // The version is that of the team or user.
         Target::Models(org, Member::Team(team)) => {
             return tag(work, &Target::Team(org.clone(), team.clone()));
         }
         Target::Models(org, Member::User(user)) => {
             return tag(work, &Target::User(org.clone(), user.clone()));
         }
-        _ => [snapshot(work, target)?, None],
+        Target::Team(org, team) => Some((org, Member::Team(team.clone()))),
+        Target::User(org, user) => Some((org, Member::User(user.clone()))),
+        _ => None,
     };
-    let [Some(shown), more] = parts else { return Ok(None) };
-    let text = Value::from(vec![Value::Object(shown), more.map_or(Value::Null, Value::Object)]);
-    Ok(Some(metering::api_key::digest(text.to_string().as_bytes()).to_string()))
+    let models = models.map(|(org, member)| snapshot(work, &Target::Models(org.clone(), member)));
+    let text = json!([shown, models.transpose()?.flatten()]).to_string();
+    Ok(Some(metering::api_key::digest(text.as_bytes()).to_string()))
 }
 
 /// The fields that differ, as JSON objects; none where none does. `notes` are added to those after.

@@ -11,7 +11,7 @@ use wire::{OrgId, UserId};
 use super::{
     Answer, Body, Id, Pairs, Routes, Visitor, applied, bytes, id, ids, no_fields, parameters,
 };
-use crate::app::{Suspendable, Target};
+use crate::app::{AdminError, Suspendable, Target, Work};
 use crate::http::answer::AdminProblem;
 use crate::http::operation::Operation;
 use crate::http::people_form::{self, user_form};
@@ -19,6 +19,7 @@ use crate::http::shapes_people::{DELETED_USER, USER};
 use crate::http::wait::WAIT_DEFAULT;
 use crate::http::{show, show_people};
 use crate::permissions::Action::{UsersRead, UsersWrite};
+use crate::permissions::Standing;
 
 type Ids = Result<Path<(String, String)>, PathRejection>;
 
@@ -82,20 +83,8 @@ async fn put(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
 /// The user's tokens and keys end as well; the answer says how many keys.
 async fn delete(visitor: Visitor, path: Ids, pairs: Pairs) -> Answer {
     let (org, user) = user(path)?;
-    let mut query = parameters(pairs)?;
-    let wait = query.wait(WAIT_DEFAULT);
-    query.finish()?;
     let target = Target::User(org.clone(), user.clone());
-    let changed = visitor.change(target, move |work, deed| {
-        let changed = work.delete_user(&deed.by, &org, &user)?;
-        deed.note("revoked_keys", changed.value.1);
-        Ok(changed)
-    });
-    let changed = changed.await?;
-    let (row, ended) = changed.value;
-    let mut shown = show_people::user(&row);
-    shown.insert("revoked_keys".to_owned(), json!(ended));
-    Ok(applied(&visitor.edge, shown, changed.revision, wait).await)
+    delete_owner(visitor, target, (org, user), pairs, |_, _, _, _| Ok(())).await
 }
 
 async fn suspend(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer {
@@ -108,13 +97,53 @@ async fn resume(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer
 
 async fn stop(visitor: Visitor, path: Ids, pairs: Pairs, body: Body, stop: bool) -> Answer {
     let (org, user) = user(path)?;
+    no_fields(body)?;
+    let target = Target::User(org.clone(), user.clone());
+    let check: Check = |work, by, org, user| work.check_may_suspend(by, org, user);
+    stop_owner(visitor, target, (org, user), pairs, stop, check).await
+}
+
+/// What must hold of a person or a service account before something is done to it.
+pub type Check = fn(&mut Work<'_>, &Standing, &OrgId, &UserId) -> Result<(), AdminError>;
+
+/// Deletes a person or a service account; the answer says how many keys end with it.
+pub async fn delete_owner(
+    visitor: Visitor,
+    target: Target,
+    (org, user): (OrgId, UserId),
+    pairs: Pairs,
+    check: Check,
+) -> Answer {
+    let mut query = parameters(pairs)?;
+    let wait = query.wait(WAIT_DEFAULT);
+    query.finish()?;
+    let changed = visitor.change(target, move |work, deed| {
+        check(work, &deed.by, &org, &user)?;
+        let changed = work.delete_user(&deed.by, &org, &user)?;
+        deed.note("revoked_keys", changed.value.1);
+        Ok(changed)
+    });
+    let changed = changed.await?;
+    let (row, ended) = changed.value;
+    let mut shown = show_people::user(&row);
+    shown.insert("revoked_keys".to_owned(), json!(ended));
+    Ok(applied(&visitor.edge, shown, changed.revision, wait).await)
+}
+
+/// Suspends a person or a service account, or lets it go on.
+pub async fn stop_owner(
+    visitor: Visitor,
+    target: Target,
+    (org, user): (OrgId, UserId),
+    pairs: Pairs,
+    stop: bool,
+    check: Check,
+) -> Answer {
     let mut query = parameters(pairs)?;
     let wait = query.wait(if stop { WAIT_DEFAULT } else { Duration::ZERO });
     query.finish()?;
-    no_fields(body)?;
-    let target = Target::User(org.clone(), user.clone());
     let changed = visitor.change(target, move |work, deed| {
-        work.check_may_suspend(&deed.by, &org, &user)?;
+        check(work, &deed.by, &org, &user)?;
         let what = Suspendable::User(org.clone(), user.clone());
         let revision = work.suspend(&what, stop)?.revision;
         Ok((work.user(&org, &user)?, revision))

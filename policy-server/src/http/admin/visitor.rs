@@ -10,7 +10,7 @@ use wire::OrgId;
 
 use super::routes::Need;
 use super::terms::Terms;
-use super::trail::{difference, snapshot, tag};
+use super::trail::{difference, snapshot, tag, tag_of};
 use crate::app::{Actor, AdminError, Author, IfMatch, Target, Work};
 use crate::http::answer::AdminProblem;
 use crate::http::edge::Edge;
@@ -214,7 +214,7 @@ impl Visitor {
             let is_same = deed.target == looked_at;
             let before = before.filter(|_| is_same);
             let after = snapshot(work, &deed.target)?;
-            let tag = tag(work, &deed.target)?;
+            let tag = tag_of(work, &deed.target, after.as_ref())?;
             if let Some(once) = &once {
                 let answer = Value::from(after.clone().unwrap_or_default()).to_string();
                 work.remember_request(once, answer)?;
