@@ -1,9 +1,17 @@
 //! The filter's configuration: what an operator may write, checked completely before it is used.
 
 mod check;
+mod keys;
+mod local;
+#[cfg(test)]
+mod local_tests;
+mod models;
 mod openings;
 
 pub use check::{Problem, parse};
+pub use local::{Local, MOST_DIGESTS, MOST_KEYS, MOST_MODELS};
+
+use std::rc::Rc;
 
 use metering::request::FeatureKind;
 
@@ -13,8 +21,8 @@ pub use crate::route::{ListedPath, OpenTo, PathPattern};
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The policy server.
-    pub server: Server,
+    /// Who says what keys and models there are.
+    pub authority: Authority,
     /// Largest request body in bytes.
     pub body_bytes: usize,
     /// Name of this plugin instance, for the server's list of holders.
@@ -27,6 +35,35 @@ pub struct Config {
     pub idempotency: bool,
     /// What requests may ask for although no reservation covers it.
     pub allow: Vec<FeatureKind>,
+}
+
+/// Who says what keys and models there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authority {
+    /// A policy server.
+    Server(Server),
+    /// The configuration itself: nobody is ever asked, and no money is counted.
+    Local(Rc<Local>),
+}
+
+impl Config {
+    /// The policy server, if there is one.
+    #[must_use]
+    pub fn server(&self) -> Option<&Server> {
+        match &self.authority {
+            Authority::Server(server) => Some(server),
+            Authority::Local(_) => None,
+        }
+    }
+
+    /// Keys and models, where they stand here.
+    #[must_use]
+    pub fn local(&self) -> Option<&Local> {
+        match &self.authority {
+            Authority::Server(_) => None,
+            Authority::Local(local) => Some(local),
+        }
+    }
 }
 
 /// How to reach the policy server.

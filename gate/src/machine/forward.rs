@@ -50,7 +50,10 @@ impl Gate {
             }
             Step::Call(purpose, ask) => {
                 open.calls_left -= 1;
-                open.waits_for = Some(self.call_for(stream, &mut open, purpose, ask, now));
+                open.waits_for = self.call_for(stream, &mut open, purpose, ask, now);
+                if open.waits_for.is_none() {
+                    return self.reply(stream, &Refusal::PolicyUnavailable);
+                }
                 self.put_back(stream, open);
             }
             Step::Reply(reply) => self.outputs.push_back(Output::Reply { stream, reply }),
@@ -96,8 +99,8 @@ impl Gate {
         now: Now,
         memory: &mut dyn SharedMemory,
     ) -> Step {
-        let usable = now.is_exact && self.link.usable(now).is_some();
-        let known = if usable { self.keys.get(&open.digest) } else { None };
+        let usable = self.may_use_what_it_knows(now);
+        let known = if usable { self.known(&open.digest) } else { None };
         // Until the body is there, only a key that is known to be bad decides anything.
         if matches!(open.body, Body::Coming) {
             return match known {
@@ -116,7 +119,7 @@ impl Gate {
             let registered = self.link.session.is_some();
             return Step::Call(if registered { Purpose::Changes } else { Purpose::Register }, None);
         }
-        let Some(models) = self.models.clone() else {
+        let Some(models) = self.catalogue() else {
             return Step::Call(Purpose::Catalogue, None);
         };
         let policy = match known {
@@ -173,7 +176,9 @@ impl Gate {
     /// Whether the record of this call, with what its caller says of it, will find a place.
     fn outbox_has_room(&self, open: &Open) -> bool {
         let metadata = open.metadata.as_ref().map_or(0, Metadata::size);
-        self.outbox.has_room(self.streams.len()) && self.outbox.has_room_for_metadata(metadata)
+        !self.reports()
+            || self.outbox.has_room(self.streams.len())
+                && self.outbox.has_room_for_metadata(metadata)
     }
 
     /// The host has refused an edit: the request is answered here, and nothing is charged.
@@ -188,7 +193,9 @@ impl Gate {
             Stage::Answered => return,
             Stage::Open(open) => self.abandon(&open, now),
             Stage::Running(running) => {
-                self.outbox.forget_metadata(running.metadata.size());
+                if self.reports() {
+                    self.outbox.forget_metadata(running.metadata.size());
+                }
                 self.undo(&running, now, memory);
             }
         }
@@ -296,7 +303,9 @@ impl Gate {
             }
         }
         let resumes = open.waited;
-        self.outbox.expect_metadata(running.metadata.size());
+        if self.reports() {
+            self.outbox.expect_metadata(running.metadata.size());
+        }
         if let Some(exchange) = self.streams.get_mut(&stream) {
             exchange.stage = Stage::Running(Box::new(running));
         }

@@ -35,7 +35,7 @@ struct Request {
 impl Native {
     /// A machine with this configuration and a fixed seed.
     #[must_use]
-    pub fn new(config: Config, token: Token) -> Self {
+    pub fn new(config: Config, token: impl Into<Option<Token>>) -> Self {
         Self {
             gate: Gate::new(config, token, [7; 32]),
             memory: ProcessMemory::default(),
