@@ -8,6 +8,7 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use super::keys::{KeyList, WrittenKey};
+use super::reference::names_in;
 use super::{
     Authority, Config, DEFAULT_BODY_BYTES, DEFAULT_TIMEOUT_MS, MOST_BODY_BYTES, Profile, Server,
 };
@@ -34,6 +35,8 @@ impl fmt::Display for Problem {
 /// Members under which people put tokens. A proxy shows its configuration to whoever asks.
 const SECRET_NAMES: [&str; 6] =
     ["token", "filter_token", "secret", "password", "api_key", "authorization"];
+/// What only a server can count of a key.
+const OF_A_SERVER: [&str; 5] = ["budget", "budgets", "budgeted", "wallet", "plan"];
 /// Problems that are named at most: whoever reads them begins with the first.
 const MOST_PROBLEMS: usize = 100;
 const TOKEN_HINT: &str = "a token may not stand in the configuration, which the proxy shows; \
@@ -64,26 +67,12 @@ pub(super) struct Checker {
 impl Checker {
     fn config(&mut self, text: &[u8]) -> Option<Config> {
         let Written { root, keys } = self.document(text)?;
-        self.known(
-            "",
-            &root,
-            &[
-                "server",
-                "keys",
-                "models",
-                "limits",
-                "name",
-                "profile",
-                "paths",
-                "allow",
-                "idempotency",
-            ],
-        );
+        self.known("", &root, names_in!(""));
         let limits = self.object("", &root, "limits", false);
         let empty = Map::new();
         let limits = limits.unwrap_or(&empty);
         let authority = self.authority(&root, keys);
-        self.known("limits", limits, &["body_bytes"]);
+        self.known("limits", limits, names_in!("limits"));
         let body_bytes =
             self.number("limits", limits, "body_bytes", DEFAULT_BODY_BYTES, 1..=MOST_BODY_BYTES);
         let name = self.text("", &root, "name", Some("tollgate"));
@@ -113,11 +102,15 @@ impl Checker {
         keys: Option<Vec<WrittenKey>>,
     ) -> Option<Authority> {
         if !root.contains_key("server") {
-            let Some(keys) = keys else {
+            if keys.is_none() && !root.contains_key("models") {
                 let missing = "is required; without a policy server, keys and models are";
                 return self.problem("server", missing);
-            };
-            return self.local(root, keys).map(|local| Authority::Local(local.into()));
+            }
+            if keys.is_none() {
+                self.wrong("", KEYS, "is required where there is no server");
+            }
+            let local = self.local(root, keys.unwrap_or_default())?;
+            return Some(Authority::Local(local.into()));
         }
         for (name, is_given) in [(KEYS, keys.is_some()), ("models", root.contains_key("models"))] {
             if is_given {
@@ -127,7 +120,7 @@ impl Checker {
         }
         let empty = Map::new();
         let server = self.object("", root, "server", true).unwrap_or(&empty);
-        self.known("server", server, &["cluster", "authority", "timeout_ms"]);
+        self.known("server", server, names_in!("server"));
         let cluster = self.text("server", server, "cluster", None);
         let authority = self.text("server", server, "authority", Some("tollgate"));
         let timeout_ms =
@@ -182,6 +175,10 @@ impl Checker {
             let here = join(path, name);
             let lower = name.to_ascii_lowercase();
             let is_of_key = path.starts_with("keys[");
+            if is_of_key && OF_A_SERVER.contains(&name.as_str()) {
+                self.wrong("", &here, "needs a policy server");
+                continue;
+            }
             if SECRET_NAMES.contains(&lower.as_str()) || (is_of_key && lower == "key") {
                 let hint = if is_of_key { KEY_HINT } else { TOKEN_HINT };
                 self.wrong("", &here, hint);

@@ -14,33 +14,10 @@ use wire::{AllowedNetworks, KeyDigest, KeyId, ModelName, NanoUsd, PriceMultiplie
 
 use super::check::{Checker, join, looks_like_a_key};
 use super::local::{Local, MOST_DIGESTS, MOST_KEYS};
+use super::reference::names_in;
 use crate::catalogue::Models;
 use crate::instant::unix_ms;
 
-const MEMBERS: [&str; 20] = [
-    "id",
-    "org",
-    "team",
-    "user",
-    "digests",
-    "state",
-    "expires_at",
-    "models",
-    "org_has_no_models",
-    "limits",
-    "allowed_ips",
-    "kind",
-    "default_max_output_tokens",
-    "max_call_usd",
-    "price_multiplier",
-    OF_A_SERVER[0],
-    OF_A_SERVER[1],
-    OF_A_SERVER[2],
-    OF_A_SERVER[3],
-    OF_A_SERVER[4],
-];
-/// What only a server can count. They are known in order to say so.
-const OF_A_SERVER: [&str; 5] = ["budget", "budgets", "budgeted", "wallet", "plan"];
 /// As many as a server gives to one key: sixteen at each of four levels.
 const MOST_LIMITS: usize = 64;
 /// Names of models that one key lists, as many as there can be models.
@@ -107,14 +84,11 @@ impl Checker {
             return self.problem(&here, "must be an object");
         };
         for (name, value) in item {
-            if OF_A_SERVER.contains(&name.as_str()) {
-                self.wrong(&here, name, "needs a policy server");
-            }
             if value.as_str().is_some_and(looks_like_a_key) {
                 self.wrong(&here, name, "looks like a key");
             }
         }
-        self.known(&here, item, &MEMBERS);
+        self.known(&here, item, names_in!("keys[]"));
         for name in ["id", "org", "digests"] {
             if !item.contains_key(name) {
                 self.wrong(&here, name, "is required");
@@ -124,36 +98,52 @@ impl Checker {
         let id = self.parsed(here, item, "id", AN_ID, |text| KeyId::new(text).ok());
         let org = self.parsed(here, item, "org", AN_ID, |text| wire::OrgId::new(text).ok());
         let digests = self.digests(here, item);
+        let team = self.parsed(here, item, "team", AN_ID, |text| wire::TeamId::new(text).ok());
+        let user = self.parsed(here, item, "user", AN_ID, |text| wire::UserId::new(text).ok());
+        let state = self.word(here, item, "state", KeyState::Active, &STATES);
+        let expires_at_unix_ms = self.parsed(here, item, "expires_at", AN_INSTANT, unix_ms);
+        let org_has_no_models = self.boolean(here, item, "org_has_no_models");
+        let models = self.model_set(here, item);
+        let limits = self.limits(here, item);
+        let default_max_output_tokens = self.whole(here, item, "default_max_output_tokens", TOKENS);
+        let price_multiplier =
+            self.parsed(here, item, "price_multiplier", "must be a number as a text", |text| {
+                PriceMultiplier::from_decimal(text).ok()
+            });
+        let kind = self.word(here, item, "kind", KeyKind::Application, &KINDS);
+        let max_call = self.parsed(here, item, "max_call_usd", "must be USD as a text", |text| {
+            NanoUsd::from_usd(text).ok()
+        });
+        let allowed_ips = self.networks(here, item);
         let mut policy = KeyPolicy {
             key: id?,
             org: org?,
-            team: self.parsed(here, item, "team", AN_ID, |text| wire::TeamId::new(text).ok()),
-            user: self.parsed(here, item, "user", AN_ID, |text| wire::UserId::new(text).ok()),
-            state: self.word(here, item, "state", KeyState::Active, &STATES),
-            expires_at_unix_ms: self.parsed(here, item, "expires_at", AN_INSTANT, unix_ms),
-            org_has_no_models: self.boolean(here, item, "org_has_no_models"),
-            models: self.model_set(here, item),
+            team,
+            user,
+            state,
+            expires_at_unix_ms,
+            org_has_no_models,
+            models,
             limits: Vec::new(),
             budgeted: false,
-            default_max_output_tokens: self.whole(here, item, "default_max_output_tokens", TOKENS),
+            default_max_output_tokens,
             cut_calls: CutCalls::Estimate,
-            price_multiplier: self
-                .parsed(
-                    here,
-                    item,
-                    "price_multiplier",
-                    "must be a decimal number as a text",
-                    |text| PriceMultiplier::from_decimal(text).ok(),
-                )
-                .unwrap_or_default(),
-            kind: self.word(here, item, "kind", KeyKind::Application, &KINDS),
-            max_call: self.parsed(here, item, "max_call_usd", "must be USD as a text", |text| {
-                NanoUsd::from_usd(text).ok()
-            }),
-            allowed_ips: self.networks(here, item),
+            price_multiplier: price_multiplier.unwrap_or_default(),
+            kind,
+            max_call,
+            allowed_ips,
             user_key: None,
         };
-        policy.limits = self.limits(here, item, &policy);
+        for (at, mut limit) in limits {
+            match policy.owner(limit.subject.level) {
+                Some(owner) => limit.subject.id = owner,
+                None => {
+                    let here = format!("{here}.limits[{at}]");
+                    self.wrong(&here, "level", "names what the key does not have");
+                }
+            }
+            policy.limits.push(limit);
+        }
         Some(WrittenKey { at, digests, policy })
     }
 
@@ -175,7 +165,7 @@ impl Checker {
             let here = format!("{here}[{at}]");
             match item {
                 Value::Object(item) => {
-                    self.known(&here, item, &["sha256", "expires_at"]);
+                    self.known(&here, item, names_in!("keys[].digests[]"));
                     let digest = self.parsed(&here, item, "sha256", A_DIGEST, hex);
                     let until = self.parsed(&here, item, "expires_at", AN_INSTANT, unix_ms);
                     if !item.contains_key("sha256") {
@@ -223,67 +213,64 @@ impl Checker {
         })
     }
 
-    fn limits(&mut self, here: &str, item: &Map<String, Value>, key: &KeyPolicy) -> Vec<Limit> {
-        let here = join(here, "limits");
+    /// Limits with their places in the list; whom each counts is not known yet.
+    fn limits(&mut self, here: &str, item: &Map<String, Value>) -> Vec<(usize, Limit)> {
         let items = match item.get("limits") {
             None => return Vec::new(),
             Some(Value::Array(items)) if items.len() <= MOST_LIMITS => items,
             Some(_) => {
                 let list = format!("must be a list of at most {MOST_LIMITS}");
-                self.wrong("", &here, &list);
+                self.wrong(here, "limits", &list);
                 return Vec::new();
             }
         };
-        let mut limits: Vec<Limit> = Vec::with_capacity(items.len());
+        let here = join(here, "limits");
+        let mut limits: Vec<(usize, Limit)> = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
             let here = format!("{here}[{at}]");
-            let Some(limit) = self.limit(&here, item, key) else { continue };
-            let counts_the_same = |other: &Limit| {
-                (other.unit, other.window, &other.subject)
-                    == (limit.unit, limit.window, &limit.subject)
+            let Some(limit) = self.limit(&here, item) else { continue };
+            let of = |limit: &Limit| (limit.unit, limit.window, limit.subject.level);
+            let counts_the_same = |(_, other): &(usize, Limit)| {
+                of(other) == of(&limit) && other.subject.model == limit.subject.model
             };
             if limits.iter().any(counts_the_same) {
                 self.wrong("", &here, "is another limit of this level, unit, window and model");
             }
-            limits.push(limit);
+            limits.push((at, limit));
         }
         limits
     }
 
-    fn limit(&mut self, here: &str, item: &Value, key: &KeyPolicy) -> Option<Limit> {
+    fn limit(&mut self, here: &str, item: &Value) -> Option<Limit> {
         let Value::Object(item) = item else {
             return self.problem(here, "must be an object");
         };
-        self.known(here, item, &["unit", "window", "max", "scope", "level", "model"]);
+        self.known(here, item, names_in!("keys[].limits[]"));
         for name in ["unit", "max"] {
             if !item.contains_key(name) {
                 self.wrong(here, name, "is required");
             }
         }
         let unit = self.word(here, item, "unit", Unit::Requests, &UNIT_WORDS);
-        let max = self.whole(here, item, "max", UNITS)?;
-        let given = self.word(here, item, "window", None, &WINDOW_WORDS);
-        match (unit, given) {
+        let max = self.whole(here, item, "max", UNITS);
+        let window = self.word(here, item, "window", None, &WINDOW_WORDS);
+        match (unit, window) {
             (Unit::Concurrent, Some(_)) => {
-                let what = "calls in flight are counted now, not over a window";
-                return self.wrong_at(here, "window", what);
+                self.wrong(here, "window", "calls in flight are counted now, not over a window");
             }
             (Unit::Requests | Unit::Tokens, None) => {
-                return self.wrong_at(here, "window", "is required: 1m, 1h or 1d");
+                self.wrong(here, "window", "is required: 1m, 1h or 1d");
             }
             _ => {}
         }
         if self.word(here, item, "scope", Scope::Proxy, &SCOPES) == Scope::Cluster {
             let what = "cluster needs a policy server; without one every proxy counts by itself";
-            return self.wrong_at(here, "scope", what);
+            self.wrong(here, "scope", what);
         }
         let level = self.word(here, item, "level", Level::Key, &LEVELS);
-        let Some(id) = key.owner(level) else {
-            return self.wrong_at(here, "level", "names what the key does not have");
-        };
         let model = self.parsed(here, item, "model", NO_MODEL, |text| ModelName::new(text).ok());
-        let subject = Subject { level, id, model };
-        Some(Limit { unit, window: given, max, scope: Scope::Proxy, subject })
+        let subject = Subject { level, id: String::new(), model };
+        Some(Limit { unit, window, max: max?, scope: Scope::Proxy, subject })
     }
 
     /// Keys and models of a configuration, when both have been read.

@@ -177,3 +177,14 @@ fn problems_and_keys_are_bounded() {
     let one_more = format!("[{}]", keys.join(","));
     assert_eq!(of(&one_more).unwrap_err(), ["keys: must be at most 100000"]);
 }
+
+#[test]
+fn the_example_in_the_documentation_is_a_configuration() {
+    let page = include_str!("../../../docs/without-a-server.md");
+    let (_, rest) = page.split_once("```json\n").unwrap();
+    let (example, rest) = rest.split_once("```").unwrap();
+    assert!(!rest.contains("```json"), "another example is not tested");
+    let config = parse(example.as_bytes()).unwrap();
+    let key = config.local().unwrap().key(&digest(b"sk-AbCdEfGhIjKlMnOpQrStUv")).unwrap();
+    assert_eq!((key.key.as_str(), key.limits[0].max), ("key_notebook", 60));
+}

@@ -7,9 +7,11 @@ mod local;
 mod local_tests;
 mod models;
 mod openings;
+mod reference;
 
 pub use check::{Problem, parse};
 pub use local::{Local, MOST_DIGESTS, MOST_KEYS, MOST_MODELS};
+pub use reference::{MEMBERS, Member};
 
 use std::rc::Rc;
 

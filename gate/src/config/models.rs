@@ -10,6 +10,7 @@ use wire::{ModelName, NanoUsd, PicoUsdPerToken};
 
 use super::MOST_MODELS;
 use super::check::{Checker, join};
+use super::reference::names_in;
 use crate::instant::unix_ms;
 
 /// Numbers of tokens, and the rest, as a server takes them.
@@ -34,26 +35,6 @@ const RATES: [&str; 9] = [
     "audio_output_usd_per_mtok",
     "image_output_usd_per_mtok",
 ];
-const OTHERS: [&str; 17] = [
-    "name",
-    "aliases",
-    "context_length",
-    "max_output_tokens",
-    "input_overhead_tokens",
-    "image_tokens",
-    "audio_tokens",
-    "document_tokens",
-    "max_server_tool_calls",
-    "supported_parameters",
-    "reasoning",
-    "retired",
-    "created_at",
-    "tiers",
-    "usd_per_call",
-    "usd_per_server_tool_call",
-    "free",
-];
-
 impl Checker {
     /// The models; none where it cannot be said what they are.
     pub(super) fn models(&mut self, root: &Map<String, Value>) -> Option<Vec<Model>> {
@@ -83,8 +64,7 @@ impl Checker {
         let Value::Object(item) = item else {
             return self.problem(here, "must be an object");
         };
-        let members: Vec<&str> = OTHERS.into_iter().chain(RATES).collect();
-        self.known(here, item, &members);
+        self.known(here, item, names_in!("models[]"));
         for name in ["name", "context_length", "max_output_tokens"] {
             if !item.contains_key(name) {
                 self.wrong(here, name, "is required");
@@ -216,8 +196,7 @@ impl Checker {
                 self.wrong("", &here, "must be an object");
                 continue;
             };
-            let members: Vec<&str> = std::iter::once(ABOVE).chain(RATES).collect();
-            self.known(&here, item, &members);
+            self.known(&here, item, names_in!("models[].tiers[]"));
             let above_input_tokens = self.whole(&here, item, ABOVE, TOKENS).unwrap_or_default();
             match self.rates(&here, item) {
                 Some(rates) => tiers.push(Tier { above_input_tokens, rates }),
