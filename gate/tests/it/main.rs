@@ -3,5 +3,6 @@
 mod arrays;
 mod canned;
 mod configuration_page;
+mod reload;
 mod scripts;
 mod sequences;
