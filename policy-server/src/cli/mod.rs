@@ -21,9 +21,9 @@ use tracing_subscriber::EnvFilter;
 
 use self::client::{Client, ClientError};
 use self::commands::{
-    AliasCommand, AuditCommand, BudgetCommand, GroupCommand, KeyCommand, MeCommand, ModelCommand,
-    OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, StatusArgs,
-    TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand, WebhookCommand,
+    AliasCommand, AuditCommand, BudgetCommand, ExportArgs, GroupCommand, KeyCommand, MeCommand,
+    ModelCommand, OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand,
+    StatusArgs, TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand, WebhookCommand,
 };
 use self::offline::{AdminTokenCommand, BackupArgs, RestoreArgs};
 use self::webhooks::WebhookArgs;
@@ -112,6 +112,8 @@ enum Command {
     /// Whom organisations want told of events.
     #[command(subcommand, alias = "webhook")]
     Webhooks(WebhookCommand),
+    /// Write keys and models as the configuration of filters without a server.
+    Export(ExportArgs),
     /// Counts of the server: live proxies, open leases, and what went wrong.
     Status(StatusArgs),
     /// Print a script by which a shell completes commands and options.
@@ -185,6 +187,7 @@ pub fn main() -> ExitCode {
         Command::Settings(command) => administer(|client| command.run(client)),
         Command::Wallets(command) => administer(|client| command.run(client)),
         Command::Webhooks(command) => administer(|client| command.run(client)),
+        Command::Export(args) => administer(|client| args.run(client)),
         Command::Status(args) => administer(|client| args.run(client)),
         Command::Completion { shell } => {
             let _ = std::io::stdout().write_all(&completion(shell));
