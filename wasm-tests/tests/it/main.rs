@@ -24,3 +24,4 @@ mod script_filter;
 mod shared_state;
 mod stream_end;
 mod with_server;
+mod without_server;
