@@ -145,7 +145,9 @@ impl Core {
         let body = format!(
             "upstream connect error or disconnect/reset before headers. reset reason: {why}"
         );
-        self.proxy_reply(id, 503, &body, "upstream_reset_before_response_started")
+        let details =
+            format!("upstream_reset_before_response_started{{{}}}", why.replace(' ', "_"));
+        self.proxy_reply(id, 503, &body, &details)
     }
 
     /// A held body passed the buffer limit.

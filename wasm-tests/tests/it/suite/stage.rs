@@ -23,6 +23,8 @@ pub struct Stage {
     keys: RefCell<Vec<MintedKey>>,
     sent: RefCell<Vec<Exchange>>,
     upstream_nano: Cell<u64>,
+    /// The policy server is gone for good.
+    server_is_gone: Cell<bool>,
     /// Workers that a scenario ended on purpose.
     pub may_die: Cell<bool>,
 }
@@ -42,6 +44,7 @@ impl Stage {
             keys: RefCell::default(),
             sent: RefCell::default(),
             upstream_nano: Cell::default(),
+            server_is_gone: Cell::default(),
             may_die: Cell::default(),
         }
     }
@@ -128,6 +131,7 @@ impl Stage {
 
     /// The policy server is replaced by one that always answers so.
     pub fn server_says(&self, reply: Option<CallReply>) {
+        self.server_is_gone.set(true);
         self.gateway.host().serve(move |_: &CallOut| match &reply {
             Some(reply) => Answer::Now(reply.clone()),
             None => Answer::Later,
@@ -191,7 +195,7 @@ impl Stage {
         for worker in self.gateway.workers() {
             assert_eq!(worker.live_streams(), 0, "{what}");
         }
-        if !self.may_die.get() {
+        if !self.may_die.get() && !self.server_is_gone.get() {
             self.ledger_holds(&what);
         }
         assert_eq!(self.gateway.host().violations(), [], "{what}: after the end");
