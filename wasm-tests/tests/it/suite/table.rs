@@ -223,6 +223,10 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
         "200, forwarded",
         "401 key_revoked",
         "401 key_revoked",
+    ], &["apisix"], RevocationAtOnce, [
+        "200, forwarded",
+        "200, forwarded",
+        "401 key_revoked",
     ];
     window_full => [
         "200, forwarded",
