@@ -9,6 +9,7 @@ mod field_tree;
 mod hot_restart;
 mod server_tls;
 mod two_listeners;
+mod without_server;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
