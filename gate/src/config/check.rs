@@ -62,7 +62,7 @@ impl Checker {
         self.known(
             "",
             &root,
-            &["server", "limits", "name", "profile", "paths", "allow", "idempotency"],
+            &["server", "limits", "name", "profile", "paths", "allow", "idempotency", "host"],
         );
         let server = self.object("", &root, "server", true);
         let limits = self.object("", &root, "limits", false);
@@ -81,6 +81,7 @@ impl Checker {
         let profile = self.profile(&root);
         let paths = self.paths(&root);
         let allow = self.allow(&root);
+        let host = self.host(&root);
         let idempotency = match root.get("idempotency") {
             None => Some(profile == Some(Profile::MindProxy)),
             Some(Value::Bool(wanted)) => Some(*wanted),
@@ -94,6 +95,7 @@ impl Checker {
             paths: paths?,
             allow: allow?,
             idempotency: idempotency?,
+            host: host?,
         })
     }
 
@@ -128,7 +130,7 @@ impl Checker {
         }
     }
 
-    fn object<'a>(
+    pub(super) fn object<'a>(
         &mut self,
         path: &str,
         object: &'a Map<String, Value>,
@@ -167,7 +169,7 @@ impl Checker {
         }
     }
 
-    fn number(
+    pub(super) fn number(
         &mut self,
         path: &str,
         object: &Map<String, Value>,
