@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Catalogue, Change, ChangesReply, CutCalls,
-    EVERY_WINDOW, Ending, ExchangeAnswer, ExchangeReply, ExchangeRequest, Grant, KeyAnswer, KeyKind, KeyPolicy,
-    KeyState, LeaseAnswer, LeaseReply, LeaseReport, LeaseRequest, Level, Limit, Model, ModelSet,
-    Price, Problem, ProblemBody, Refusal, RegisterReply, RegisterRequest, ReportReply,
-    ReportRequest, Scope, Subject, Unit, Usage, UsageAnswer, UsagePage, UsageParameter, UsageReply,
-    UsageRequest, UsedCall, UserKeyForm, UserKeySecret, Window,
+    EVERY_WINDOW, Ending, ExchangeAnswer, ExchangeReply, ExchangeRequest, Grant, KeyAnswer,
+    KeyKind, KeyPolicy, KeyState, LeaseAnswer, LeaseReply, LeaseReport, LeaseRequest, Level, Limit,
+    Model, ModelSet, Price, Problem, ProblemBody, Refusal, RegisterReply, RegisterRequest,
+    ReportReply, ReportRequest, Scope, Subject, Unit, Usage, UsageAnswer, UsagePage,
+    UsageParameter, UsageReply, UsageRequest, UsedCall, UserKeyForm, UserKeySecret, Window,
 };
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, Metadata, ModelName, NanoUsd,

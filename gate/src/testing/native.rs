@@ -81,7 +81,10 @@ impl Native {
             request.map_or((false, false), |request| (request.head_went_on, request.went_on));
         match output {
             Output::Call(call) => {
-                self.fault(self.kind == HostKind::Apisix && call.stream.is_none(), "call of its own");
+                self.fault(
+                    self.kind == HostKind::Apisix && call.stream.is_none(),
+                    "call of its own",
+                );
                 let is_second = call.stream.is_some()
                     && self.calls.iter().any(|other| other.stream == call.stream);
                 self.fault(is_nginx && is_second, "second call at once");
@@ -240,7 +243,12 @@ impl Filter for Native {
             HostKind::NgxWasm => false,
         };
         let id = StreamId(stream);
-        self.drive(Input::RequestHeaders { stream: id, headers: &headers, address: None, end: said });
+        self.drive(Input::RequestHeaders {
+            stream: id,
+            headers: &headers,
+            address: None,
+            end: said,
+        });
         let awaits_body = self.gate.holds(id) && !self.gate.holds_head(id);
         if !awaits_body {
             if end || self.kind != HostKind::Envoy {
