@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Config;
 use super::check::{Checker, Problem};
+use super::reference::names_in;
 use crate::host_abilities::{HostAbilities, HostKind};
 
 /// Most `host.workers`: more than any machine has cores.
@@ -74,9 +75,7 @@ impl Checker {
     pub(super) fn host(&mut self, root: &Map<String, Value>) -> Option<HostSettings> {
         let default = HostSettings::default();
         let Some(host) = self.object("", root, "host", false) else { return Some(default) };
-        let names =
-            ["kind", "holds_headers", "workers", "unwritable_limits", "unforced_usage", "windows"];
-        self.known("host", host, &names);
+        self.known("host", host, names_in!("host"));
         let kinds = [
             ("auto", None),
             ("envoy", Some(HostKind::Envoy)),

@@ -3,9 +3,11 @@
 mod check;
 mod host;
 mod openings;
+mod reference;
 
 pub use check::{Problem, parse};
 pub use host::{HostSettings, MOST_WORKERS, Windows};
+pub use reference::{MEMBERS, Member};
 
 use metering::request::FeatureKind;
 

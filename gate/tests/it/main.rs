@@ -2,5 +2,6 @@
 
 mod arrays;
 mod canned;
+mod configuration_page;
 mod scripts;
 mod sequences;

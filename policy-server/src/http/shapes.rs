@@ -345,6 +345,7 @@ fn status() -> Members {
         "live_holders",
         "outstanding_leases",
         "cluster_windows",
+        "previous_token_calls",
         "commits",
         "jobs",
     ];

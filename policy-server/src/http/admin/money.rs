@@ -138,6 +138,7 @@ async fn status(visitor: Visitor, pairs: Pairs) -> Answer {
         "live_holders": holders,
         "outstanding_leases": leases,
         "cluster_windows": windows,
+        "previous_token_calls": read(&counters.previous_token_calls),
         "commits": read(&counters.commits),
         "jobs": read(&counters.jobs),
     })))
