@@ -79,6 +79,7 @@ impl Checker {
         let profile = self.profile(&root);
         let paths = self.paths(&root);
         let allow = self.allow(&root);
+        let host = self.host(&root);
         let idempotency = match root.get("idempotency") {
             None => Some(profile == Some(Profile::MindProxy)),
             Some(Value::Bool(wanted)) => Some(*wanted),
@@ -92,6 +93,7 @@ impl Checker {
             paths: paths?,
             allow: allow?,
             idempotency: idempotency?,
+            host: host?,
         })
     }
 

@@ -1,6 +1,7 @@
 //! The filter's configuration: what an operator may write, checked completely before it is used.
 
 mod check;
+mod host;
 mod keys;
 mod local;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod openings;
 mod reference;
 
 pub use check::{Problem, parse};
+pub use host::{HostSettings, MOST_WORKERS, Windows};
 pub use local::{Local, MOST_DIGESTS, MOST_KEYS, MOST_MODELS};
 pub use reference::{MEMBERS, Member};
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub idempotency: bool,
     /// What requests may ask for although no reservation covers it.
     pub allow: Vec<FeatureKind>,
+    /// In what kind of proxy it runs.
+    pub host: HostSettings,
 }
 
 /// Who says what keys and models there are.

@@ -26,7 +26,12 @@ impl Gate {
     pub(super) fn known(&self, digest: &KeyDigest) -> Option<Known> {
         match &self.config.authority {
             Authority::Server(_) => self.keys.get(digest),
-            Authority::Local(local) => Some(local.key(digest).map_or(Known::NoKey, Known::Key)),
+            Authority::Local(local) => Some(match local.key(digest) {
+                None => Known::NoKey,
+                Some(policy) if self.host.shares_memory() => Known::Key(policy),
+                // Each worker counts its part of every limit.
+                Some(policy) => Known::Key(Rc::new(self.localized((*policy).clone()))),
+            }),
         }
     }
 

@@ -3,47 +3,58 @@
 
 use std::path::Path;
 
-use gate::Token;
 use gate::testing::{Native, play};
+use gate::{HostKind, Token};
 
-/// The configuration and token under which every script runs, natively and through wasm.
-const CONFIG: &str = include_str!("../scripts/config.json");
+/// The token under which every script runs, natively and through wasm.
 const TOKEN: &str = "filter-token-for-tests-0123456789";
 
-/// The same where keys and models stand in the configuration: there is no token.
-const LOCAL_CONFIG: &str = include_str!("../local_scripts/config.json");
-
-#[test]
-fn every_script_has_its_outcome() {
-    play_all("tests/scripts", CONFIG, Some(TOKEN), 5);
-}
-
-#[test]
-fn every_script_without_a_server_has_its_outcome() {
-    play_all("tests/local_scripts", LOCAL_CONFIG, None, 2);
-}
-
-fn play_all(folder: &str, config: &str, token: Option<&str>, least: usize) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut scripts: Vec<_> = std::fs::read_dir(folder)
+/// Plays the scripts of one folder under the configuration that stands beside them.
+fn play_folder(folder: &str, kind: HostKind) -> usize {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(folder);
+    let config = std::fs::read(folder.join("config.json")).unwrap();
+    let mut scripts: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
         .collect();
     scripts.sort();
-    assert!(scripts.len() >= least, "scripts are missing");
-    for path in scripts {
-        let script = std::fs::read_to_string(&path).unwrap();
-        let config = gate::config::parse(config.as_bytes()).unwrap();
-        let mut filter = Native::new(config, token.and_then(Token::new));
+    for path in &scripts {
+        let script = std::fs::read_to_string(path).unwrap();
+        let config = gate::config::parse(&config).unwrap();
+        config.check_on(kind).unwrap();
+        let has_server = config.server().is_some();
+        // Where nobody is to be called no token is needed.
+        let token = Token::new(TOKEN).filter(|_| has_server);
+        let mut filter = Native::new(config, token).on(kind);
         let outcome = play(&script, &mut filter).unwrap_or_else(|why| panic!("{path:?}: {why}"));
+        assert!(!outcome.contains("  FAULT"), "{path:?}:\n{outcome}");
+        assert!(!outcome.contains(TOKEN), "a script shows the token");
+        let calls = outcome.lines().any(|line| line.starts_with("  call "));
+        assert!(!calls || has_server, "{path:?} calls a server that is not there");
         if std::env::var_os("UPDATE_SCRIPTS").is_some() {
-            std::fs::write(&path, outcome).unwrap();
+            std::fs::write(path, outcome).unwrap();
         } else {
             assert_eq!(outcome, script, "{path:?}");
         }
-        assert!(token.is_none_or(|token| !script.contains(token)), "a script shows the token");
-        let calls = script.lines().any(|line| line.starts_with("  call "));
-        assert!(!calls || token.is_some(), "{path:?} calls a server that is not there");
     }
+    scripts.len()
+}
+
+#[test]
+fn every_script_has_its_outcome() {
+    assert!(play_folder("", HostKind::Envoy) >= 5, "scripts are missing");
+}
+
+#[test]
+fn other_hosts_have_their_own() {
+    assert_eq!(play_folder("apisix", HostKind::Apisix), 3);
+    assert_eq!(play_folder("apisix_strict", HostKind::Apisix), 1);
+    assert_eq!(play_folder("ngx_wasm", HostKind::NgxWasm), 1);
+    assert_eq!(play_folder("early_head", HostKind::Envoy), 1);
+}
+
+#[test]
+fn without_a_server_keys_and_models_stand_in_the_configuration() {
+    assert_eq!(play_folder("without_server", HostKind::Envoy), 2);
 }

@@ -12,7 +12,7 @@ const CONFIG: &str = include_str!("../../../gate/tests/scripts/config.json");
 const TOKEN: &str = "filter-token-for-tests-0123456789";
 
 /// The configuration where keys and models stand in it: there is no server and no token.
-const LOCAL_CONFIG: &str = include_str!("../../../gate/tests/local_scripts/config.json");
+const LOCAL_CONFIG: &str = include_str!("../../../gate/tests/scripts/without_server/config.json");
 
 fn scripts(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gate/tests").join(folder);
@@ -51,7 +51,7 @@ fn every_script_has_the_same_outcome_in_the_shipped_module() {
 
 #[test]
 fn every_script_without_a_server_has_the_same_outcome_in_the_shipped_module() {
-    let scripts = scripts("local_scripts");
+    let scripts = scripts("scripts/without_server");
     assert!(scripts.len() >= 2, "scripts are missing");
     play_all(scripts, || Shipped::start(LOCAL_CONFIG, "nobody", ""));
 }
