@@ -8,6 +8,7 @@ mod dynamic;
 mod field_tree;
 mod hot_restart;
 mod server_tls;
+mod stalled;
 mod two_listeners;
 
 use std::net::TcpListener;
