@@ -5,6 +5,7 @@ mod compose;
 mod credentials;
 mod documented_fields;
 mod dynamic;
+mod early_head;
 mod field_tree;
 mod hot_restart;
 mod server_tls;
