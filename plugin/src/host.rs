@@ -14,6 +14,8 @@ pub struct Status(pub u32);
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const CAS_MISMATCH: u32 = 8;
+/// The host has no such call.
+pub const UNIMPLEMENTED: Status = Status(12);
 /// A value that no host returns.
 /// Bytes of another length or shape than the host has announced.
 pub const MALFORMED: Status = Status(u32::MAX);
@@ -112,6 +114,12 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
     fn proxy_continue_stream(stream_type: u32) -> u32;
     fn proxy_close_stream(stream_type: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
@@ -183,6 +191,12 @@ pub fn property(path: &str) -> Option<Vec<u8>> {
     // SAFETY: all pointers are to locals and arguments that live through the call.
     let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
     (status == OK && !data.is_null()).then(|| take(data, size))
+}
+
+/// Sets a property of the stream.
+pub fn set_property(path: &str, value: &str) -> Result<(), Status> {
+    // SAFETY: pointers and lengths describe the arguments, which live through the call.
+    check(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
 }
 
 /// Sets a header to one value.

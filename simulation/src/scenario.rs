@@ -283,4 +283,4 @@ impl Scenario {
 /// For how long a window over all proxies is saturated.
 pub(crate) const SATURATED_MINUTES: u64 = 6;
 
-const SHORT_SESSIONS: SessionTimes = SessionTimes { ttl_ms: 8_000, grace_ms: 1_000 };
+const SHORT_SESSIONS: SessionTimes = SessionTimes { ttl_ms: 8_000, pull_ttl_ms: 3_000, grace_ms: 1_000 };
