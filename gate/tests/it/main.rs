@@ -3,5 +3,6 @@
 mod arrays;
 mod canned;
 mod configuration_page;
+mod examples;
 mod scripts;
 mod sequences;

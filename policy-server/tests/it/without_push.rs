@@ -111,13 +111,13 @@ async fn only_windows_below_what_a_holder_says_are_counted_for_it() {
     let tokens = world.key(json!({"limits": [tokens]})).await;
     let (holder, _) = world.registered(1, true, 4).await;
     let (shared, _) = world.registered(2, false, 0).await;
-    for (key, holder, is_counted) in [
-        (&small, &holder, true),
-        (&large, &holder, false),
-        (&tokens, &holder, false),
-        (&small, &shared, false),
+    for (n, key, holder, is_counted) in [
+        (1, &small, &holder, true),
+        (2, &large, &holder, false),
+        (3, &tokens, &holder, false),
+        (4, &small, &shared, false),
     ] {
-        let answer = world.admit(holder, key, 9, Some(ask(100))).await.lease;
+        let answer = world.admit(holder, key, n, Some(ask(100))).await.lease;
         assert_eq!(matches!(answer, LeaseAnswer::Granted(_)), is_counted, "{answer:?}");
     }
 }
