@@ -207,8 +207,8 @@ pub fn alias_in_the_path(stage: &Stage) -> Facts {
         r#"{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"maxOutputTokens":64}}"#;
     let headers: &[(&str, &[u8])] = &[("x-goog-api-key", key.secret.as_bytes())];
     let number = with_headers(stage, "/v1beta/models/fast:generateContent", headers, Some(body));
-    let path = stage
-        .look(number, |exchange| exchange.forwarded().header(":path").unwrap_or("none").to_owned());
+    let forwarded = stage.look(number, |exchange| exchange.forwarded());
+    let path = forwarded.header(":path").filter(|_| forwarded.complete).unwrap_or("none");
     vec![stage.told(number), format!("path forwarded: {path}")]
 }
 
