@@ -11,7 +11,6 @@ mod hot_restart;
 mod server_tls;
 mod stalled;
 mod two_listeners;
-mod without_server;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
