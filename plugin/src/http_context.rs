@@ -1,5 +1,6 @@
 //! Stream callbacks.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -15,13 +16,15 @@ use crate::host::{self, Buffer, Map};
 pub struct Http {
     id: u32,
     vm: Option<Rc<Vm>>,
+    /// The machine was told that the verdict has been carried out.
+    is_decided: Cell<bool>,
 }
 
 impl Http {
     /// A stream of a root context; without a machine (the configuration was refused) every request
     /// is answered 503.
     pub fn new(id: u32, vm: Option<Rc<Vm>>) -> Self {
-        Self { id, vm }
+        Self { id, vm, is_decided: Cell::new(false) }
     }
 
     fn input(&self, input: Input<'_>) {
@@ -30,8 +33,20 @@ impl Http {
         }
     }
 
+    /// Has the verdict counted, with the time that it took, once there is one.
+    fn decided(&self) {
+        if let Some(vm) = &self.vm
+            && !self.is_decided.get()
+            && vm.is_decided(self.id)
+        {
+            self.is_decided.set(true);
+            vm.drive(self.id, Input::Decided { stream: StreamId(self.id) });
+        }
+    }
+
     /// Requests go on only when the machine says so.
     fn request_action(&self) -> Action {
+        self.decided();
         let held = self.vm.as_ref().is_none_or(|vm| vm.holds(self.id));
         if held { Action::Pause } else { Action::Continue }
     }
@@ -63,6 +78,7 @@ impl Context for Http {
         if let Some(vm) = &self.vm {
             vm.call_answered(self.id, token, num_headers);
         }
+        self.decided();
     }
 
     fn on_done(&mut self) -> bool {

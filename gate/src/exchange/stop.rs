@@ -31,6 +31,8 @@ pub(crate) struct Stop {
     asked_ms: Option<u64>,
     /// In whose manner the client is told.
     profile: Profile,
+    /// Why it was ended, once the end has begun.
+    reason: Option<Reason>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,6 +111,11 @@ impl Stop {
         Self { profile, ..Self::default() }
     }
 
+    /// Why it was ended by us; none while it was not.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.reason.filter(|_| self.has_begun())
+    }
+
     /// The end has begun: whatever still comes from the upstream, the call was cut.
     pub(crate) fn has_begun(&self) -> bool {
         matches!(self.phase, Phase::Told { .. } | Phase::Carried { .. })
@@ -133,6 +140,7 @@ impl Running {
         let asks = self.can_be_stopped();
         if asks {
             self.stop.phase = Phase::Asked(reason);
+            self.stop.reason = Some(reason);
         }
         asks
     }
@@ -194,6 +202,7 @@ impl Running {
                 {
                     // What passes the bound is within a chunk that has gone; the next one ends it.
                     self.stop.phase = Phase::Asked(Reason::OutputBound);
+                    self.stop.reason = Some(Reason::OutputBound);
                 }
                 passage
             }
@@ -219,6 +228,7 @@ impl Stop {
                     return Passage { replaced, close: false };
                 }
                 self.phase = Phase::Told { at_ms: now_ms };
+                self.reason = Some(Reason::OutputBound);
                 let mut bytes = replaced.unwrap_or_default();
                 bytes.extend(last_event(answer, self.profile, Reason::OutputBound));
                 Passage { replaced: Some(bytes), close: false }

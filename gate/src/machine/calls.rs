@@ -46,7 +46,7 @@ impl Gate {
         };
         let caller = Caller { server: &self.config.server, token: &self.token };
         let at = Some(stream);
-        let call = match (purpose, &self.link.session, ask) {
+        let mut call = match (purpose, &self.link.session, ask) {
             (Purpose::Catalogue, Some(session), _) => caller.catalogue(id, at, session),
             (Purpose::Changes, Some(session), _) => caller.changes(id, at, session, (applied, 0)),
             (Purpose::Usage, Some(session), _) => self.usage_call((id, at), open, session),
@@ -87,6 +87,9 @@ impl Gate {
             }
             _ => self.register_call(id, at),
         };
+        if let Some(parent) = open.trace_parent {
+            call.headers.push(("traceparent", parent.to_text()));
+        }
         self.outputs.push_back(Output::Call(call));
         id
     }
@@ -158,7 +161,8 @@ impl Gate {
         self.next_call += 1;
         let id = CallId(self.next_call);
         let nonce = self.link.nonce;
-        self.calls.insert(id, Pending { purpose, stream, sent: Sent::at(now), nonce });
+        let (sent, sent_us) = (Sent::at(now), now.monotonic_us());
+        self.calls.insert(id, Pending { purpose, stream, sent, sent_us, nonce });
         id
     }
 
@@ -172,6 +176,7 @@ impl Gate {
         memory: &mut dyn SharedMemory,
     ) {
         let Some(pending) = self.calls.remove(&call) else { return };
+        self.count_callout(&pending, status, now);
         if status == Some(401) {
             self.complain_of_token(now);
         }

@@ -6,6 +6,7 @@ use super::{Filter, ProcessMemory, Seen};
 use crate::config::Config;
 use crate::io::{Call, Headers, Input, Now, Output, StreamId};
 use crate::machine::{Gate, Token};
+use crate::observation::Observation;
 use metering::request::apply_edits;
 
 /// A machine with just enough of a host around it.
@@ -23,6 +24,7 @@ pub struct Native {
     /// Streams that were answered or closed and whose end the machine is still to be told.
     over: Vec<u32>,
     seen: Vec<Seen>,
+    observed: Vec<Observation>,
 }
 
 #[derive(Debug, Default)]
@@ -39,13 +41,14 @@ impl Native {
         Self {
             gate: Gate::new(config, token, [7; 32]),
             memory: ProcessMemory::default(),
-            now: Now { monotonic_ms: 0, wall_ms: 0, is_exact: true },
+            now: Now { monotonic_ms: 0, micros: 0, wall_ms: 0, is_exact: true },
             calls: VecDeque::new(),
             requests: HashMap::new(),
             head: Vec::new(),
             chunk: Vec::new(),
             over: Vec::new(),
             seen: Vec::new(),
+            observed: Vec::new(),
         }
     }
 
@@ -53,6 +56,11 @@ impl Native {
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// What operators were shown since the last time.
+    pub fn observed(&mut self) -> Vec<Observation> {
+        std::mem::take(&mut self.observed)
     }
 
     fn drive(&mut self, input: Input<'_>) {
@@ -114,6 +122,7 @@ impl Native {
                 self.head.retain(|(other, _)| *other != name);
             }
             Output::ReplaceResponseBody { bytes, .. } => self.chunk = bytes,
+            Output::Observe(observation) => self.observed.push(observation),
         }
     }
 
@@ -150,7 +159,7 @@ fn bytes(headers: Vec<(String, Vec<u8>)>) -> Headers {
 
 impl Filter for Native {
     fn clock(&mut self, millis: u64) {
-        self.now = Now { monotonic_ms: millis, wall_ms: millis, is_exact: true };
+        self.now = Now { monotonic_ms: millis, micros: 0, wall_ms: millis, is_exact: true };
     }
 
     fn tick(&mut self) {
