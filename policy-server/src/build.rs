@@ -71,6 +71,11 @@ pub fn build(
         beside.push(".secret");
         beside.into()
     });
+    let mut files = vec![("database", settings.database.clone())];
+    let mut log = settings.database.clone().into_os_string();
+    log.push("-wal");
+    files.push(("wal", log.into()));
+    files.extend(settings.journal.clone().map(|journal| ("journal", journal)));
     let (engine, admin_token) = Engine::start(store, entropy, settings.session, clock.now())?;
     let shared = Arc::clone(engine.shared());
     let counters = Arc::clone(engine.counters());
@@ -90,6 +95,7 @@ pub fn build(
         secret: Arc::new(ServerSecret::in_file(secret_file)),
         webhooks: Arc::new(settings.webhooks),
         log_reads: http::LogReads::default(),
+        files: Arc::new(files),
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),
@@ -108,6 +114,12 @@ impl App {
     /// When the store fails or the ledger does not add up.
     pub async fn sweep(&self) -> Result<bool, FilterError> {
         self.edge.sweep().await
+    }
+
+    /// Counts for Prometheus, for a port of their own.
+    #[must_use]
+    pub fn metrics(&self) -> Router {
+        http::metrics_router(self.edge.clone())
     }
 
     /// Who posts what webhooks are to be told. There must be one at most.

@@ -34,6 +34,7 @@ pub mod entitlement;
 mod failpoint;
 pub mod http;
 pub mod live;
+pub mod metrics;
 pub mod permissions;
 pub mod recalls;
 pub mod refusals;

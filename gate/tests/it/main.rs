@@ -2,5 +2,6 @@
 
 mod arrays;
 mod canned;
+mod observed;
 mod scripts;
 mod sequences;

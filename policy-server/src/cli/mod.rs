@@ -134,6 +134,9 @@ struct ServeArgs {
     /// Address of the admin API.
     #[arg(long, env = "TOLLGATE_ADMIN_LISTEN", default_value = "127.0.0.1:8702")]
     admin_listen: SocketAddr,
+    /// Address of `/metrics` for Prometheus, which needs no token; without it there is none.
+    #[arg(long, env = "TOLLGATE_METRICS_LISTEN")]
+    metrics_listen: Option<SocketAddr>,
     /// Allow addresses that other machines can reach.
     #[arg(long)]
     listen_anywhere: bool,
@@ -231,6 +234,7 @@ fn run_server(args: ServeArgs) -> ExitCode {
     let listen = Listen {
         filter: args.filter_listen,
         admin: args.admin_listen,
+        metrics: args.metrics_listen,
         anywhere: args.listen_anywhere,
     };
     if let Err(error) = listen.check() {

@@ -1,5 +1,6 @@
 //! What every handler works with.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub struct Edge {
     pub(crate) webhooks: Arc<WebhookSettings>,
     pub(crate) secret: Arc<ServerSecret>,
     pub(crate) log_reads: LogReads,
+    /// Files whose sizes are shown, by what they are.
+    pub(crate) files: Arc<Vec<(&'static str, PathBuf)>>,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,
 }

@@ -36,6 +36,7 @@ mod ledger;
 mod levels;
 mod lost_sessions;
 mod many_holders;
+mod metrics;
 mod model_bounds;
 mod money_commands;
 mod parked;
