@@ -21,6 +21,7 @@ mod key_test;
 mod large_bodies;
 mod ledger;
 mod levels;
+mod observability;
 mod passing;
 mod profiles;
 mod repetition;

@@ -369,14 +369,6 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// How many leases are open, and how many windows over all proxies there are.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn counts(&mut self) -> Result<(u64, u64), AdminError> {
-        Ok((self.rows.open_lease_count()?, self.rows.window_count()?))
-    }
-
     /// Sums over the whole server, for operators.
     ///
     /// # Errors

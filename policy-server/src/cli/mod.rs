@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod doctor;
 mod download;
 mod offline;
 mod table;
@@ -23,6 +24,7 @@ use self::commands::{
     OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, StatusArgs,
     TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand, WebhookCommand,
 };
+use self::doctor::DoctorArgs;
 use self::offline::{AdminTokenCommand, BackupArgs, RestoreArgs};
 use self::webhooks::WebhookArgs;
 use crate::http::document;
@@ -110,6 +112,8 @@ enum Command {
     /// Whom organisations want told of events.
     #[command(subcommand, alias = "webhook")]
     Webhooks(WebhookCommand),
+    /// Check a deployment from here: the server, its database, a gateway, its Envoy.
+    Doctor(DoctorArgs),
     /// Counts of the server: live proxies, open leases, and what went wrong.
     Status(StatusArgs),
     /// Print a script by which a shell completes commands and options.
@@ -186,6 +190,11 @@ pub fn main() -> ExitCode {
         Command::Settings(command) => administer(|client| command.run(client)),
         Command::Wallets(command) => administer(|client| command.run(client)),
         Command::Webhooks(command) => administer(|client| command.run(client)),
+        Command::Doctor(args) => {
+            let report = args.run();
+            let _ = writeln!(std::io::stdout(), "{}", report.text);
+            if report.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
         Command::Status(args) => administer(|client| args.run(client)),
         Command::Completion { shell } => {
             let _ = std::io::stdout().write_all(&completion(shell));
