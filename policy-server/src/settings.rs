@@ -60,12 +60,29 @@ pub enum BadFilterToken {
         "TOLLGATE_FILTER_TOKEN looks like a default value; make one with `openssl rand -hex 32`"
     )]
     Default,
+    /// The token before it is no token.
+    #[error(
+        "TOLLGATE_FILTER_TOKEN_PREVIOUS is not a token that a server could have had; leave it out \
+         when no rotation is under way"
+    )]
+    Previous,
 }
 
-/// The secret that filters present, kept as its digest. `Debug` does not show it.
+/// The secret that filters present, and while it is being replaced the one before it, kept as
+/// digests. `Debug` does not show them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FilterToken {
     digest: KeyDigest,
+    previous: Option<KeyDigest>,
+}
+
+/// Which of the tokens a caller presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// The present one.
+    Current,
+    /// The one that is being replaced.
+    Previous,
 }
 
 impl fmt::Debug for FilterToken {
@@ -92,13 +109,42 @@ impl FilterToken {
         if looks_like_a_default(text) {
             return Err(BadFilterToken::Default);
         }
-        Ok(Self { digest: metering::api_key::digest(text.as_bytes()) })
+        Ok(Self { digest: metering::api_key::digest(text.as_bytes()), previous: None })
     }
 
-    /// Whether the text is this token, in a time that does not depend on where it differs.
+    /// The same token, which for the time of a rotation shares the door with the one before it: no
+    /// filter has to be told at the same moment as the server. None or an empty text: no rotation.
+    ///
+    /// # Errors
+    /// When the text could not have been a token.
+    pub fn replacing(mut self, text: Option<&str>) -> Result<Self, BadFilterToken> {
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            let previous = Self::new(Some(text)).map_err(|_| BadFilterToken::Previous)?;
+            self.previous = Some(previous.digest);
+        }
+        Ok(self)
+    }
+
+    /// Whether two tokens are valid.
     #[must_use]
-    pub fn admits(&self, text: &[u8]) -> bool {
-        crate::app::same_digest(&self.digest, &metering::api_key::digest(text))
+    pub fn is_being_replaced(&self) -> bool {
+        self.previous.is_some()
+    }
+
+    /// Whether the text is a token of this server and which, in a time that does not depend on where
+    /// it differs.
+    #[must_use]
+    pub fn admits(&self, text: &[u8]) -> Option<Presented> {
+        let digest = metering::api_key::digest(text);
+        let is_current = crate::app::same_digest(&self.digest, &digest);
+        let previous = self.previous.as_ref();
+        let is_previous =
+            previous.is_some_and(|previous| crate::app::same_digest(previous, &digest));
+        match (is_current, is_previous) {
+            (true, _) => Some(Presented::Current),
+            (false, true) => Some(Presented::Previous),
+            (false, false) => None,
+        }
     }
 }
 
@@ -249,10 +295,29 @@ mod tests {
     fn a_token_admits_itself_only_and_is_not_printed() {
         let text = "9f86d081884c7d659a2feaa0c55ad015";
         let token = FilterToken::new(Some(text)).unwrap();
-        assert!(token.admits(text.as_bytes()));
-        assert!(!token.admits(b"9f86d081884c7d659a2feaa0c55ad016"));
-        assert!(!token.admits(b""));
+        assert_eq!(token.admits(text.as_bytes()), Some(Presented::Current));
+        assert_eq!(token.admits(b"9f86d081884c7d659a2feaa0c55ad016"), None);
+        assert_eq!(token.admits(b""), None);
         assert_eq!(format!("{token:?}"), "FilterToken(redacted)");
+    }
+
+    #[test]
+    fn two_tokens_are_valid_while_one_replaces_the_other() {
+        let (old, new) = ("9f86d081884c7d659a2feaa0c55ad015", "1b4f0e9851971998e732078544c96b36");
+        let alone = FilterToken::new(Some(new)).unwrap();
+        assert_eq!(alone.admits(old.as_bytes()), None);
+        assert!(!alone.clone().replacing(None).unwrap().is_being_replaced());
+        assert!(!alone.clone().replacing(Some("")).unwrap().is_being_replaced());
+        let both = alone.clone().replacing(Some(old)).unwrap();
+        assert!(both.is_being_replaced());
+        assert_eq!(both.admits(new.as_bytes()), Some(Presented::Current));
+        assert_eq!(both.admits(old.as_bytes()), Some(Presented::Previous));
+        assert_eq!(both.admits(b"0123456789abcdef0123456789abcdef"), None);
+        for bad in ["short", "changeme-9f86d081884c7d659a2feaa0c55ad015"] {
+            assert_eq!(alone.clone().replacing(Some(bad)), Err(BadFilterToken::Previous), "{bad}");
+        }
+        let same = alone.replacing(Some(new)).unwrap();
+        assert_eq!(same.admits(new.as_bytes()), Some(Presented::Current));
     }
 
     #[test]

@@ -204,6 +204,12 @@ impl Stack {
         self.run_folder.join(FURTHER_ACCESS_LOG)
     }
 
+    /// The token that filters show the policy server; for the environment of a further proxy.
+    #[must_use]
+    pub fn filter_token(&self) -> &str {
+        self.backend.filter_token()
+    }
+
     /// The first gateway as a client with this key sees it.
     #[must_use]
     pub fn gateway(&self, key: &str) -> Client {

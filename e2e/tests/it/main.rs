@@ -14,6 +14,7 @@ mod entitlement;
 mod envoy_held_up;
 mod envoy_killed;
 mod exact_budget;
+mod examples;
 mod hot_key;
 mod hot_restart;
 mod key_limits;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::reference::names_in;
 use super::{Config, DEFAULT_BODY_BYTES, DEFAULT_TIMEOUT_MS, MOST_BODY_BYTES, Profile, Server};
 
 /// One thing that is wrong with a configuration.
@@ -59,18 +60,14 @@ impl Checker {
                 return self.problem("", &format!("is not valid JSON ({place})"));
             }
         };
-        self.known(
-            "",
-            &root,
-            &["server", "limits", "name", "profile", "paths", "allow", "idempotency"],
-        );
+        self.known("", &root, names_in!(""));
         let server = self.object("", &root, "server", true);
         let limits = self.object("", &root, "limits", false);
         let empty = Map::new();
         let server = server.unwrap_or(&empty);
         let limits = limits.unwrap_or(&empty);
-        self.known("server", server, &["cluster", "authority", "timeout_ms"]);
-        self.known("limits", limits, &["body_bytes"]);
+        self.known("server", server, names_in!("server"));
+        self.known("limits", limits, names_in!("limits"));
         let cluster = self.text("server", server, "cluster", None);
         let authority = self.text("server", server, "authority", Some("tollgate"));
         let timeout_ms =

@@ -2,8 +2,10 @@
 
 mod check;
 mod openings;
+mod reference;
 
 pub use check::{Problem, parse};
+pub use reference::{MEMBERS, Member};
 
 use metering::request::FeatureKind;
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use wire::ModelName;
 
 use super::check::{Checker, join};
+use super::reference::names_in;
 use super::{ListedPath, MOST_PATHS, OpenTo, PathPattern, Profile};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
@@ -21,7 +22,7 @@ impl Checker {
             let Value::Object(item) = item else {
                 return self.problem(&here, "must be an object");
             };
-            self.known(&here, item, &["method", "path", "model", "keys"]);
+            self.known(&here, item, names_in!("paths[]"));
             let method = self.text(&here, item, "method", None);
             let path = self.text(&here, item, "path", None);
             let model = self.text(&here, item, "model", None);

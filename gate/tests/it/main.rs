@@ -2,6 +2,7 @@
 
 mod arrays;
 mod canned;
+mod configuration_page;
 mod observed;
 mod scripts;
 mod sequences;

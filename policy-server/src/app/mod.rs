@@ -153,6 +153,8 @@ pub struct Counters {
     pub parked_leases: AtomicU64,
     /// Events that a webhook was not told because too much waited already.
     pub dropped_events: AtomicU64,
+    /// Calls of filters that showed the token that is being replaced.
+    pub previous_token_calls: AtomicU64,
     /// Rows met that contradict themselves, each time; the rest of a request goes on without.
     pub damaged_rows: AtomicU64,
     /// Requests, commits and the writer's queue.

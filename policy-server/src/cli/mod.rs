@@ -2,6 +2,8 @@
 
 mod client;
 mod commands;
+#[cfg(test)]
+mod configuration_page;
 mod doctor;
 mod download;
 mod offline;
@@ -236,7 +238,10 @@ fn finish(outcome: Result<String, impl std::error::Error>) -> ExitCode {
 fn run_server(args: ServeArgs) -> ExitCode {
     let usage = ExitCode::from(EXIT_USAGE);
     let token = std::env::var("TOLLGATE_FILTER_TOKEN").ok();
-    let filter_token = match FilterToken::new(token.as_deref()) {
+    let previous = std::env::var("TOLLGATE_FILTER_TOKEN_PREVIOUS").ok();
+    let filter_token =
+        FilterToken::new(token.as_deref()).and_then(|token| token.replacing(previous.as_deref()));
+    let filter_token = match filter_token {
         Ok(token) => token,
         Err(error) => return complain(&error, usage),
     };

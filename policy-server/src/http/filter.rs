@@ -1,6 +1,7 @@
 //! The filter API: `/proxy/v1/…`, for holders of the filter token.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -25,6 +26,7 @@ use wire::{Epoch, HolderId, Revision};
 use super::answer::FilterProblem;
 use super::edge::{Edge, bearer};
 use crate::app::FilterError;
+use crate::settings::Presented;
 
 /// A report of a thousand leases and a thousand ended calls, every text as long as it may be, with
 /// as much of what callers say of their calls as a filter puts into one report (512 KiB).
@@ -60,12 +62,14 @@ pub fn router(edge: Edge) -> Router {
 }
 
 async fn authorised(State(edge): State<Edge>, request: Request, next: Next) -> Response {
-    let token = bearer(request.headers());
-    if token.is_some_and(|token| edge.filter_token.admits(token)) {
-        next.run(request).await
-    } else {
-        FilterProblem::bad_token().into_response()
+    match bearer(request.headers()).and_then(|token| edge.filter_token.admits(token)) {
+        None => return FilterProblem::bad_token().into_response(),
+        Some(Presented::Current) => {}
+        Some(Presented::Previous) => {
+            edge.counters.previous_token_calls.fetch_add(1, Ordering::Relaxed);
+        }
     }
+    next.run(request).await
 }
 
 async fn register(State(edge): State<Edge>, body: Body) -> Answer<RegisterReply> {

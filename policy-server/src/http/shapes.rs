@@ -348,6 +348,7 @@ fn status() -> Members {
         "frozen_budgets",
         "pending_deliveries",
         "cluster_windows",
+        "previous_token_calls",
         "commits",
         "jobs",
     ];

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::process::{Process, TOKEN, serve, serve_arguments, tollgate};
+use crate::process::{Process, TOKEN, serve, serve_arguments, start, tollgate};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -167,6 +167,40 @@ fn the_admin_token_is_shown_at_the_first_start_only_and_administers() {
     assert!(server.line("admin token").is_none(), "later starts keep it to themselves");
     let output = run(&server, &token, &["orgs", "list", "--json"]);
     assert!(output.status.success(), "the token still holds: {}", text(&output.stderr));
+}
+
+#[test]
+fn two_filter_tokens_are_valid_while_one_replaces_the_other() {
+    const OLD: &str = "1b4f0e9851971998e732078544c96b36";
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let admin_token = server.line("admin token: ").expect("shown once").to_owned();
+    let knock = |server: &Process, token| server.filter_as(token, "nope", &()).unwrap().0;
+    assert_eq!((knock(&server, TOKEN), knock(&server, OLD)), (404, 401));
+    assert_eq!(server.terminate(), Some(0));
+
+    let mut command = tollgate();
+    command.args(serve_arguments(folder.path())).env("TOLLGATE_FILTER_TOKEN_PREVIOUS", OLD);
+    let server = start(command, folder.path());
+    let calls = || {
+        let (_, status) = server.admin("GET", "status", &admin_token, &serde_json::Value::Null);
+        status["previous_token_calls"].as_u64().unwrap()
+    };
+    assert_eq!((knock(&server, TOKEN), calls()), (404, 0));
+    assert_eq!((knock(&server, OLD), calls()), (404, 1));
+    assert_eq!((knock(&server, &format!("{OLD}0")), calls()), (401, 1));
+    assert_eq!(server.terminate(), Some(0));
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(!log.contains(OLD) && !log.contains(TOKEN), "{log}");
+
+    // What could not have been a token is a slip, and is named without being repeated.
+    let mut command = tollgate();
+    command.args(serve_arguments(folder.path())).env("TOLLGATE_FILTER_TOKEN", TOKEN);
+    let output = command.env("TOLLGATE_FILTER_TOKEN_PREVIOUS", "too-short").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let complaint = text(&output.stderr);
+    assert!(complaint.contains("TOLLGATE_FILTER_TOKEN_PREVIOUS"), "{complaint}");
+    assert!(!complaint.contains("too-short"), "{complaint}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod changes;
 mod command_line;
 mod command_line_people;
 mod cross_origin;
+mod dashboards;
 mod document;
 mod entitlement;
 mod entitlement_commands;

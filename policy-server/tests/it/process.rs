@@ -71,8 +71,18 @@ impl Process {
 
     /// A request to the filter API; none where no answer came. Otherwise status and body.
     pub fn filter<T: Serialize>(&self, path: &str, body: &T) -> Option<(u16, Value)> {
+        self.filter_as(TOKEN, path, body)
+    }
+
+    /// The same by a filter that shows this token.
+    pub fn filter_as<T: Serialize>(
+        &self,
+        token: &str,
+        path: &str,
+        body: &T,
+    ) -> Option<(u16, Value)> {
         let url = format!("http://{}/proxy/v1/{path}", self.line("filter API on ").unwrap());
-        send("POST", &url, TOKEN, serde_json::to_string(body).unwrap())
+        send("POST", &url, token, serde_json::to_string(body).unwrap())
     }
 
     pub fn filter_ok<T: Serialize, R: DeserializeOwned>(&self, path: &str, body: &T) -> Option<R> {

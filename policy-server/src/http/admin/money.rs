@@ -150,6 +150,7 @@ async fn status(visitor: Visitor, pairs: Pairs) -> Answer {
         "frozen_budgets": totals.frozen_budgets,
         "pending_deliveries": totals.pending_deliveries,
         "cluster_windows": totals.windows,
+        "previous_token_calls": read(&counters.previous_token_calls),
         "commits": read(&counters.commits),
         "jobs": read(&counters.jobs),
     })))

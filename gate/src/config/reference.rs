@@ -1,0 +1,248 @@
+//! Every member of the configuration, in one table: the checker knows no other names, and
+//! `docs/configuration.md` is made of it.
+//!
+//! Only the names reach the module: they are picked out of the table while the compiler runs, the
+//! sentences for people stay behind.
+
+/// One member that an operator may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Where it stands, such as `server.cluster`; `[]` follows a member that is an array of objects, as
+    /// in `paths[].method`.
+    pub path: &'static str,
+    /// What it takes.
+    pub kind: &'static str,
+    /// What holds where it is absent, or `required`.
+    pub default: &'static str,
+    /// What it does: Markdown, links relative to `docs/`.
+    pub meaning: &'static str,
+}
+
+const fn member(
+    path: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Member {
+    Member { path, kind, default, meaning }
+}
+
+/// All members, each below the one that holds it.
+pub const MEMBERS: &[Member] = &[
+    member("server", "object", "required", "the policy server"),
+    member(
+        "server.cluster",
+        "string",
+        "required",
+        "where its filter API is: the name of a cluster (Envoy, Istio, Higress), or `host:port` (APISIX, ngx_wasm)",
+    ),
+    member("server.authority", "string", "`tollgate`", "`:authority` of calls to it"),
+    member(
+        "server.timeout_ms",
+        "integer, 100 to 30000",
+        "2000",
+        "how long a request waits for one answer of it, in milliseconds",
+    ),
+    member("limits", "object", "as below", "limits of requests"),
+    member(
+        "limits.body_bytes",
+        "integer, 1 to 67108864",
+        "10485760",
+        "largest request body in bytes. The proxy's own buffer must be larger",
+    ),
+    member(
+        "name",
+        "string",
+        "`tollgate`",
+        "name of this plugin instance in the server's list. Instances in one VM (same `vm_id`) that have the same name \
+         share one machine, so instances with different configurations need different names",
+    ),
+    member(
+        "profile",
+        "`native`, `privatemind`, `mindproxy` or `deltallm`",
+        "`native`",
+        "whose manners towards clients it has, see [profiles](profiles.md)",
+    ),
+    member(
+        "paths",
+        "array of at most 64 objects",
+        "none",
+        "other paths that are served, at a price per call, see [the APIs](apis.md#other-paths-at-a-price-per-call)",
+    ),
+    member(
+        "paths[].method",
+        "`GET`, `POST`, `PUT`, `PATCH` or `DELETE`",
+        "required",
+        "method of the requests",
+    ),
+    member("paths[].path", "string", "required", "the path, with at most one `*`, at its end"),
+    member("paths[].model", "string", "required", "the model whose price per call each call costs"),
+    member("paths[].keys", "`any`, `user` or `application`", "`any`", "whose keys it takes"),
+    member(
+        "allow",
+        "array of strings",
+        "none",
+        "kinds of features that requests may ask for although no reservation covers them, see \
+         [the APIs](apis.md#what-needs-permission)",
+    ),
+    member(
+        "idempotency",
+        "boolean",
+        "`false`; `true` in profile `mindproxy`",
+        "whether a call is made once under the same `Idempotency-Key`, see \
+         [the APIs](apis.md#calls-that-are-sent-again)",
+    ),
+];
+
+/// The names of the members that stand directly in the object at a path; `""` is the document.
+macro_rules! names_in {
+    ($path:literal) => {{
+        const NAMES: [&str; $crate::config::reference::count_in($path)] =
+            $crate::config::reference::collect_in($path);
+        &NAMES
+    }};
+}
+pub(super) use names_in;
+
+/// How many members stand directly in the object at `parent`.
+pub(super) const fn count_in(parent: &str) -> usize {
+    let mut count = 0;
+    let mut at = 0;
+    while at < MEMBERS.len() {
+        if name_in(parent, MEMBERS[at].path).is_some() {
+            count += 1;
+        }
+        at += 1;
+    }
+    count
+}
+
+/// Their names. `N` is what [`count_in`] says of the same path.
+pub(super) const fn collect_in<const N: usize>(parent: &str) -> [&'static str; N] {
+    let mut names = [""; N];
+    let (mut at, mut next) = (0, 0);
+    while at < MEMBERS.len() {
+        if let Some(name) = name_in(parent, MEMBERS[at].path) {
+            names[next] = name;
+            next += 1;
+        }
+        at += 1;
+    }
+    names
+}
+
+/// The rest of `path` if that is one name behind `parent`.
+const fn name_in(parent: &str, path: &'static str) -> Option<&'static str> {
+    let (parent, bytes) = (parent.as_bytes(), path.as_bytes());
+    let mut at = 0;
+    while at < parent.len() {
+        if at >= bytes.len() || bytes[at] != parent[at] {
+            return None;
+        }
+        at += 1;
+    }
+    if !parent.is_empty() {
+        if at >= bytes.len() || bytes[at] != b'.' {
+            return None;
+        }
+        at += 1;
+    }
+    let mut end = at;
+    while end < bytes.len() {
+        if bytes[end] == b'.' || bytes[end] == b'[' {
+            return None;
+        }
+        end += 1;
+    }
+    let (_, name) = path.split_at(at);
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::{
+        DEFAULT_BODY_BYTES, DEFAULT_TIMEOUT_MS, MOST_BODY_BYTES, MOST_PATHS, Profile, parse,
+    };
+
+    #[test]
+    fn names_are_those_of_one_object() {
+        assert_eq!(names_in!("paths[]"), &["method", "path", "model", "keys"]);
+        assert_eq!(names_in!("limits"), &["body_bytes"]);
+        assert!(names_in!("").contains(&"limits"));
+        assert!(!names_in!("").contains(&"body_bytes"));
+        assert!(count_in("limit") == 0 && count_in("paths") == 0);
+    }
+
+    #[test]
+    fn every_row_has_a_path_of_its_own_below_its_parent() {
+        let mut seen = BTreeSet::new();
+        for member in MEMBERS {
+            if let Some((parent, _)) = member.path.rsplit_once('.') {
+                let parent = parent.trim_end_matches("[]");
+                assert!(seen.contains(parent), "{}: its parent has no row above", member.path);
+            }
+            assert!(seen.insert(member.path), "{} has two rows", member.path);
+            assert!(!member.kind.is_empty() && !member.default.is_empty());
+            assert!(!member.meaning.is_empty() && !member.meaning.contains('|'));
+        }
+    }
+
+    /// A value that fits no member, put where a row says that one stands: the checker must look at
+    /// it. Otherwise the row would let a member pass that nothing reads.
+    #[test]
+    fn every_row_is_read() {
+        for member in MEMBERS {
+            let mut value = json!(7.5);
+            for part in member.path.rsplit('.') {
+                let (name, array) = match part.strip_suffix("[]") {
+                    Some(name) => (name, true),
+                    None => (part, false),
+                };
+                value = if array { json!({name: [value]}) } else { json!({name: value}) };
+            }
+            let place = member.path.replace("[]", "[0]");
+            let problems = parse(value.to_string().as_bytes()).unwrap_err();
+            let wrong = problems.iter().find(|problem| problem.path == place);
+            let wrong = wrong.unwrap_or_else(|| panic!("{place} is not read: {problems:?}"));
+            assert_ne!(wrong.message, "is not known", "{place}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_words_are_those_of_the_code() {
+        let row = |path| MEMBERS.iter().find(|member| member.path == path).unwrap();
+        let body = row("limits.body_bytes");
+        assert_eq!(body.default, DEFAULT_BODY_BYTES.to_string());
+        assert!(body.kind.ends_with(&format!(" to {MOST_BODY_BYTES}")));
+        assert_eq!(row("server.timeout_ms").default, DEFAULT_TIMEOUT_MS.to_string());
+        assert!(row("paths").kind.contains(&MOST_PATHS.to_string()));
+        for name in Profile::ALL.map(Profile::name) {
+            assert!(row("profile").kind.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_row_is_not_known() {
+        let parents = MEMBERS.iter().filter_map(|member| Some(member.path.rsplit_once('.')?.0));
+        for parent in parents.chain([""]) {
+            let mut value: Value = json!({"undreamt": 1});
+            let above = parent.rsplit('.').filter(|part| !part.is_empty());
+            for part in above {
+                value = match part.strip_suffix("[]") {
+                    Some(name) => json!({name: [value]}),
+                    None => json!({part: value}),
+                };
+            }
+            let problems = parse(value.to_string().as_bytes()).unwrap_err();
+            let unknown = problems.iter().any(|problem| {
+                problem.path.ends_with("undreamt") && problem.message == "is not known"
+            });
+            assert!(unknown, "{parent}: {problems:?}");
+        }
+    }
+}
