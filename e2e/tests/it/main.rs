@@ -8,6 +8,7 @@ mod credentials;
 mod dialects;
 mod disconnects;
 mod disk_full;
+mod doctor;
 mod documents;
 mod endings;
 mod entitlement;

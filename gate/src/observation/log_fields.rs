@@ -1,8 +1,6 @@
 //! What the proxy's access log says of a request: who called, what was decided, what it cost. Never
 //! a credential, a prompt, or a name that only the client has chosen.
 
-use std::fmt::Write as _;
-
 use wire::RequestId;
 use wire::v1::{Basis, CallRecord, Ending};
 
@@ -70,6 +68,11 @@ fn name(out: &mut String, name: &str) {
 fn text(out: &mut String, member: &str, value: &str) {
     name(out, member);
     out.push('"');
+    if value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\') {
+        out.push_str(value);
+        out.push('"');
+        return;
+    }
     for character in value.chars() {
         match character {
             '"' | '\\' => {
@@ -85,6 +88,17 @@ fn text(out: &mut String, member: &str, value: &str) {
 
 fn number(out: &mut String, member: &str, value: u64) {
     name(out, member);
-    // Writing to a string does not fail.
-    let _ = write!(out, "{value}");
+    // By hand: the formatting machinery is a good part of what a request may cost.
+    let mut digits = [b'0'; 20];
+    let (mut rest, mut at) = (value, digits.len());
+    while let Some(digit) = at.checked_sub(1).and_then(|before| digits.get_mut(before)) {
+        *digit += u8::try_from(rest % 10).unwrap_or(0);
+        at -= 1;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let text = digits.get(at..).and_then(|digits| std::str::from_utf8(digits).ok());
+    out.push_str(text.unwrap_or_default());
 }

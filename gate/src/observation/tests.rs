@@ -88,13 +88,13 @@ fn a_line_holds_what_is_known_and_stays_one_json_object() {
     notes.ready(now(12, 0));
     notes.decision = Some(Decision::refused("model_not_allowed"));
     notes.ready(now(13, 0));
-    notes.callouts = 2;
+    notes.callouts = 255;
     notes.model = Some(wire::ModelName::new(r#"a"b\c"#).unwrap());
     assert_eq!(notes.carried_out(now(12, 345)), 345);
     let line = fields(&request, &notes, None);
     assert_eq!(
         line,
-        r#"{"request":"req_1","decision":"model_not_allowed","model":"a\"b\\c","callouts":2,"added_us":345}"#
+        r#"{"request":"req_1","decision":"model_not_allowed","model":"a\"b\\c","callouts":255,"added_us":345}"#
     );
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value["model"], r#"a"b\c"#);
