@@ -1,6 +1,9 @@
 //! One HTTP exchange, step by step: what the client sends, what the upstream answers, and what
 //! each of them has received.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use crate::error::HostError;
 use crate::headers::HeaderMap;
 use crate::stream::{Received, Side};
@@ -22,13 +25,13 @@ pub enum MessageEnd {
 /// A stream under way. Dropping it does not end it; [`finish`](Self::finish) does.
 pub struct Exchange {
     vm: Vm,
-    id: u32,
+    id: Rc<Cell<u32>>,
     /// Steps that no proxy makes in this order are errors of the test.
     orderly: bool,
 }
 
 impl Exchange {
-    pub(crate) fn new(vm: Vm, id: u32) -> Self {
+    pub(crate) fn new(vm: Vm, id: Rc<Cell<u32>>) -> Self {
         Self { vm, id, orderly: true }
     }
 
@@ -43,7 +46,7 @@ impl Exchange {
 
     /// The context id that the guest knows this stream by.
     pub fn context(&self) -> u32 {
-        self.id
+        self.id.get()
     }
 
     /// Sets a property of this stream, by its path segments.
@@ -158,10 +161,8 @@ impl Exchange {
             let stream = core.stream(id)?;
             self.expect(stream.upstream.headers.is_some(), "nothing was forwarded")?;
             self.expect(stream.response.headers.is_none(), "the response had begun")?;
-            let body = "upstream connect error or disconnect/reset before headers. \
-                        reset reason: remote connection failure";
             core.stream_mut(id)?.upstream.reset = true;
-            core.proxy_reply(id, 503, body, "upstream_reset_before_response_started")
+            core.upstream_failed(id, "remote connection failure")
         })
     }
 
@@ -176,9 +177,8 @@ impl Exchange {
             if stream.response.headers.is_some() {
                 return core.cut_off(id);
             }
-            let body = "upstream connect error or disconnect/reset before headers. \
-                        reset reason: connection termination";
-            core.proxy_reply(id, 503, body, "upstream_reset_before_response_started")
+            stream.upstream_connected = true;
+            core.upstream_failed(id, "connection termination")
         })
     }
 
@@ -245,14 +245,14 @@ impl Exchange {
         &self,
         work: impl FnOnce(&mut Core, u32) -> Result<R, HostError>,
     ) -> Result<R, HostError> {
-        self.vm.inner.with(|core| work(core, self.id))
+        self.vm.inner.with(|core| work(core, self.id.get()))
     }
 }
 
 impl Drop for Exchange {
     /// Forgets the record of a stream that is over; one that still runs stays in the VM.
     fn drop(&mut self) {
-        let id = self.id;
+        let id = self.id.get();
         let forgotten = self.vm.inner.with(|core| {
             if core.stream(id)?.deleted {
                 core.state_mut().forget_stream(id);
@@ -294,15 +294,19 @@ impl RequestScript {
         self.body([value.to_string()])
     }
 
-    /// Says how the request ends.
+    /// Says how the request ends. Without a word it ends as the profile has it.
     pub fn ending(mut self, end: MessageEnd) -> Self {
         self.end = end;
         self
     }
 
     /// Sends all of it. The filter may answer or hold it; the exchange tells.
-    pub fn send(self) -> Result<Exchange, HostError> {
+    pub fn send(mut self) -> Result<Exchange, HostError> {
         let exchange = self.vm.open();
+        let trailers = self.vm.host.state.borrow().profile.request_trailers;
+        if trailers && self.end == MessageEnd::OnLastPiece && !self.pieces.is_empty() {
+            self.end = MessageEnd::Trailers(HeaderMap::from_pairs([("x-checksum", "1")]));
+        }
         let pieces = self.pieces.len();
         let on_last = self.end == MessageEnd::OnLastPiece;
         exchange.send_headers(self.headers.pairs(), pieces == 0 && on_last)?;

@@ -7,7 +7,7 @@
 
 use crate::error::HostError;
 use crate::headers::HeaderMap;
-use crate::profile::HeadersEnd;
+use crate::profile::{Carriage, HeadersEnd};
 use crate::stream::{Iteration, Side};
 use crate::trace::Phase;
 use crate::violation::ViolationKind;
@@ -39,6 +39,12 @@ impl Core {
         headers: HeaderMap,
         end: bool,
     ) -> Result<(), HostError> {
+        if self.state().carriage() != Carriage::FilterManager {
+            return match side {
+                Side::Request => self.nginx_request_headers(id, headers, end),
+                Side::Response => self.nginx_response_headers(id, headers, end),
+            };
+        }
         let count = headers.len() as u32;
         if side == Side::Request {
             self.create_stream_context(id)?;
@@ -93,6 +99,12 @@ impl Core {
         data: Vec<u8>,
         end: bool,
     ) -> Result<(), HostError> {
+        if self.state().carriage() != Carriage::FilterManager {
+            return match side {
+                Side::Request => self.nginx_request_data(id, data, end),
+                Side::Response => self.nginx_response_data(id, data, end),
+            };
+        }
         let limit = self.state().host.borrow().profile.buffer_limit_bytes;
         let stream = self.stream_mut(id)?;
         if stream.ended || self.is_aborted(id, side)? {
@@ -117,6 +129,15 @@ impl Core {
     ) -> Result<(), HostError> {
         if self.stream(id)?.ended || self.is_aborted(id, side)? {
             return Ok(());
+        }
+        if self.state().carriage() != Carriage::FilterManager {
+            return match side {
+                Side::Request => self.nginx_request_trailers(id),
+                Side::Response => {
+                    self.stream_mut(id)?.response.trailers = Some(trailers);
+                    self.pass_trailers(id, side)
+                }
+            };
         }
         let half = self.stream_mut(id)?.half_mut(side);
         half.trailers = Some(trailers);
@@ -318,7 +339,7 @@ impl Core {
     }
 
     /// Headers reach the receiver.
-    fn pass_headers(&mut self, id: u32, side: Side, end: bool) -> Result<(), HostError> {
+    pub(crate) fn pass_headers(&mut self, id: u32, side: Side, end: bool) -> Result<(), HostError> {
         if side == Side::Request {
             self.check_forwarded_headers(id)?;
         }
@@ -329,7 +350,7 @@ impl Core {
     }
 
     /// Body reaches the receiver.
-    fn pass_data(
+    pub(crate) fn pass_data(
         &mut self,
         id: u32,
         side: Side,
@@ -344,7 +365,7 @@ impl Core {
     }
 
     /// Trailers reach the receiver.
-    fn pass_trailers(&mut self, id: u32, side: Side) -> Result<(), HostError> {
+    pub(crate) fn pass_trailers(&mut self, id: u32, side: Side) -> Result<(), HostError> {
         let stream = self.stream_mut(id)?;
         let trailers = stream.half(side).trailers.clone();
         stream.receiver_mut(side).trailers = trailers;

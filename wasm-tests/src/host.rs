@@ -325,7 +325,11 @@ impl Host {
                     if let Some(server) = state.server.as_mut() {
                         server.abandoned(id);
                     }
-                    CallReply::timed_out()
+                    if state.profile.is_nginx() {
+                        CallReply::reset()
+                    } else {
+                        CallReply::timed_out()
+                    }
                 }
             };
             (pending.call, reply)

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 
-use crate::callout::{CallId, PendingCall, Server};
+use crate::callout::{CallId, CallOut, PendingCall, Server};
 use crate::faults::FaultScript;
 use crate::metrics::Metrics;
 use crate::profile::Profile;
@@ -151,14 +151,20 @@ impl HostState {
         }
     }
 
+    /// Forgets the calls that one stream of a VM has made, and tells the server.
+    pub(crate) fn drop_calls_of_stream(&mut self, vm: usize, stream: u32) {
+        let of_stream = |call: &CallOut| call.vm == vm && call.context == stream;
+        self.drop_calls_that(of_stream);
+    }
+
     /// Forgets the calls of a VM, or of one root context of it, and tells the server.
     pub(crate) fn drop_calls(&mut self, vm: usize, root: Option<u32>) {
-        let gone: Vec<CallId> = self
-            .calls
-            .values()
-            .filter(|p| p.call.vm == vm && root.is_none_or(|root| p.call.root == root))
-            .map(|pending| pending.call.id)
-            .collect();
+        self.drop_calls_that(|call| call.vm == vm && root.is_none_or(|root| call.root == root));
+    }
+
+    fn drop_calls_that(&mut self, is_gone: impl Fn(&CallOut) -> bool) {
+        let calls = self.calls.values().map(|pending| &pending.call);
+        let gone: Vec<CallId> = calls.filter(|call| is_gone(call)).map(|call| call.id).collect();
         for id in gone {
             self.calls.remove(&id);
             if let Some(server) = self.server.as_mut() {

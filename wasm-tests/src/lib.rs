@@ -28,6 +28,7 @@ mod memory;
 mod metrics;
 mod module;
 mod mounted_router;
+mod nginx_phases;
 mod profile;
 pub mod scan;
 mod shared_data;
@@ -51,7 +52,9 @@ pub use host::Host;
 pub use host_state::LogLine;
 pub use module::{ARTEFACT_VARIABLE, WasmModule};
 pub use mounted_router::{Begun, LongPoll, LongPollRule, Mount, MountedRouter, TimeHook};
-pub use profile::{ENVOY_DEFAULT_BUFFER_LIMIT_BYTES, Ending, HeadersEnd, Profile, Support};
+pub use profile::{
+    Carriage, ENVOY_DEFAULT_BUFFER_LIMIT_BYTES, Ending, HeadersEnd, Profile, Recovery, Support,
+};
 pub use shared_data::SharedData;
 pub use status::Status;
 pub use stream::Received;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use wasmtime::{Config, Engine, Module};
+use wasmtime::{Config, Engine, ExternType, Module};
 
 /// Names the artefact to test; set by whoever has just built it.
 pub const ARTEFACT_VARIABLE: &str = "TOLLGATE_WASM";
@@ -51,6 +51,25 @@ impl WasmModule {
     /// Every import, as `module.name`.
     pub fn imports(&self) -> Vec<String> {
         self.module.imports().map(|i| format!("{}.{}", i.module(), i.name())).collect()
+    }
+
+    /// Every import with its module, its name and its type, in order: what a proxy must offer.
+    pub fn import_lines(&self) -> Vec<String> {
+        let line = |import: wasmtime::ImportType<'_>| {
+            let kind = match import.ty() {
+                ExternType::Func(function) => {
+                    let list = |kinds: Vec<String>| kinds.join(", ");
+                    let takes = function.params().map(|kind| kind.to_string()).collect();
+                    let returns = function.results().map(|kind| kind.to_string()).collect();
+                    format!("({}) -> ({})", list(takes), list(returns))
+                }
+                other => format!("{other:?}"),
+            };
+            format!("{} {} {kind}", import.module(), import.name())
+        };
+        let mut lines: Vec<String> = self.module.imports().map(line).collect();
+        lines.sort();
+        lines
     }
 
     /// Every exported name.

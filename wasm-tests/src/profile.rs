@@ -3,6 +3,9 @@
 //! A profile says which host calls exist and what they do, which callbacks the proxy makes and in
 //! which order. The machinery reads this table; adding a proxy is adding a function here.
 
+mod imports;
+mod nginx;
+
 use std::collections::BTreeMap;
 
 use crate::status::Status;
@@ -29,6 +32,29 @@ pub enum HeadersEnd {
     AlwaysTrue,
     /// Always false, even when nothing follows.
     AlwaysFalse,
+}
+
+/// Who carries a message past the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carriage {
+    /// Envoy's filter manager: pieces as they come, held back by Pause (see `filter_manager`).
+    FilterManager,
+    /// APISIX: a coroutine for each request that runs one callback after the other (see
+    /// `nginx_phases`).
+    Apisix,
+    /// `ngx_wasm_module`: nginx's own phases (see `nginx_phases`).
+    NgxWasm,
+}
+
+/// What becomes of a worker whose VM has trapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// It answers for the VM until somebody restarts it.
+    Never,
+    /// The next request gets a new VM.
+    AtNextRequest,
+    /// The same, but not sooner than this after the last one.
+    NotBeforeMs(u64),
 }
 
 /// A callback at the end of a stream.
@@ -60,8 +86,19 @@ pub struct Profile {
     pub reuses_context_ids: bool,
     /// The callbacks at the end of a stream, in order.
     pub endings: &'static [Ending],
-    /// Whether the module must export a `proxy_abi_version_*` function.
-    pub needs_abi_version: bool,
+    /// The `proxy_abi_version_*` exports of which the module must have one; none means that the
+    /// proxy does not insist.
+    pub abi_versions: &'static [&'static str],
+    /// How messages pass the filter.
+    pub carriage: Carriage,
+    /// Nothing is configured before the first request.
+    pub configures_at_first_request: bool,
+    /// What happens after a trap.
+    pub recovery: Recovery,
+    /// Every request that has a body ends with trailers, as a client of HTTP/2 may do it.
+    pub request_trailers: bool,
+    /// Bytes of a request body that the proxy keeps in memory; a longer one lies in a file.
+    pub body_in_memory_bytes: usize,
     /// Bytes that the proxy buffers for a paused body before it answers 413 itself.
     pub buffer_limit_bytes: usize,
     /// Host calls that differ from [`Support::Works`], by import name.
@@ -87,10 +124,33 @@ impl Profile {
             ticks: true,
             reuses_context_ids: false,
             endings: &[Ending::Log, Ending::Done, Ending::Delete],
-            needs_abi_version: true,
+            abi_versions: &["0_1_0", "0_2_0", "0_2_1"],
+            carriage: Carriage::FilterManager,
+            configures_at_first_request: false,
+            recovery: Recovery::Never,
+            request_trailers: false,
+            body_in_memory_bytes: usize::MAX,
             buffer_limit_bytes: ENVOY_DEFAULT_BUFFER_LIMIT_BYTES,
             host_calls: BTreeMap::new(),
         }
+    }
+
+    /// Higress, a fork of Envoy. Headers can be stopped alone only by a module of an ABI of its own
+    /// (0.2.100), and a VM that trapped is built anew, at most every five seconds.
+    pub fn higress() -> Self {
+        Self {
+            name: "higress",
+            abi_versions: &["0_1_0", "0_2_0", "0_2_1", "0_2_100"],
+            recovery: Recovery::NotBeforeMs(5_000),
+            ..Self::envoy()
+        }
+    }
+
+    /// The same profile where every request with a body ends with trailers.
+    pub fn with_request_trailers(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self.request_trailers = true;
+        self
     }
 
     /// The same profile with another body buffer, in bytes.
@@ -108,5 +168,10 @@ impl Profile {
     /// What this proxy makes of the import `name`.
     pub fn support(&self, name: &str) -> Support {
         self.host_calls.get(name).copied().unwrap_or(Support::Works)
+    }
+
+    /// Whether the proxy is one of those that are built on nginx.
+    pub fn is_nginx(&self) -> bool {
+        self.carriage != Carriage::FilterManager
     }
 }

@@ -42,10 +42,30 @@ impl SharedData {
             self.mismatches += 1;
             return Err(Status::CasMismatch);
         }
+        self.put(key.as_ref(), value.as_ref());
+        Ok(())
+    }
+
+    /// Writes `key` as `ngx_wasm_module` does: `cas` must be the current number, which is 0 where
+    /// there is no value, and nothing is ever written regardless.
+    pub fn set_exact(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        cas: u32,
+    ) -> Result<(), Status> {
+        if self.values.get(key.as_ref()).map_or(0, |(_, number)| *number) != cas {
+            self.mismatches += 1;
+            return Err(Status::CasMismatch);
+        }
+        self.put(key.as_ref(), value.as_ref());
+        Ok(())
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
         self.last_cas = self.last_cas.wrapping_add(1).max(1);
         self.writes += 1;
-        self.values.insert(key.as_ref().to_vec(), (value.as_ref().to_vec(), self.last_cas));
-        Ok(())
+        self.values.insert(key.to_vec(), (value.to_vec(), self.last_cas));
     }
 
     /// Every key, in order.

@@ -1,6 +1,8 @@
 //! One HTTP stream as the proxy sees it: two directions, what waits in each, and what left.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::headers::HeaderMap;
 
@@ -21,6 +23,16 @@ pub(crate) enum Iteration {
     /// Stopped entirely; this filter sees nothing more until it continues. `counts` says whether
     /// the buffer limit answers 413 or only holds the sender back.
     StoppedAll { counts: bool },
+}
+
+/// What nginx does next with a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NginxStep {
+    #[default]
+    ShowHeaders,
+    ShowBody,
+    Forward,
+    Forwarded,
 }
 
 /// One direction.
@@ -170,6 +182,20 @@ pub(crate) struct Stream {
     /// The answer did not come from the upstream.
     pub(crate) reply_details: Option<Vec<u8>>,
     pub(crate) properties: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The id under which the record is kept, for whoever drives the stream.
+    pub(crate) handle: Rc<Cell<u32>>,
+    /// Where nginx is with the request.
+    pub(crate) step: NginxStep,
+    /// nginx: the request waits for a call-out, or to be told to go on.
+    pub(crate) waiting: bool,
+    /// nginx: the guest has said that the request may go on.
+    pub(crate) told_to_continue: bool,
+    /// The last callbacks come without the messages.
+    pub(crate) detached: bool,
+    /// The upstream took the connection, whatever came of it.
+    pub(crate) upstream_connected: bool,
+    /// The request body lies in a file.
+    pub(crate) body_in_file: bool,
     pub(crate) upstream: Received,
     pub(crate) client: Received,
 }

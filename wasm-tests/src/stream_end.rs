@@ -2,7 +2,7 @@
 
 use crate::error::HostError;
 use crate::headers::HeaderMap;
-use crate::profile::Ending;
+use crate::profile::{Carriage, Ending};
 use crate::stream::{Iteration, LocalReply, Side};
 use crate::trace::Phase;
 use crate::violation::ViolationKind;
@@ -32,7 +32,11 @@ impl Core {
         if stream.ended {
             return Ok(());
         }
-        let half = stream.half(side);
+        if self.state().carriage() != Carriage::FilterManager {
+            self.stream_mut(id)?.told_to_continue = true;
+            return Ok(());
+        }
+        let half = self.stream(id)?.half(side);
         let begun = half.headers.is_some();
         if half.iteration == Iteration::Going || !begun {
             self.violation(id, ViolationKind::ContinueNotPaused, format!("{side:?}"));
@@ -133,6 +137,19 @@ impl Core {
         self.local_reply(id, reply)
     }
 
+    /// The proxy could not get an answer from the upstream.
+    pub(crate) fn upstream_failed(&mut self, id: u32, why: &str) -> Result<(), HostError> {
+        if self.state().carriage() != Carriage::FilterManager {
+            return self.proxy_reply(id, 502, "<html><h1>502 Bad Gateway</h1></html>", "nginx");
+        }
+        let body = format!(
+            "upstream connect error or disconnect/reset before headers. reset reason: {why}"
+        );
+        let details =
+            format!("upstream_reset_before_response_started{{{}}}", why.replace(' ', "_"));
+        self.proxy_reply(id, 503, &body, &details)
+    }
+
     /// A held body passed the buffer limit.
     pub(crate) fn too_large(&mut self, id: u32, side: Side) -> Result<(), HostError> {
         match side {
@@ -151,7 +168,8 @@ impl Core {
         }
         stream.failed = true;
         stream.prepared_reply = None;
-        self.proxy_reply(id, 503, "", "wasm_fail_stream")
+        let status = if self.state().carriage() == Carriage::NgxWasm { 500 } else { 503 };
+        self.proxy_reply(id, status, "", "wasm_fail_stream")
     }
 
     /// The stream is reset: the client left, the upstream broke off, or the filter closed it.
@@ -176,22 +194,29 @@ impl Core {
         {
             upstream.reset = true;
         }
+        let carriage = self.state().carriage();
+        if carriage != Carriage::FilterManager {
+            self.drop_calls_of(id);
+            // APISIX makes the last callbacks when the request is no more.
+            self.stream_mut(id)?.detached = carriage == Carriage::Apisix;
+        }
         let endings = self.state().host.borrow().profile.endings;
         for ending in endings {
             if self.dead.is_some() {
                 break;
             }
             match ending {
+                Ending::Log if carriage == Carriage::NgxWasm && self.is_untold(id)? => {}
                 Ending::Log => {
                     self.create_stream_context(id)?;
                     self.stream_mut(id)?.log_phase = true;
                     self.call(Phase::Log, id, &[])?;
                     self.stream_mut(id)?.log_phase = false;
                 }
-                Ending::Done if self.stream(id)?.created => {
+                Ending::Done if self.stream(id)?.created && !self.is_untold(id)? => {
                     self.call(Phase::Done, id, &[])?;
                 }
-                Ending::Delete if self.stream(id)?.created => {
+                Ending::Delete if self.stream(id)?.created && !self.is_untold(id)? => {
                     self.call(Phase::Delete, id, &[])?;
                 }
                 Ending::Done | Ending::Delete => {}
@@ -201,6 +226,15 @@ impl Core {
         let stream = self.stream_mut(id)?;
         stream.deleted = !stream.created || endings.contains(&Ending::Delete);
         Ok(())
+    }
+}
+
+impl Core {
+    /// The guest is not told how a stream ends that it was never told of, or in which it failed.
+    fn is_untold(&self, id: u32) -> Result<bool, HostError> {
+        let stream = self.stream(id)?;
+        let nginx = self.state().carriage() != Carriage::FilterManager;
+        Ok(nginx && (!stream.created || stream.failed))
     }
 }
 

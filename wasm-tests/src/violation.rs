@@ -31,6 +31,16 @@ pub enum ViolationKind {
     IllegalHeader,
     /// A stream was closed and answered at once.
     CloseWithLocalReply,
+    /// The proxy's worker process would have died of it.
+    WorkerCrashed,
+    /// A host call that ends the VM on this proxy, now or always.
+    HostCallTraps,
+    /// The proxy forgets the answer that was given to the client.
+    ReplyLost,
+    /// A body was read where the proxy still shows that of another request.
+    StaleBody,
+    /// A pause that this proxy cannot make.
+    CannotPause,
     /// The guest used a part of the ABI that this host does not model.
     NotModelled,
 }

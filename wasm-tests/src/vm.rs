@@ -1,6 +1,6 @@
 //! One worker's instance of a module.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -13,6 +13,7 @@ use crate::exchange::{Exchange, RequestScript};
 use crate::headers::HeaderMap;
 use crate::host::Host;
 use crate::module::WasmModule;
+use crate::profile::{Carriage, Recovery};
 use crate::stream::Stream;
 use crate::trace::Phase;
 use crate::vm_core::{Core, EXPORTS};
@@ -52,6 +53,10 @@ pub struct Vm {
 pub(crate) struct VmInner {
     core: RefCell<Core>,
     index: usize,
+    /// What it takes to build the VM anew.
+    module: WasmModule,
+    options: VmOptions,
+    built_ns: Cell<u64>,
 }
 
 impl Vm {
@@ -72,10 +77,16 @@ impl Vm {
     ) -> Result<Self, HostError> {
         let index = host.state.borrow().vms.len();
         let core = load(host, module, index, &options)?;
-        let inner = Rc::new(VmInner { core: RefCell::new(core), index });
+        let inner = Rc::new(VmInner {
+            core: RefCell::new(core),
+            index,
+            module: module.clone(),
+            options,
+            built_ns: Cell::new(host.now_ns()),
+        });
         host.state.borrow_mut().vms.push(Rc::downgrade(&inner));
         let vm = Self { inner, host: host.clone() };
-        vm.inner.with(|core| start_root(core, &options.configuration, true))?;
+        vm.inner.with(|core| vm.inner.begin(core, true))?;
         host.settle_if_automatic()?;
         Ok(vm)
     }
@@ -84,7 +95,13 @@ impl Vm {
     /// which serves all later streams. The old ones stay until
     /// [`retire_old_roots`](Self::retire_old_roots). A refused configuration changes nothing.
     pub fn reconfigure(&self, configuration: impl AsRef<[u8]>) -> Result<(), HostError> {
-        self.inner.with(|core| start_root(core, configuration.as_ref(), false))?;
+        self.inner.with(|core| {
+            if core.state().host.borrow().profile.configures_at_first_request {
+                core.state_mut().unconfigured = Some(configuration.as_ref().to_vec());
+                return Ok(());
+            }
+            start_root(core, configuration.as_ref(), false)
+        })?;
         self.host.settle_if_automatic()
     }
 
@@ -186,14 +203,20 @@ impl Vm {
     }
 
     /// Opens a stream. Nothing has been received on it yet.
+    ///
+    /// On a proxy that builds a VM anew after a trap, this is where it does so.
     pub fn open(&self) -> Exchange {
+        self.inner.revive_if_due(&self.host);
         let mut core = self.inner.core.borrow_mut();
         let properties = core.state().host.borrow().properties.clone();
         let state = core.state_mut();
         let id = state.allocate_context();
-        state.streams.insert(id, Stream::new(state.newest_root, properties));
+        let stream = Stream::new(state.newest_root, properties);
+        let handle = Rc::clone(&stream.handle);
+        handle.set(id);
+        state.streams.insert(id, stream);
         drop(core);
-        Exchange::new(self.clone(), id)
+        Exchange::new(self.clone(), handle)
     }
 
     /// Begins to describe a request; see [`RequestScript::send`].
@@ -206,6 +229,44 @@ impl Vm {
 }
 
 impl VmInner {
+    /// Configures a new VM, or leaves that to its first request.
+    fn begin(&self, core: &mut Core, starts: bool) -> Result<(), HostError> {
+        let configuration = &self.options.configuration;
+        if core.state().host.borrow().profile.configures_at_first_request {
+            core.state_mut().unconfigured = Some(configuration.clone());
+            return Ok(());
+        }
+        start_root(core, configuration, starts)
+    }
+
+    /// Builds the VM anew if it is dead and the proxy does that. One that does not start stays
+    /// dead. What became of the old one's streams can still be read.
+    fn revive_if_due(&self, host: &Host) {
+        let now_ns = host.now_ns();
+        let not_before_ns = match host.state.borrow().profile.recovery {
+            Recovery::Never => return,
+            Recovery::AtNextRequest => 0,
+            Recovery::NotBeforeMs(ms) => self.built_ns.get() + ms * NS_PER_MS,
+        };
+        if self.core.borrow().dead.is_none() || now_ns < not_before_ns {
+            return;
+        }
+        let Ok(mut fresh) = load(host, &self.module, self.index, &self.options) else { return };
+        self.built_ns.set(now_ns);
+        let mut old = self.core.borrow_mut();
+        let (before, after) = (old.state_mut(), fresh.state_mut());
+        after.next_context = before.next_context;
+        after.streams = std::mem::take(&mut before.streams);
+        for stream in after.streams.values_mut() {
+            (stream.failed, stream.deleted) = (true, true);
+        }
+        *old = fresh;
+        // `ngx_wasm_module` does not start a VM that follows a dead one, only configure it.
+        let starts = old.state().carriage() != Carriage::NgxWasm;
+        // A refused configuration leaves it dead, as the first VM's would.
+        drop(self.begin(&mut old, starts));
+    }
+
     pub(crate) fn with<R>(
         &self,
         work: impl FnOnce(&mut Core) -> Result<R, HostError>,
@@ -215,6 +276,11 @@ impl VmInner {
 
     pub(crate) fn call_reply(&self, call: &CallOut, reply: CallReply) -> Result<(), HostError> {
         self.with(|core| {
+            if core.state().carriage() != Carriage::FilterManager
+                && core.state().streams.contains_key(&call.context)
+            {
+                return core.nginx_call_answered(call, reply);
+            }
             let alive = core.state().roots.get(&call.root).is_some_and(|root| !root.deleted);
             if core.dead.is_some() || !alive {
                 return Ok(());
@@ -301,10 +367,10 @@ fn load(
     store.set_fuel(u64::MAX).map_err(fail)?;
     let instance = linker.instantiate(&mut store, &module.module).map_err(fail)?;
 
-    let versions =
-        ["proxy_abi_version_0_1_0", "proxy_abi_version_0_2_0", "proxy_abi_version_0_2_1"];
-    let has_version = versions.iter().any(|name| instance.get_func(&mut store, name).is_some());
-    if profile.needs_abi_version && !has_version {
+    let has_version = profile.abi_versions.iter().any(|version| {
+        instance.get_func(&mut store, &format!("proxy_abi_version_{version}")).is_some()
+    });
+    if !profile.abi_versions.is_empty() && !has_version {
         return Err(HostError::Load("no proxy_abi_version_* export".to_owned()));
     }
     let memory = instance.get_memory(&mut store, "memory");
@@ -327,7 +393,11 @@ fn load(
 }
 
 /// Creates a root context and configures it. The first one also starts the VM.
-fn start_root(core: &mut Core, configuration: &[u8], first: bool) -> Result<(), HostError> {
+pub(crate) fn start_root(
+    core: &mut Core,
+    configuration: &[u8],
+    first: bool,
+) -> Result<(), HostError> {
     let state = core.state_mut();
     let id = state.allocate_context();
     state.roots.insert(id, Root::default());
@@ -342,11 +412,12 @@ fn start_root(core: &mut Core, configuration: &[u8], first: bool) -> Result<(), 
         }
     }
     core.state_mut().configuring = Some(configuration.to_vec());
+    core.state_mut().configuration = configuration.to_vec();
     let answered = core.call(Phase::Configure, id, &[configuration.len() as u32]);
     core.state_mut().configuring = None;
     if answered?.value == Some(0) {
         let lines = core.state().host.borrow().last_log_lines();
-        if first {
+        if first && !core.state().host.borrow().profile.configures_at_first_request {
             core.kill("on_configure answered false");
         } else {
             retire_root(core, id)?;

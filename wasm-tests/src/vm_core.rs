@@ -115,8 +115,8 @@ impl Core {
             return Ok(None);
         };
         let state = self.state_mut();
-        let before = (state.current, state.effective);
-        (state.current, state.effective) = (context, 0);
+        let before = (state.current, state.effective, state.phase);
+        (state.current, state.effective, state.phase) = (context, 0, Some(phase));
         state.entry = Default::default();
         let entered =
             Event::Entered { vm: state.index, context, phase, arguments: arguments.to_vec() };
@@ -136,7 +136,7 @@ impl Core {
         let fuel = granted - self.store.get_fuel().unwrap_or(0);
 
         let state = self.state_mut();
-        (state.current, state.effective) = before;
+        (state.current, state.effective, state.phase) = before;
         let cost = Cost {
             callbacks: 1,
             vm_entries: 1 + state.entry.allocations,

@@ -7,8 +7,13 @@ use wasmtime::{Memory, TypedFunc};
 use crate::callout::CallReply;
 use crate::host_state::SharedHostState;
 use crate::metrics::MetricKind;
+use crate::profile::Carriage;
 use crate::stream::{LocalReply, Side, Stream};
+use crate::trace::Phase;
 use crate::violation::ViolationKind;
+
+/// Records of streams whose id belongs to another stream by now are kept under numbers from here.
+const ARCHIVE: u32 = 1 << 31;
 
 /// A root context.
 #[derive(Debug, Default)]
@@ -57,8 +62,20 @@ pub(crate) struct VmState {
     pub(crate) stop_next: bool,
     /// The reply that the guest is being called back with, and the root it belongs to.
     pub(crate) reply: Option<(u32, CallReply)>,
-    /// The plugin configuration, readable only while `on_configure` runs.
+    /// The plugin configuration, on most proxies readable only while `on_configure` runs.
     pub(crate) configuring: Option<Vec<u8>>,
+    /// The last plugin configuration.
+    pub(crate) configuration: Vec<u8>,
+    /// The configuration that the first request will bring, where the proxy waits for one.
+    pub(crate) unconfigured: Option<Vec<u8>>,
+    /// The stream that an answer in the root context is about, on proxies where host calls act on
+    /// it without being told.
+    pub(crate) acting: Option<u32>,
+    /// The callback that is running.
+    pub(crate) phase: Option<Phase>,
+    /// What the last request body of this worker left behind, on proxies that keep it.
+    pub(crate) stale_body: Vec<u8>,
+    archived: u32,
     pub(crate) vm_configuration: Vec<u8>,
     pub(crate) names: PluginNames,
     pub(crate) entry: EntryCounters,
@@ -107,6 +124,12 @@ impl VmState {
             stop_next: false,
             reply: None,
             configuring: None,
+            configuration: Vec::new(),
+            unconfigured: None,
+            acting: None,
+            phase: None,
+            stale_body: Vec::new(),
+            archived: 0,
             vm_configuration,
             names,
             entry: EntryCounters::default(),
@@ -121,10 +144,17 @@ impl VmState {
             || self.streams.get(&context).is_some_and(|stream| !stream.deleted)
     }
 
+    /// How messages pass the filter on this proxy.
+    pub(crate) fn carriage(&self) -> Carriage {
+        self.host.borrow().profile.carriage
+    }
+
     /// The context that a host call acts on: the effective one if it still exists, else the one
     /// that was entered.
     pub(crate) fn context(&self) -> u32 {
-        if self.effective != 0 && self.knows(self.effective) {
+        if let Some(stream) = self.acting {
+            stream
+        } else if self.effective != 0 && self.knows(self.effective) {
             self.effective
         } else {
             self.current
@@ -152,7 +182,8 @@ impl VmState {
 
     /// Forgets the record of a stream that is over.
     pub(crate) fn forget_stream(&mut self, id: u32) {
-        if self.streams.remove(&id).is_some() && self.host.borrow().profile.reuses_context_ids {
+        let reuses = self.host.borrow().profile.reuses_context_ids;
+        if self.streams.remove(&id).is_some() && reuses && id < ARCHIVE {
             self.free_contexts.push(id);
         }
     }
@@ -161,8 +192,25 @@ impl VmState {
         if let Some(id) = self.free_contexts.pop() {
             return id;
         }
+        if self.host.borrow().profile.reuses_context_ids
+            && let Some(id) = self.archive_one()
+        {
+            return id;
+        }
         let id = self.next_context;
         self.next_context += 1;
         id
+    }
+
+    /// Puts the record of a stream that is over aside, so that its id is free.
+    fn archive_one(&mut self) -> Option<u32> {
+        let mut over = self.streams.range(..ARCHIVE).filter(|(_, stream)| stream.deleted);
+        let id = *over.next()?.0;
+        let record = self.streams.remove(&id)?;
+        let archived = ARCHIVE + self.archived;
+        self.archived += 1;
+        record.handle.set(archived);
+        self.streams.insert(archived, record);
+        Some(id)
     }
 }

@@ -2,11 +2,12 @@
 
 use wasmtime::Linker;
 
-use super::{Outcome, Refusal, import};
+use super::{Outcome, Refusal, host_trap, import};
 use crate::memory::Guest;
-use crate::profile::Profile;
+use crate::profile::{Carriage, Profile};
 use crate::status::Status;
 use crate::stream::Side;
+use crate::trace::Phase;
 use crate::violation::ViolationKind;
 use crate::vm_state::VmState;
 
@@ -74,7 +75,9 @@ fn with_buffer<R>(
     match buffer {
         VM_CONFIGURATION => Ok(look(&state.vm_configuration)),
         PLUGIN_CONFIGURATION => {
-            let configuration = state.configuring.as_ref().ok_or(Status::NotFound)?;
+            let kept = state.host.borrow().profile.is_nginx();
+            let configuration = state.configuring.as_ref().or(kept.then_some(&state.configuration));
+            let configuration = configuration.ok_or(Status::NotFound)?;
             Ok(look(configuration))
         }
         CALL_BODY => {
@@ -109,6 +112,11 @@ fn get_bytes(
     results: (u32, u32),
 ) -> Outcome {
     guest.note(|| format!("{} {start}+{length}", buffer_name(buffer)));
+    match guest.state().carriage() {
+        Carriage::FilterManager => {}
+        Carriage::Apisix => return apisix_get_bytes(guest, buffer, (start, length), results),
+        Carriage::NgxWasm => return ngx_wasm_get_bytes(guest, buffer, length, results),
+    }
     let found = with_buffer(guest.state(), buffer, |bytes| {
         let from = start as usize;
         let to = from.saturating_add(length as usize).min(bytes.len());
@@ -126,6 +134,63 @@ fn get_bytes(
     }
 }
 
+/// Nothing to read is "not found" here, and lengths are signed numbers above zero.
+fn apisix_get_bytes(
+    guest: &mut Guest<'_, '_>,
+    buffer: u32,
+    (start, length): (u32, u32),
+    results: (u32, u32),
+) -> Outcome {
+    let bytes = with_buffer(guest.state(), buffer, <[u8]>::to_vec)?;
+    let state = guest.state();
+    if bytes.is_empty() && buffer == REQUEST_BODY && state.phase == Some(Phase::RequestBody) {
+        // A request without a body leaves the last one's in place.
+        let stale = state.stale_body.clone();
+        if !stale.is_empty() {
+            state.violation(ViolationKind::StaleBody, "request body");
+            return guest.hand_over(&stale, results.0, results.1);
+        }
+    }
+    if bytes.is_empty() {
+        return Err(Status::NotFound.into());
+    }
+    if buffer == PLUGIN_CONFIGURATION {
+        return guest.hand_over(&bytes, results.0, results.1);
+    }
+    let is_length = length > 0 && i32::try_from(length).is_ok();
+    let from = start as usize;
+    if !is_length || from >= bytes.len() {
+        return Err(Status::BadArgument.into());
+    }
+    let to = from.saturating_add(length as usize).min(bytes.len());
+    guest.hand_over(bytes.get(from..to).unwrap_or_default(), results.0, results.1)
+}
+
+/// The offset is ignored, a body in a file is not found, and a request body can be asked for in
+/// its own callback only.
+fn ngx_wasm_get_bytes(
+    guest: &mut Guest<'_, '_>,
+    buffer: u32,
+    length: u32,
+    results: (u32, u32),
+) -> Outcome {
+    let state = guest.state();
+    if buffer == REQUEST_BODY {
+        if state.phase == Some(Phase::CallReply) {
+            return Err(host_trap(guest, "request body read in a call-out's callback"));
+        }
+        if state.stream().is_some_and(|stream| stream.body_in_file) {
+            return Err(Status::NotFound.into());
+        }
+    }
+    let bytes = with_buffer(state, buffer, <[u8]>::to_vec)?;
+    if bytes.is_empty() {
+        return Err(Status::NotFound.into());
+    }
+    let to = (length as usize).min(bytes.len());
+    guest.hand_over(bytes.get(..to).unwrap_or_default(), results.0, results.1)
+}
+
 /// Replaces the whole, prepends or appends; nothing else is possible.
 fn set_bytes(
     guest: &mut Guest<'_, '_>,
@@ -138,6 +203,24 @@ fn set_bytes(
     let bytes = guest.bytes(data.0, data.1)?;
     guest.note(|| format!("{} {start}+{length} <- {}", buffer_name(buffer), bytes.len()));
     let (start, length) = (start as usize, length as usize);
+    if guest.state().carriage() == Carriage::NgxWasm {
+        let phase = match side_of(buffer) {
+            Some(Side::Request) => Some(Phase::RequestBody),
+            Some(Side::Response) => Some(Phase::ResponseBody),
+            None => None,
+        };
+        if phase.is_none() || guest.state().phase != phase {
+            return Err(host_trap(guest, "a body written outside its own callback"));
+        }
+        let stream = guest.state_mut().stream_mut();
+        if let Some(stream) =
+            stream.filter(|stream| phase == Some(Phase::RequestBody) && stream.body_in_file)
+        {
+            // Meant as a replacement, it comes behind what lies in the file.
+            stream.request.chunk.extend(bytes);
+            return Ok(());
+        }
+    }
     let body = side_of(buffer).and_then(|side| {
         guest.state_mut().stream_mut().and_then(|stream| stream.half_mut(side).visible_body_mut())
     });

@@ -2,12 +2,13 @@
 
 use wasmtime::Linker;
 
-use super::{Outcome, import};
-use crate::callout::{CallId, CallOut, PendingCall};
+use super::{Outcome, Refusal, host_trap, import};
+use crate::callout::{CallId, CallOut, CallReply, PendingCall};
 use crate::headers::{HeaderMap, decode_pairs};
 use crate::memory::Guest;
-use crate::profile::Profile;
+use crate::profile::{Carriage, Profile};
 use crate::status::Status;
+use crate::trace::Phase;
 use crate::violation::ViolationKind;
 use crate::vm_state::VmState;
 
@@ -73,6 +74,10 @@ fn http_call(guest: &mut Guest<'_, '_>, arguments: CallArguments) -> Outcome {
     if arguments.timeout_ms > i32::MAX as u32 {
         return Err(Status::BadArgument.into());
     }
+    let carriage = guest.state().carriage();
+    if carriage != Carriage::FilterManager {
+        return nginx_call(guest, cluster, headers, body, trailers, &arguments);
+    }
     if !guest.state().host.borrow().clusters.contains(&cluster) {
         guest.state().violation(ViolationKind::UnknownCluster, cluster);
         return Err(Status::BadArgument.into());
@@ -85,6 +90,49 @@ fn http_call(guest: &mut Guest<'_, '_>, arguments: CallArguments) -> Outcome {
         return Err(Status::InternalFailure.into());
     }
     let token = start_call(guest.state_mut(), cluster, headers, body, trailers, &arguments);
+    guest.note(|| format!("token {token}"));
+    guest.write_u32(arguments.token_at, token)
+}
+
+/// A call-out of a proxy that is built on nginx: a bad address shows only in the answer, and not
+/// every phase may make one.
+fn nginx_call(
+    guest: &mut Guest<'_, '_>,
+    cluster: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    trailers: HeaderMap,
+    arguments: &CallArguments,
+) -> Outcome {
+    let state = guest.state();
+    let of_request = [Phase::RequestHeaders, Phase::RequestBody, Phase::CallReply];
+    let in_request = state.phase.is_some_and(|phase| of_request.contains(&phase));
+    let apisix = state.carriage() == Carriage::Apisix;
+    if apisix && !in_request {
+        return Err(Status::BadArgument.into());
+    }
+    if !apisix && !in_request && state.phase != Some(Phase::Tick) {
+        return Err(host_trap(guest, "a call-out in a phase that cannot make one"));
+    }
+    if apisix && headers.is_empty() {
+        state.violation(ViolationKind::WorkerCrashed, "a call-out without headers");
+        return Err(Refusal::Trap(wasmtime::Error::msg("the worker died")));
+    }
+    let (vm, context) = (state.index, state.context());
+    let under_way = |one: &PendingCall| one.call.vm == vm && one.call.context == context;
+    if apisix && state.host.borrow().calls.values().any(under_way) {
+        return Err(Status::InternalFailure.into());
+    }
+    let unreachable = !state.host.borrow().clusters.contains(&cluster)
+        || (apisix && headers.text(":method") == Some("POST") && body.is_empty());
+    let token = start_call(guest.state_mut(), cluster, headers, body, trailers, arguments);
+    if unreachable {
+        let mut host = guest.state().host.borrow_mut();
+        let now_ns = host.clock.monotonic_ns;
+        if let Some(mut newest) = host.calls.last_entry() {
+            newest.get_mut().arriving = Some((now_ns, CallReply::reset()));
+        }
+    }
     guest.note(|| format!("token {token}"));
     guest.write_u32(arguments.token_at, token)
 }

@@ -2,12 +2,13 @@
 
 use wasmtime::Linker;
 
-use super::{Outcome, Refusal, import};
+use super::{Outcome, Refusal, host_trap, import};
 use crate::headers::{HeaderMap, decode_pairs, encode_pairs};
 use crate::memory::{Guest, shown};
-use crate::profile::Profile;
+use crate::profile::{Carriage, Profile};
 use crate::status::Status;
 use crate::stream::Side;
+use crate::trace::Phase;
 use crate::violation::ViolationKind;
 use crate::vm_state::VmState;
 
@@ -95,6 +96,15 @@ fn readable(state: &VmState, map: u32) -> Option<&HeaderMap> {
         return found.filter(|_| present);
     }
     let stream = state.stream()?;
+    if state.carriage() != Carriage::FilterManager {
+        // nginx shows both heads as long as it has the request.
+        return match map {
+            _ if stream.detached => None,
+            REQUEST_HEADERS => stream.request.headers.as_ref(),
+            RESPONSE_HEADERS => stream.response.headers.as_ref(),
+            _ => None,
+        };
+    }
     let live = |is_live: bool, found: &'_ Option<HeaderMap>| is_live && found.is_some();
     let (request, response) = (&stream.request, &stream.response);
     match map {
@@ -112,9 +122,24 @@ fn readable(state: &VmState, map: u32) -> Option<&HeaderMap> {
     }
 }
 
+/// The head that nginx can change in this phase.
+fn writable_in_nginx(state: &mut VmState, map: u32) -> Option<&mut HeaderMap> {
+    const REQUEST: [Phase; 3] = [Phase::RequestHeaders, Phase::RequestBody, Phase::CallReply];
+    let phase = state.phase?;
+    let stream = state.stream_mut()?;
+    match map {
+        REQUEST_HEADERS if REQUEST.contains(&phase) => stream.request.headers.as_mut(),
+        RESPONSE_HEADERS if phase == Phase::ResponseHeaders => stream.response.headers.as_mut(),
+        _ => None,
+    }
+}
+
 /// The map as it can be changed now. In the body callback that ends a message, naming the
 /// trailers creates them.
 fn writable(state: &mut VmState, map: u32) -> Option<&mut HeaderMap> {
+    if state.carriage() != Carriage::FilterManager {
+        return writable_in_nginx(state, map);
+    }
     let stream = state.stream_mut()?;
     let end_of_stream = stream.end_of_stream;
     let (side, trailers) = match map {
@@ -138,6 +163,9 @@ fn writable(state: &mut VmState, map: u32) -> Option<&mut HeaderMap> {
 
 fn not_live(guest: &Guest<'_, '_>, map: u32, what: &str) -> Refusal {
     let detail = format!("{what} {}", map_name(map));
+    if guest.state().carriage() == Carriage::NgxWasm {
+        return host_trap(guest, &detail);
+    }
     guest.state().violation(ViolationKind::MapNotLive, detail);
     Status::BadArgument.into()
 }
@@ -167,6 +195,10 @@ fn get_value(
 fn get_pairs(guest: &mut Guest<'_, '_>, map: u32, at: u32, length_at: u32) -> Outcome {
     check_number(map)?;
     guest.note(|| map_name(map).to_owned());
+    let absent = map < CALL_HEADERS && readable(guest.state(), map).is_none();
+    if absent && guest.state().carriage() != Carriage::FilterManager {
+        return Err(not_live(guest, map, "read of"));
+    }
     let bytes = readable(guest.state(), map).map(encode_pairs).unwrap_or_default();
     guest.hand_over(&bytes, at, length_at)
 }
@@ -201,11 +233,48 @@ fn edit(
         Some(value) => format!("{} {}: {}", map_name(map), shown(&name), shown(value)),
         None => format!("{} {}", map_name(map), shown(&name)),
     });
+    let removes = value.is_none();
     let value = value.unwrap_or_default();
     check_legal(guest, &name, &value);
+    match guest.state().carriage() {
+        Carriage::Apisix if map == REQUEST_HEADERS && name.starts_with(b":") => {
+            return apisix_pseudo_header(guest, &name, value, removes);
+        }
+        // Answered as done; what nginx sends is as it was.
+        Carriage::NgxWasm if matches!(name.as_slice(), b":authority" | b":path") => return Ok(()),
+        _ => {}
+    }
     match writable(guest.state_mut(), map) {
         Some(headers) => change(headers, &name, &value),
         None => return Err(not_live(guest, map, "write of")),
+    }
+    Ok(())
+}
+
+/// The parts of the request line: `:authority` made of letters becomes the method, a path's query
+/// is escaped and the old one is kept.
+fn apisix_pseudo_header(
+    guest: &mut Guest<'_, '_>,
+    name: &[u8],
+    value: Vec<u8>,
+    removes: bool,
+) -> Outcome {
+    let Some(headers) = writable(guest.state_mut(), REQUEST_HEADERS) else {
+        return Err(not_live(guest, REQUEST_HEADERS, "write of"));
+    };
+    match name {
+        _ if removes => return Err(Status::BadArgument.into()),
+        b":authority" | b":method" if value.iter().all(u8::is_ascii_alphabetic) => {
+            headers.set(":method", value);
+        }
+        b":path" => {
+            let old = headers.get(":path").unwrap_or_default().to_vec();
+            let query = old.iter().position(|byte| *byte == b'?').and_then(|at| old.get(at..));
+            let mut path = value.split(|byte| *byte == b'?').collect::<Vec<_>>().join(&b"%3F"[..]);
+            path.extend_from_slice(query.unwrap_or_default());
+            headers.set(":path", path);
+        }
+        _ => return Err(Status::BadArgument.into()),
     }
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use wasmtime::Linker;
 
-use super::import;
+use super::{Refusal, host_trap, import};
+use crate::memory::Guest;
 use crate::metrics::MetricKind;
-use crate::profile::Profile;
+use crate::profile::{Carriage, Profile};
 use crate::status::Status;
 use crate::vm_state::VmState;
 
@@ -13,6 +14,10 @@ const KIND_BITS: u32 = 3;
 
 /// Numbers of one kind grow by this.
 const ID_STEP: u32 = 4;
+
+/// Longest name that `ngx_wasm_module` takes: 256 bytes, less the `pw:`, the filter's name and the
+/// colon that it puts before.
+const MAX_NGX_WASM_NAME: usize = 256 - "pw:tollgate:".len();
 
 pub(super) fn define(linker: &mut Linker<VmState>, profile: &Profile) -> wasmtime::Result<()> {
     import!(
@@ -23,6 +28,14 @@ pub(super) fn define(linker: &mut Linker<VmState>, profile: &Profile) -> wasmtim
             let name = g.text(name, name_len)?;
             let metric = MetricKind::from_code(kind).ok_or(Status::BadArgument)?;
             g.note(|| name.clone());
+            match g.state().carriage() {
+                // What the guest has in place of the number stays as it was.
+                Carriage::Apisix => return Ok(()),
+                Carriage::NgxWasm if name.len() > MAX_NGX_WASM_NAME => {
+                    return Err(host_trap(g, "a long metric name"));
+                }
+                _ => {}
+            }
             let state = g.state_mut();
             let same_kind = state.metrics.keys().filter(|id| *id & KIND_BITS == kind);
             let id = same_kind.max().map_or(kind + ID_STEP, |last| last + ID_STEP);
@@ -32,13 +45,19 @@ pub(super) fn define(linker: &mut Linker<VmState>, profile: &Profile) -> wasmtim
         }
     );
     import!(linker, profile, "proxy_increment_metric", |g, id: u32, by: i64| {
-        let (kind, name) = named(g.state(), id)?;
+        if g.state().carriage() == Carriage::Apisix {
+            return Ok(());
+        }
+        let (kind, name) = known(g, id)?;
         g.note(|| format!("{name} {by:+}"));
         g.state().host.borrow_mut().metrics.increment(kind, &name, by)?;
         Ok(())
     });
     import!(linker, profile, "proxy_record_metric", |g, id: u32, to: u64| {
-        let (kind, name) = named(g.state(), id)?;
+        if g.state().carriage() == Carriage::Apisix {
+            return Ok(());
+        }
+        let (kind, name) = known(g, id)?;
         g.note(|| format!("{name} = {to}"));
         g.state().host.borrow_mut().metrics.record(kind, &name, to)?;
         Ok(())
@@ -52,6 +71,15 @@ pub(super) fn define(linker: &mut Linker<VmState>, profile: &Profile) -> wasmtim
         g.write_u64(value_at, value)
     });
     Ok(())
+}
+
+fn known(guest: &Guest<'_, '_>, id: u32) -> Result<(MetricKind, String), Refusal> {
+    match named(guest.state(), id) {
+        Err(_) if guest.state().carriage() == Carriage::NgxWasm => {
+            Err(host_trap(guest, "an unknown metric"))
+        }
+        found => Ok(found?),
+    }
 }
 
 fn named(state: &VmState, id: u32) -> Result<(MetricKind, String), Status> {

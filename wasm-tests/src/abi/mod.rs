@@ -21,6 +21,7 @@ use crate::memory::Guest;
 use crate::profile::{Profile, Support};
 use crate::status::Status;
 use crate::trace::Event;
+use crate::violation::ViolationKind;
 use crate::vm_state::VmState;
 
 /// Why a host function did not do its work.
@@ -41,6 +42,12 @@ impl From<wasmtime::Error> for Refusal {
     fn from(error: wasmtime::Error) -> Self {
         Self::Trap(error)
     }
+}
+
+/// Ends the VM, as this proxy does when the guest calls it so.
+pub(crate) fn host_trap(guest: &Guest<'_, '_>, why: &str) -> Refusal {
+    guest.state().violation(ViolationKind::HostCallTraps, why);
+    Refusal::Trap(wasmtime::Error::msg(format!("the host traps: {why}")))
 }
 
 /// What a host function returns.
@@ -91,7 +98,11 @@ pub(crate) fn host_call(
         let context = state.context();
         let mut host = state.host.borrow_mut();
         let host = &mut *host;
-        let quirk = match host.profile.support(name) {
+        let support = host.profile.support(name);
+        if support == Support::Traps {
+            host.violation(state.index, context, ViolationKind::HostCallTraps, name);
+        }
+        let quirk = match support {
             Support::Works | Support::Missing => None,
             Support::Answers(status) => Some(Forced::Status(status)),
             Support::Traps => Some(Forced::Trap),

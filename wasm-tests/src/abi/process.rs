@@ -2,10 +2,10 @@
 
 use wasmtime::Linker;
 
-use super::{Outcome, import};
+use super::{Outcome, host_trap, import};
 use crate::host_state::LogLine;
 use crate::memory::Guest;
-use crate::profile::Profile;
+use crate::profile::{Carriage, Profile};
 use crate::status::Status;
 use crate::vm_state::VmState;
 
@@ -49,6 +49,13 @@ fn log(guest: &mut Guest<'_, '_>, level: u32, at: u32, length: u32) -> Outcome {
 /// Sets the period of the root context's timer and starts it anew; 0 stops it.
 fn set_tick_period(guest: &mut Guest<'_, '_>, period_ms: u32) -> Outcome {
     guest.note(|| format!("{period_ms} ms"));
+    if guest.state().carriage() == Carriage::NgxWasm {
+        let state = guest.state();
+        let root = state.roots.get(&state.context());
+        if root.is_none_or(|root| root.tick_period_ms > 0) {
+            return Err(host_trap(guest, "a timer outside the root, or a second one"));
+        }
+    }
     let state = guest.state_mut();
     let now_ns = state.host.borrow().clock.monotonic_ns;
     let id = state.root_of(state.context());

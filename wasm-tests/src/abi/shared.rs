@@ -4,7 +4,7 @@ use wasmtime::Linker;
 
 use super::import;
 use crate::memory::shown;
-use crate::profile::Profile;
+use crate::profile::{Carriage, Profile};
 use crate::status::Status;
 use crate::vm_state::VmState;
 
@@ -30,7 +30,13 @@ pub(super) fn define(linker: &mut Linker<VmState>, profile: &Profile) -> wasmtim
             let key = g.bytes(key, key_len)?;
             let value = g.bytes(value, value_len)?;
             g.note(|| format!("{} <- {} bytes, cas {cas}", shown(&key), value.len()));
-            g.state().host.borrow_mut().shared.set(&key, &value, cas)?;
+            let exact = g.state().carriage() == Carriage::NgxWasm;
+            let shared = &mut g.state().host.borrow_mut().shared;
+            if exact {
+                shared.set_exact(&key, &value, cas)?;
+            } else {
+                shared.set(&key, &value, cas)?;
+            }
             Ok(())
         }
     );

@@ -2,12 +2,13 @@
 
 use wasmtime::Linker;
 
-use super::{Outcome, import};
+use super::{Outcome, host_trap, import};
 use crate::headers::decode_pairs;
 use crate::memory::{Guest, shown};
-use crate::profile::Profile;
+use crate::profile::{Carriage, Profile};
 use crate::status::Status;
 use crate::stream::{LocalReply, Side};
+use crate::trace::Phase;
 use crate::violation::ViolationKind;
 use crate::vm_state::{Deferred, VmState};
 
@@ -47,6 +48,10 @@ pub(super) fn define(linker: &mut Linker<VmState>, profile: &Profile) -> wasmtim
     import!(linker, profile, "proxy_set_effective_context", |g, context: u32| {
         g.note(|| context.to_string());
         let state = g.state_mut();
+        if state.carriage() != Carriage::FilterManager {
+            // Answered as done; host calls act on the request at hand all the same.
+            return Ok(());
+        }
         if !state.knows(context) {
             return Err(Status::BadArgument.into());
         }
@@ -89,6 +94,16 @@ fn continue_stream(guest: &mut Guest<'_, '_>, stream: u32) -> Outcome {
         _ => return Err(Status::BadArgument.into()),
     };
     guest.note(|| format!("{side:?}"));
+    match guest.state().carriage() {
+        Carriage::FilterManager => {}
+        Carriage::Apisix => return Ok(()),
+        Carriage::NgxWasm => {
+            if let Some(stream) = guest.state_mut().stream_mut() {
+                stream.told_to_continue = true;
+            }
+            return Ok(());
+        }
+    }
     let state = guest.state_mut();
     let id = state.context();
     let Some(stream) = state.stream_mut() else {
@@ -111,6 +126,9 @@ fn close_stream(guest: &mut Guest<'_, '_>, stream: u32) -> Outcome {
         _ => return Err(Status::BadArgument.into()),
     }
     let state = guest.state_mut();
+    if state.carriage() == Carriage::Apisix {
+        return Ok(());
+    }
     let id = state.context();
     if state.stream().is_none() {
         state.violation(ViolationKind::OutsideStream, "close");
@@ -122,6 +140,11 @@ fn close_stream(guest: &mut Guest<'_, '_>, stream: u32) -> Outcome {
 
 fn send_local_response(guest: &mut Guest<'_, '_>, reply: LocalReply) -> Outcome {
     guest.note(|| format!("{} {:?} {}", reply.status, reply.headers, shown(&reply.body)));
+    if guest.state().carriage() != Carriage::FilterManager
+        && let Some(outcome) = refused_reply(guest, &reply)
+    {
+        return outcome;
+    }
     let state = guest.state_mut();
     state.stop_next = true;
     let id = state.context();
@@ -142,6 +165,28 @@ fn send_local_response(guest: &mut Guest<'_, '_>, reply: LocalReply) -> Outcome 
     Ok(())
 }
 
+/// Where a proxy that is built on nginx takes no answer, and what it does instead.
+fn refused_reply(guest: &mut Guest<'_, '_>, reply: &LocalReply) -> Option<Outcome> {
+    let state = guest.state();
+    let apisix = state.carriage() == Carriage::Apisix;
+    match state.phase {
+        Some(Phase::RequestHeaders | Phase::RequestBody | Phase::CallReply) => None,
+        Some(Phase::ResponseHeaders | Phase::ResponseBody) if apisix => {
+            state.violation(ViolationKind::ReplyLost, "the response has begun");
+            let headers = guest.state_mut().stream_mut()?.response.headers.as_mut()?;
+            for (name, value) in reply.headers.pairs() {
+                headers.set(name, value);
+            }
+            Some(Ok(()))
+        }
+        Some(Phase::ResponseHeaders) => {
+            state.violation(ViolationKind::ReplyLost, "the client waits for ever");
+            Some(Ok(()))
+        }
+        _ => Some(Err(host_trap(guest, "an answer outside a request"))),
+    }
+}
+
 fn done(guest: &mut Guest<'_, '_>) -> Outcome {
     let state = guest.state_mut();
     let id = state.context();
@@ -156,7 +201,7 @@ fn foreign_function(guest: &mut Guest<'_, '_>, name: u32, length: u32) -> Outcom
     let name = guest.text(name, length)?;
     guest.note(|| name.clone());
     match name.as_str() {
-        "clear_route_cache" => Ok(()),
+        "clear_route_cache" if guest.state().carriage() == Carriage::FilterManager => Ok(()),
         "compress"
         | "uncompress"
         | "set_envoy_filter_state"
@@ -165,6 +210,9 @@ fn foreign_function(guest: &mut Guest<'_, '_>, name: u32, length: u32) -> Outcom
         | "sign" => {
             guest.state().violation(ViolationKind::NotModelled, name);
             Err(Status::NotFound.into())
+        }
+        _ if guest.state().carriage() == Carriage::NgxWasm => {
+            Err(host_trap(guest, "an unknown foreign function"))
         }
         _ => Err(Status::NotFound.into()),
     }

@@ -145,7 +145,7 @@ fn a_module_without_an_abi_version_is_not_loaded_where_that_is_needed() {
         Vm::start(&Host::new(Profile::envoy()), &module, ""),
         Err(HostError::Load(_))
     ));
-    let lenient = Profile { needs_abi_version: false, ..Profile::envoy() };
+    let lenient = Profile { abi_versions: &[], ..Profile::envoy() };
     assert!(Vm::start(&Host::new(lenient), &module, "").is_ok());
 }
 

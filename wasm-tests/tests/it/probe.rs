@@ -109,6 +109,13 @@ pub fn start(profile: Profile, callbacks: &[(&str, &str)]) -> (Host, Vm) {
     (host, vm)
 }
 
+/// A VM of a module on a host of its own.
+pub fn start_module(profile: Profile, module: &WasmModule) -> Result<Vm, wasm_tests::HostError> {
+    let host = Host::new(profile);
+    host.add_cluster("server");
+    Vm::start(&host, module, "configuration")
+}
+
 /// The text form of a probe.
 pub fn probe_text(callbacks: &[(&str, &str)]) -> String {
     let mut functions = String::new();
