@@ -12,7 +12,7 @@ use crate::settings::FilterToken;
 const SKEW_WARN_S: i64 = 5;
 const SKEW_FAIL_S: i64 = 60;
 /// Models and keys that are looked at: as many as one page has.
-const PAGE: &str = "1000";
+const PAGE: &str = "200";
 
 /// Makes the checks.
 pub fn check(web: &Web, filter_api: &str, token: Option<&str>, checks: &mut Checks) {
