@@ -26,6 +26,8 @@ enum Command {
     Bench(BenchArguments),
     /// Build the filter: target/tollgate/tollgate.wasm.
     BuildPlugin,
+    /// Build the filter as an OCI image layout for registries: target/tollgate/oci.
+    Oci,
     /// Check the workspace's own rules: dependency edges, file sizes, banned words.
     Tidy,
     /// Check licences, banned crates and sources of dependencies.
@@ -55,6 +57,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             println!("{}  {} bytes  sha256 {}", plugin.path.display(), plugin.bytes, plugin.sha256);
             Ok(())
         }
+        Command::Oci => xtask::oci_layout::run(),
         Command::Tidy => xtask::tidy::run(),
         Command::Licences => xtask::supply_chain::licences_and_sources(),
         Command::Advisories => xtask::supply_chain::advisories(),

@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use e2e::Fixture;
+use serde_json::json;
+use xtask::python_env::PythonEnv;
+
+/// With the SDK of OpenAI, as the suites have it.
+const SDK_REQUIREMENTS: &str = "e2e/sdk/python/current.txt";
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -45,6 +50,43 @@ fn the_administration_guide_works_from_top_to_bottom() {
     assert!(run.status.success(), "{out}\n{err}");
     assert!(out.contains("nightly summariser"), "{out}");
     assert!(out.contains("\"cost_usd\":"), "{out}");
+    fixture.assert_no_trap();
+}
+
+#[test]
+fn the_quick_start_leads_to_a_paid_call_and_a_revoked_key() {
+    let fixture = Fixture::start(1).unwrap();
+    let sdk =
+        PythonEnv::from_file("sdk-python-current", &project().join(SDK_REQUIREMENTS)).unwrap();
+    let mut commands = commands("docs/quickstart.md");
+    assert_eq!(commands.remove(0), "cargo xtask up");
+    // In a folder that looks like the workspace to whoever runs `up` in it: this test's stack has other
+    // ports.
+    let folder = fixture.stack.run_folder.join("quickstart");
+    std::fs::create_dir_all(folder.join("target/tollgate")).unwrap();
+    for name in ["target/debug", "examples"] {
+        std::os::unix::fs::symlink(project().join(name), folder.join(name)).unwrap();
+    }
+    let stack = json!({
+        "gateway": fixture.stack.gateway_url, "admin": fixture.stack.admin_url,
+        "admin_token": fixture.stack.admin_token,
+    });
+    std::fs::write(folder.join("target/tollgate/stack.json"), stack.to_string()).unwrap();
+    let python = sdk.python();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", python.parent().unwrap().display());
+    let script = format!("set -euo pipefail\n{}\n", commands.join("\n"));
+    let run = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(&folder)
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{out}\n{err}");
+    assert!(out.contains("cost in USD: 0.00001"), "{out}");
+    assert!(out.contains("laptop") && out.ends_with("as it should be\n"), "{out}");
+    assert!(err.contains("refused: 401 key_revoked"), "{err}");
     fixture.assert_no_trap();
 }
 

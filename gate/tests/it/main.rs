@@ -3,6 +3,7 @@
 mod arrays;
 mod canned;
 mod configuration_page;
+mod examples;
 mod observed;
 mod scripts;
 mod sequences;

@@ -1,8 +1,11 @@
 //! The configurations in `examples`: those for Envoy are loaded into the real one and get traffic.
 
 mod certificates;
+mod compose;
 mod credentials;
+mod documented_fields;
 mod dynamic;
+mod field_tree;
 mod hot_restart;
 mod server_tls;
 mod two_listeners;
