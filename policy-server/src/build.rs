@@ -13,6 +13,7 @@ use crate::http::{self, Edge};
 use crate::live::Shared;
 use crate::settings::Settings;
 use crate::store::sqlite::{OpenError, Readers, Sqlite};
+use crate::traces::Tracer;
 use crate::webhooks::{Courier, ServerSecret};
 use crate::writer::Writer;
 
@@ -96,6 +97,7 @@ pub fn build(
         webhooks: Arc::new(settings.webhooks),
         log_reads: http::LogReads::default(),
         files: Arc::new(files),
+        tracer: Arc::default(),
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),
@@ -116,8 +118,19 @@ impl App {
         self.edge.sweep().await
     }
 
+    /// Has spans of requests that belong to a trace sent to this collector from now on. Only the first
+    /// call counts.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn trace_to(&self, endpoint: &str) -> std::io::Result<()> {
+        let tracer = Tracer::start(endpoint, Arc::clone(&self.edge.counters))?;
+        // A second one ends with its thread.
+        let _ = self.edge.tracer.set(tracer);
+        Ok(())
+    }
+
     /// Counts for Prometheus, for a port of their own.
-    #[must_use]
     pub fn metrics(&self) -> Router {
         http::metrics_router(self.edge.clone())
     }

@@ -44,6 +44,7 @@ pub mod serve;
 pub mod settings;
 pub mod store;
 mod time_range;
+pub mod traces;
 pub mod webhooks;
 pub mod writer;
 

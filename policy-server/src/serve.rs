@@ -51,11 +51,15 @@ pub enum ServeError {
 }
 
 /// Serves until SIGTERM or SIGINT. Says on standard output where it listens and, at the first
-/// start only, what the admin token is.
+/// start only, what the admin token is. Spans go to the collector, if there is one.
 ///
 /// # Errors
 /// When it cannot start, or cannot go on.
-pub async fn serve(settings: Settings, listen: Listen) -> Result<(), ServeError> {
+pub async fn serve(
+    settings: Settings,
+    listen: Listen,
+    collector: Option<&str>,
+) -> Result<(), ServeError> {
     listen.check()?;
     // Ports first: a start that fails for want of one must not use up the first start, whose
     // token is shown only once.
@@ -70,6 +74,9 @@ pub async fn serve(settings: Settings, listen: Listen) -> Result<(), ServeError>
     let database = settings.database.clone();
     let app = build(settings, Arc::new(SystemClock::start()), Box::new(OsEntropy))?;
     announce(&app, &filter_port, &admin_port, metrics_port.as_ref())?;
+    if let Some(collector) = collector {
+        app.trace_to(collector)?;
+    }
     tracing::info!(database = %database.display(), "started");
     let stop = watch::Sender::new(false);
     let admin = app.admin.clone().into_make_service_with_connect_info::<SocketAddr>();

@@ -143,6 +143,10 @@ struct ServeArgs {
     /// Address of `/metrics` for Prometheus, which needs no token; without it there is none.
     #[arg(long, env = "TOLLGATE_METRICS_LISTEN")]
     metrics_listen: Option<SocketAddr>,
+    /// Collector of traces, as http://127.0.0.1:4318: spans of requests whose trace is kept go there
+    /// (OTLP over HTTP, JSON).
+    #[arg(long, env = "TOLLGATE_OTLP_ENDPOINT", value_name = "URL", value_parser = collector)]
+    otlp_endpoint: Option<String>,
     /// Allow addresses that other machines can reach.
     #[arg(long)]
     listen_anywhere: bool,
@@ -245,6 +249,7 @@ fn run_server(args: ServeArgs) -> ExitCode {
         Ok(token) => token,
         Err(error) => return complain(&error, usage),
     };
+    let collector = args.otlp_endpoint;
     let listen = Listen {
         filter: args.filter_listen,
         admin: args.admin_listen,
@@ -276,12 +281,20 @@ fn run_server(args: ServeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, ExitCode::FAILURE),
     };
-    let served = runtime.block_on(serve(settings, listen));
+    let served = runtime.block_on(serve(settings, listen, collector.as_deref()));
     // A webhook that is being waited for keeps nobody: what it answers is not noted any more.
     runtime.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error, ExitCode::FAILURE),
+    }
+}
+
+/// TLS to the collector is a proxy's, as everywhere.
+fn collector(text: &str) -> Result<String, String> {
+    match text.strip_prefix("http://") {
+        Some(rest) if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err("must begin with http://".to_owned()),
     }
 }
 

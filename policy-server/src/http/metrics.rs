@@ -15,6 +15,7 @@ use wire::NanoUsd;
 use super::edge::Edge;
 use crate::app::{AdminError, ServerTotals};
 use crate::metrics::{Kind, Page};
+use crate::traces::{self, Parent, Span, Tracer};
 
 /// The format's own name and version.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -36,11 +37,30 @@ async fn count(
     next: Next,
 ) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let begun = Instant::now();
-    let answer = next.run(request).await;
     let route = route.as_ref().map(MatchedPath::as_str);
-    edge.counters.metrics.answered(api, route, answer.status().as_u16(), begun.elapsed());
+    let traced = edge.tracer.get().zip(parent(&request));
+    let name = traced.as_ref().map(|_| format!("{} {}", request.method(), route.unwrap_or("none")));
+    let (begun, began_unix_ms) = (Instant::now(), edge.now().unix_ms);
+    let (answer, notes) = match traced {
+        Some(_) => traces::noting(next.run(request)).await,
+        None => (next.run(request).await, Vec::new()),
+    };
+    let (status, took) = (answer.status().as_u16(), begun.elapsed());
+    edge.counters.metrics.answered(api, route, status, took);
+    if let (Some((tracer, parent)), Some(name), Some(id)) = (traced, name, Tracer::id()) {
+        let began_unix_ns = began_unix_ms.saturating_mul(1_000_000);
+        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let ended_unix_ns = began_unix_ns.saturating_add(took_ns);
+        tracer.took(Span { parent, id, name, api, status, began_unix_ns, ended_unix_ns, notes });
+    }
     answer
+}
+
+/// The trace that a request belongs to, if that is kept.
+fn parent(request: &Request) -> Option<Parent> {
+    let mut values = request.headers().get_all("traceparent").into_iter();
+    let value = values.next()?;
+    if values.next().is_some() { None } else { Parent::read(value.as_bytes()) }
 }
 
 async fn show(State(edge): State<Edge>) -> Response {

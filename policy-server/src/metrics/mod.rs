@@ -67,6 +67,8 @@ pub struct Metrics {
     commits: Mutex<Durations>,
     failed_commits: AtomicU64,
     queued: AtomicU64,
+    spans_sent: AtomicU64,
+    spans_dropped: AtomicU64,
 }
 
 impl Metrics {
@@ -106,6 +108,12 @@ impl Metrics {
         self.queued.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Spans were taken by the collector, or dropped.
+    pub fn spans(&self, sent: bool, count: u64) {
+        let counter = if sent { &self.spans_sent } else { &self.spans_dropped };
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// Adds all of it to a page.
     pub fn show(&self, page: &mut Page) {
         let requests = lock(&self.requests).clone();
@@ -131,6 +139,16 @@ impl Metrics {
             "tollgate_server_writer_queue",
             "Jobs that wait for the writer; at 1024 requests are turned away.",
             self.queued.load(Ordering::Relaxed),
+        );
+        page.counter(
+            "tollgate_server_spans_sent_total",
+            "Spans that the collector took.",
+            self.spans_sent.load(Ordering::Relaxed),
+        );
+        page.counter(
+            "tollgate_server_spans_dropped_total",
+            "Spans that it did not take, or that were too many.",
+            self.spans_dropped.load(Ordering::Relaxed),
         );
     }
 }

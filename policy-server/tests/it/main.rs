@@ -66,6 +66,7 @@ mod slices;
 mod suspension;
 mod tables;
 mod terms;
+mod traces;
 mod usage;
 mod user_keys;
 mod wallet_ledger;

@@ -176,7 +176,7 @@ fn models(client: &Client, checks: &mut Checks) {
             let unpriced = models.iter().filter(|model| {
                 model["retired"] != Value::Bool(true)
                     && model["input_usd_per_mtok"].is_null()
-                    && model["call_usd"].is_null()
+                    && model["usd_per_call"].is_null()
             });
             let unpriced = unpriced.count();
             let says = format!("{} models, {unpriced} without a price", models.len());
