@@ -13,6 +13,7 @@ mod dialect;
 mod dry_run;
 mod exchange;
 pub mod header_filter;
+mod host_abilities;
 mod instant;
 mod io;
 mod key_cache;
@@ -38,6 +39,7 @@ mod user_key;
 mod windows;
 
 pub use dialect::Dialect;
+pub use host_abilities::{HostAbilities, HostKind};
 pub use io::{
     Call, CallId, Headers, Input, Now, Output, Reply, SharedMemory, SharedMemoryFailed, StreamId,
 };

@@ -16,6 +16,9 @@ pub(crate) const POLL_MARGIN_MS: u64 = 5_000;
 /// fail, there are two a second.
 const SOON_MS: u64 = 500;
 
+/// Without a timer, what is known is refreshed so often while requests come.
+const REFRESHES_PER_SESSION: u64 = 3;
+
 /// One registration and what follows from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Session {
@@ -132,6 +135,22 @@ impl Link {
         self.session.is_some()
             && self.poll_deadline_ms.is_none_or(|deadline| now_ms >= deadline)
             && now_ms >= self.poll_not_before_ms
+    }
+
+    /// Without a timer: whether a request is to ask for what has changed, although what is known may
+    /// still be used. A third of the session before that, so that busy workers hear of changes
+    /// soon and a server that is slow once keeps nobody waiting.
+    pub(crate) fn refresh_is_due(&self, now_ms: u64) -> bool {
+        self.session.as_ref().is_some_and(|session| {
+            let renewed_ms = session.usable_until_ms.saturating_sub(session.ttl_ms);
+            now_ms.saturating_sub(renewed_ms) >= session.ttl_ms / REFRESHES_PER_SESSION
+                && now_ms >= self.poll_not_before_ms
+        })
+    }
+
+    /// A request asks for it: others need not, for a while.
+    pub(crate) fn refresh_began(&mut self, now_ms: u64) {
+        self.poll_not_before_ms = now_ms.saturating_add(SOON_MS);
     }
 
     /// Whether the VM may register by itself now; it does when it has something to report.

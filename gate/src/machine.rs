@@ -1,8 +1,11 @@
 //! One VM: its bond with the server, what it knows, and the exchanges that run in it.
 
 mod ahead;
+mod answering;
 mod calls;
 mod changes;
+mod early_head;
+mod errand;
 mod forward;
 mod housekeeping;
 mod observe;
@@ -17,13 +20,14 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use metering::window::Call as WindowCall;
-use wire::v1::Basis;
+use wire::v1::{Basis, KeyPolicy};
 use wire::{KeyId, Nonce, RequestId};
 
 use crate::catalogue::Models;
 use crate::config::Config;
-use crate::exchange::{Answer, Body, Exchange, Open, Stage};
-use crate::header_filter::{Betas, not_for_client, not_for_upstream};
+use crate::exchange::{Body, Exchange, Open, Stage};
+use crate::header_filter::{Betas, not_for_upstream};
+use crate::host_abilities::{HostAbilities, HostKind};
 use crate::io::{CallId, Headers, Input, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::KeyCache;
 use crate::link::{Link, Sent};
@@ -31,7 +35,6 @@ use crate::observation::{Decision, Meters, Watched};
 use crate::outbox::{Outbox, Reporter};
 use crate::policy_calls::Purpose;
 use crate::pool::{Pool, Said};
-use crate::rate_headers;
 use crate::refusal::Refusal;
 use crate::repetition;
 use crate::url_query;
@@ -98,6 +101,14 @@ pub struct Gate {
     token_complaint_ms: Option<u64>,
     meters: Meters,
     outputs: VecDeque<Output>,
+    /// What the host was found to be.
+    found: HostKind,
+    /// What it can do.
+    host: HostAbilities,
+    /// What the server was told of this VM is not so any more.
+    must_register_anew: bool,
+    /// When a VM without a timer next looks after what it holds.
+    look_after_at_ms: u64,
 }
 
 /// A call-out under way.
@@ -144,9 +155,14 @@ impl Gate {
                 .and_then(|bytes| bytes.try_into().ok())
                 .map_or(0, u64::from_le_bytes)
         };
+        let host = HostAbilities::of(config.host.kind.unwrap_or_default(), &config.host);
         Self {
             config,
             token,
+            found: HostKind::default(),
+            host,
+            must_register_anew: false,
+            look_after_at_ms: 0,
             vm: number(0),
             random: Random(number(8)),
             link: Link::new(Nonce(*nonce)),
@@ -174,6 +190,31 @@ impl Gate {
     pub fn reconfigure(&mut self, config: Config, token: Token) {
         self.config = config;
         self.token = token;
+        self.runs_on(self.found);
+    }
+
+    /// Says what the host was found to be. The configuration may say otherwise, and then holds.
+    pub fn runs_on(&mut self, found: HostKind) {
+        self.found = found;
+        let host = HostAbilities::of(self.config.host.kind.unwrap_or(found), &self.config.host);
+        if host.counted_at_server_below() != self.host.counted_at_server_below() {
+            // Limits were learned as another host counts them, and the server was told so.
+            self.must_register_anew = self.link.session.is_some();
+            self.keys.clear();
+        }
+        self.host = host;
+    }
+
+    /// What the host of this VM can do.
+    #[must_use]
+    pub fn host(&self) -> &HostAbilities {
+        &self.host
+    }
+
+    /// What is known of a key, its limits as this VM counts them.
+    fn localized(&self, mut policy: KeyPolicy) -> KeyPolicy {
+        self.host.localize(&mut policy.limits);
+        policy
     }
 
     /// Takes in one event. Afterwards every [`Gate::next_output`] is to be carried out.
@@ -184,6 +225,9 @@ impl Gate {
     }
 
     fn take_in(&mut self, now: Now, memory: &mut dyn SharedMemory, input: Input<'_>) {
+        if std::mem::take(&mut self.must_register_anew) {
+            self.lose_holder(now);
+        }
         match input {
             Input::Tick => self.tick(now, memory),
             Input::RequestHeaders { stream, headers, address, end } => {
@@ -195,8 +239,11 @@ impl Gate {
             Input::RequestBody { stream, body } => {
                 let most = self.config.body_bytes;
                 self.more_of_the_request(stream, now);
+                let holds_for_body = self.host.holds_for_body;
                 if let Some(Stage::Open(open)) = self.stage(stream) {
                     open.body_complete(body, most);
+                    // What it waited for before is over.
+                    open.waited &= holds_for_body;
                     self.advance(stream, now, memory);
                 }
             }
@@ -228,6 +275,19 @@ impl Gate {
         !matches!(self.streams.get(&stream), Some(Exchange { stage: Stage::Running(_), .. }))
     }
 
+    /// Whether the host must be kept from going on behind the head: as [`Gate::holds`], but where the
+    /// host must not wait for a body with the head in its hands, the body alone holds nothing.
+    #[must_use]
+    pub fn holds_head(&self, stream: StreamId) -> bool {
+        match self.streams.get(&stream).map(|exchange| &exchange.stage) {
+            Some(Stage::Open(open)) => {
+                let only_body = matches!(open.body, Body::Coming) && open.waits_for.is_none();
+                self.host.holds_for_body || !only_body
+            }
+            _ => self.holds(stream),
+        }
+    }
+
     /// Whether the response body is to be shown to the machine.
     #[must_use]
     pub fn reads_response(&self, stream: StreamId) -> bool {
@@ -256,13 +316,14 @@ impl Gate {
     ) {
         // A host that reuses ids has ended the old stream without telling us.
         self.end(stream, now, memory);
+        self.look_after_unless_timed(now, memory);
         let request = self.new_request_id();
-        match Exchange::begin(request, (headers, address), &self.config, now) {
+        match Exchange::begin(request, (headers, address), &self.config, &self.host, now) {
             Ok(exchange) => {
                 self.streams.insert(stream, exchange);
                 // An empty body is read like any other, and found not to be JSON.
                 let most = self.config.body_bytes;
-                if Open::head_is_all(headers, end)
+                if Open::head_is_all(headers, end, self.host.body_end)
                     && let Some(Stage::Open(open)) = self.stage(stream)
                 {
                     open.body_complete(&[], most);
@@ -273,6 +334,7 @@ impl Gate {
                 };
                 self.strip(stream, headers, betas);
                 self.advance(stream, now, memory);
+                self.let_head_go(stream, headers, now);
             }
             Err(refused) => {
                 let (exchange, refusal) = *refused;
@@ -287,6 +349,7 @@ impl Gate {
     /// waits for anything: on a host that lets a paused request slip, it slips without a credential.
     fn strip(&mut self, stream: StreamId, headers: &Headers, betas: Betas) {
         let path = headers.iter().find(|(name, _)| name == b":path");
+        let path = path.filter(|_| self.host.writes_paths);
         if let Some(path) = path.and_then(|(_, path)| url_query::without_credentials(path)) {
             let value = String::from_utf8_lossy(&path).into_owned();
             let name = ":path".to_owned();
@@ -330,57 +393,6 @@ impl Gate {
         exchange.notes.decision = Some(Decision::refused(refusal.code()));
         let reply = refusal.reply(exchange.voice, exchange.request.as_str());
         self.outputs.push_back(Output::Reply { stream, reply });
-    }
-
-    fn response_headers(
-        &mut self,
-        stream: StreamId,
-        headers: &Headers,
-        details: Option<&[u8]>,
-        end: bool,
-        now: Now,
-    ) {
-        let Some(exchange) = self.streams.get_mut(&stream) else { return };
-        let Stage::Running(running) = &mut exchange.stage else { return };
-        if running.stop.has_begun() {
-            // Our own answer passes by.
-            return;
-        }
-        let status = headers
-            .iter()
-            .find(|(name, _)| name == b":status")
-            .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
-            .unwrap_or(0);
-        running.status = status;
-        let (shown, bound) = (running.shown, running.admitted.output_bound);
-        running.answer = Answer::of(status, headers, details, running.metered, shown, bound);
-        let set = |name: &str, value: String| Output::SetResponseHeader {
-            stream,
-            name: name.to_owned(),
-            value,
-        };
-        if running.answer.may_change() && !end {
-            let name = b"content-length".to_vec();
-            self.outputs.push_back(Output::RemoveResponseHeader { stream, name });
-        }
-        let id = exchange.request.as_str();
-        for name in exchange.voice.request_id_headers() {
-            self.outputs.push_back(set(name, id.to_owned()));
-        }
-        let since_ms = now.monotonic_ms.saturating_sub(running.admitted_ms);
-        let limits = rate_headers::fields(exchange.voice, &running.standings, since_ms, now);
-        for name in not_for_client(headers, &limits) {
-            self.outputs.push_back(Output::RemoveResponseHeader { stream, name });
-        }
-        for (name, value) in limits {
-            self.outputs.push_back(set(&name, value));
-        }
-    }
-
-    fn response_body(&mut self, stream: StreamId, chunk: &[u8], end: bool, now: Now) {
-        let Some(exchange) = self.streams.get_mut(&stream) else { return };
-        let Stage::Running(running) = &mut exchange.stage else { return };
-        Self::answer_passes(&mut self.outputs, running, (stream, chunk, end), now);
     }
 
     fn end(&mut self, stream: StreamId, now: Now, memory: &mut dyn SharedMemory) {

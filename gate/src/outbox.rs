@@ -150,11 +150,10 @@ impl Outbox {
         }
     }
 
-    /// The next report, if one is due and none is under way. What has no reporter yet goes out
-    /// under `current`.
-    pub(crate) fn due(&mut self, now_ms: u64, current: &Reporter) -> Option<Contents> {
+    /// Whether a report is due and none is under way.
+    pub(crate) fn is_due(&mut self, now_ms: u64) -> bool {
         if self.in_flight.is_some() || now_ms < self.not_before_ms {
-            return None;
+            return false;
         }
         while self.queues.front().is_some_and(Queue::is_empty) {
             self.queues.pop_front();
@@ -162,10 +161,18 @@ impl Outbox {
         let rested =
             self.sent_ms.is_none_or(|sent| now_ms.saturating_sub(sent) >= REPORT_INTERVAL_MS);
         let is_backlog = self.queues.len() > 1;
-        let queue = self.queues.front_mut()?;
-        if !rested && !queue.is_urgent && !is_backlog && queue.records.len() < BATCH {
+        self.queues.front().is_some_and(|queue| {
+            rested || queue.is_urgent || is_backlog || queue.records.len() >= BATCH
+        })
+    }
+
+    /// The next report, if one is due and none is under way. What has no reporter yet goes out
+    /// under `current`.
+    pub(crate) fn due(&mut self, now_ms: u64, current: &Reporter) -> Option<Contents> {
+        if !self.is_due(now_ms) {
             return None;
         }
+        let queue = self.queues.front_mut()?;
         let reporter = queue.reporter.get_or_insert_with(|| current.clone()).clone();
         let leases = queue.leases.iter().take(BATCH);
         let (numbers, reports): (Vec<_>, Vec<_>) =

@@ -117,6 +117,16 @@ pub enum Refusal {
     LimiterFull,
     /// Too many reports wait for the server.
     OutboxFull,
+    /// The request names a model by an alias, and the host cannot write the model's own name, this.
+    AliasNotWritable(String),
+    /// The host cannot write an output limit, and the request states none that would hold.
+    OutputLimitRequired,
+    /// The host cannot make the stream report its usage.
+    StreamUsageRequired,
+    /// The host does not say whether a body of unknown length is there.
+    LengthRequired,
+    /// The host cannot count what limits the call.
+    NotEnforceable,
     /// The answer has more output than was reserved for the call. Only said within a stream.
     OutputBoundExceeded,
 }

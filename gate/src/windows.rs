@@ -18,6 +18,13 @@ pub(crate) struct Group {
     limits: Vec<Limit>,
 }
 
+impl Group {
+    /// One of its limits admits nothing.
+    pub(crate) fn has_nothing(&self) -> bool {
+        self.limits.iter().any(|limit| limit.max == 0)
+    }
+}
+
 /// Limits that apply to a call of a model, by subject.
 pub(crate) fn groups(limits: &[Limit], model: &ModelName) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();

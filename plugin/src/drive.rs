@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use gate::observation::Observation;
-use gate::{CallId, Gate, Input, Output, StreamId};
+use gate::{CallId, Gate, HostAbilities, HostKind, Input, Output, SharedMemory, StreamId};
 
 use crate::clock::Clock;
 use crate::host::{self, Buffer, Map};
-use crate::shared_memory::SharedData;
+use crate::shared_memory::{OwnMemory, SharedData};
 use crate::statistics::Statistics;
 
 /// The property that the access log reads; Envoy shows it as the filter state `wasm.tollgate`.
@@ -26,6 +26,12 @@ pub struct Vm {
     pub newest_root: Cell<u32>,
     /// Tokens of call-outs under way, with the context that made each.
     calls: RefCell<HashMap<u32, (CallId, u32)>>,
+    /// What the host was found to be; none until its first request shows it.
+    found: Cell<Option<HostKind>>,
+    /// Windows where workers share no memory.
+    own_memory: RefCell<OwnMemory>,
+    /// The event that is being carried in has made a call or an answer.
+    acted: Cell<bool>,
 }
 
 thread_local! {
@@ -39,15 +45,25 @@ impl Vm {
         config: gate::config::Config,
         token: gate::Token,
         seed: [u8; 32],
+        found: Option<HostKind>,
     ) -> Rc<Self> {
         let name = config.name.clone();
         VMS.with_borrow_mut(|vms| {
             if let Some(vm) = vms.get(&name) {
-                vm.gate.borrow_mut().reconfigure(config, token);
+                vm.found.set(found.or(vm.found.get()));
+                let mut gate = vm.gate.borrow_mut();
+                gate.reconfigure(config, token);
+                gate.runs_on(vm.kind());
+                drop(gate);
                 return Rc::clone(vm);
             }
+            let mut gate = Gate::new(config, token, seed);
+            gate.runs_on(found.unwrap_or_default());
             let vm = Rc::new(Self {
-                gate: RefCell::new(Gate::new(config, token, seed)),
+                gate: RefCell::new(gate),
+                found: Cell::new(found),
+                own_memory: RefCell::default(),
+                acted: Cell::new(false),
                 clock: Clock::default(),
                 statistics: Statistics::default(),
                 takes_log_fields: Cell::new(None),
@@ -59,24 +75,57 @@ impl Vm {
         })
     }
 
+    /// A request has come: what could not be told before can be told now. ngx_wasm shows nginx's
+    /// variables while a request is there; nobody else has this one.
+    pub fn find_host(&self) {
+        if self.found.get().is_none() {
+            let is_nginx = host::property("ngx\0nginx_version").is_some();
+            let kind = if is_nginx { HostKind::NgxWasm } else { HostKind::Envoy };
+            self.found.set(Some(kind));
+            if is_nginx && let Ok(mut gate) = self.gate.try_borrow_mut() {
+                gate.runs_on(kind);
+            }
+        }
+    }
+
+    /// What the host was found to be.
+    pub fn kind(&self) -> HostKind {
+        self.found.get().unwrap_or_default()
+    }
+
+    /// What the host can do.
+    pub fn host(&self) -> Option<HostAbilities> {
+        self.gate.try_borrow().ok().map(|gate| *gate.host())
+    }
+
+    /// The last event led to a call or to an answer, so that a request may wait.
+    pub fn has_acted(&self) -> bool {
+        self.acted.get()
+    }
+
     /// Takes in one event that happened in the active context and does what follows from it.
     pub fn drive(&self, active: u32, input: Input<'_>) {
         let now = self.clock.now();
         // A host that calls back while a host call of ours runs gets nothing done: the machine
         // is busy. None of the known hosts does.
         let Ok(mut gate) = self.gate.try_borrow_mut() else { return };
-        gate.handle(now, &mut SharedData, input);
+        let Ok(mut own) = self.own_memory.try_borrow_mut() else { return };
+        let mut shared = SharedData::of(self.kind());
+        let memory: &mut dyn SharedMemory =
+            if gate.host().shares_memory() { &mut shared } else { &mut *own };
+        self.acted.set(false);
+        gate.handle(now, memory, input);
         while let Some(output) = gate.next_output() {
             let refused_edit = output.stream().filter(|_| output.is_vital());
             match self.perform(active, output) {
                 Done::Yes => {}
                 Done::CallFailed(call) => {
                     let failed = Input::CallDone { call, status: None, body: &[] };
-                    gate.handle(now, &mut SharedData, failed);
+                    gate.handle(now, memory, failed);
                 }
                 Done::Refused => {
                     if let Some(stream) = refused_edit {
-                        gate.handle(now, &mut SharedData, Input::EditRefused { stream });
+                        gate.handle(now, memory, Input::EditRefused { stream });
                     }
                 }
             }
@@ -91,6 +140,11 @@ impl Vm {
     /// Whether the request has its verdict.
     pub fn is_decided(&self, stream: u32) -> bool {
         self.gate.try_borrow().is_ok_and(|gate| gate.is_decided(StreamId(stream)))
+    }
+
+    /// Whether the request's head must wait.
+    pub fn holds_head(&self, stream: u32) -> bool {
+        !self.gate.try_borrow().is_ok_and(|gate| !gate.holds_head(StreamId(stream)))
     }
 
     /// Whether the response body is to be read.
@@ -139,6 +193,7 @@ impl Vm {
         match output {
             Output::Call(call) => match host::dispatch_http_call(&call) {
                 Ok(token) => {
+                    self.acted.set(true);
                     self.calls.borrow_mut().insert(token, (call.id, active));
                     Done::Yes
                 }
@@ -148,15 +203,16 @@ impl Vm {
                 }
             },
             Output::Reply { stream, reply } => {
-                on(active, stream, || host::send_local_response(&reply, "tollgate"))
+                self.acted.set(true);
+                self.on(active, stream, || host::send_local_response(&reply, "tollgate"))
             }
             Output::SetRequestHeader { stream, name, value } => {
-                on(active, stream, || host::set_header(Map::Request, &name, &value))
+                self.on(active, stream, || host::set_header(Map::Request, &name, &value))
             }
             Output::RemoveRequestHeader { stream, name } => {
-                on(active, stream, || host::remove_header(Map::Request, &name))
+                self.on(active, stream, || host::remove_header(Map::Request, &name))
             }
-            Output::EditRequestBody { stream, length, edits } => on(active, stream, || {
+            Output::EditRequestBody { stream, length, edits } => self.on(active, stream, || {
                 let body = host::buffer(Buffer::RequestBody)?;
                 if body.len() != length {
                     return Err(host::MALFORMED);
@@ -164,24 +220,45 @@ impl Vm {
                 host::replace_buffer(Buffer::RequestBody, &gate::apply_edits(&body, &edits))
             }),
             Output::DropRequestBody { stream } => {
-                on(active, stream, || host::replace_buffer(Buffer::RequestBody, &[]))
+                self.on(active, stream, || host::replace_buffer(Buffer::RequestBody, &[]))
             }
-            Output::Resume { stream } => on(active, stream, host::resume_request),
+            Output::Resume { stream } => self.on(active, stream, host::resume_request),
             Output::SetResponseHeader { stream, name, value } => {
-                on(active, stream, || host::set_header(Map::Response, &name, &value))
+                self.on(active, stream, || host::set_header(Map::Response, &name, &value))
             }
             Output::RemoveResponseHeader { stream, name } => {
-                on(active, stream, || host::remove_header(Map::Response, &name))
+                self.on(active, stream, || host::remove_header(Map::Response, &name))
             }
             Output::ReplaceResponseBody { stream, bytes } => {
-                on(active, stream, || host::replace_buffer(Buffer::ResponseBody, &bytes))
+                self.on(active, stream, || host::replace_buffer(Buffer::ResponseBody, &bytes))
             }
-            Output::CloseStream { stream } => on(active, stream, host::close_stream),
+            Output::CloseStream { stream } => self.on(active, stream, host::close_stream),
             Output::Observe(observation) => {
                 self.observe(active, observation);
                 Done::Yes
             }
         }
+    }
+
+    /// Does something to a stream, which need not be the active context.
+    fn on(
+        &self,
+        active: u32,
+        stream: StreamId,
+        act: impl FnOnce() -> Result<(), host::Status>,
+    ) -> Done {
+        if stream.0 == active {
+            return done(act());
+        }
+        // Hosts made of nginx say yes and stay where they are.
+        if self.kind() != HostKind::Envoy || host::set_effective_context(stream.0).is_err() {
+            // The stream is gone; its end has been or will be told.
+            return Done::Refused;
+        }
+        let done = done(act());
+        // The active context exists: the host is calling it.
+        let _ = host::set_effective_context(active);
+        done
     }
 }
 
@@ -192,24 +269,14 @@ enum Done {
     Refused,
 }
 
-/// Does something to a stream, which need not be the active context.
-fn on(active: u32, stream: StreamId, act: impl FnOnce() -> Result<(), host::Status>) -> Done {
-    let elsewhere = stream.0 != active;
-    if elsewhere && host::set_effective_context(stream.0).is_err() {
-        // The stream is gone; its end has been or will be told.
-        return Done::Refused;
-    }
-    let done = match act() {
+/// Does something to the active stream.
+fn done(acted: Result<(), host::Status>) -> Done {
+    match acted {
         Ok(()) => Done::Yes,
         Err(status) => {
             // Not louder: clients decide how often this happens.
             log::debug!("a host call failed with status {}", status.0);
             Done::Refused
         }
-    };
-    if elsewhere {
-        // The active context exists: the host is calling it.
-        let _ = host::set_effective_context(active);
     }
-    done
 }

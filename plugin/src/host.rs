@@ -14,6 +14,8 @@ pub struct Status(pub u32);
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const CAS_MISMATCH: u32 = 8;
+/// The host has no such call.
+pub const UNIMPLEMENTED: Status = Status(12);
 /// A value that no host returns.
 /// Bytes of another length or shape than the host has announced.
 pub const MALFORMED: Status = Status(u32::MAX);

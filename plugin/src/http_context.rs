@@ -5,12 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use gate::header_filter::{Betas, not_for_upstream};
-use gate::{Input, Reply, StreamId};
+use gate::{HostKind, Input, Reply, StreamId};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::drive::Vm;
 use crate::host::{self, Buffer, Map};
+
+/// Where APISIX is told to show a request's body, and that of its answer (apisix/wasm.lua).
+const ASKS_FOR_REQUEST_BODY: &str = "wasm_process_req_body";
+const ASKS_FOR_ANSWER_BODY: &str = "wasm_process_resp_body";
 
 /// One HTTP stream.
 pub struct Http {
@@ -33,8 +37,9 @@ impl Http {
         }
     }
 
-    /// Has the verdict counted, with the time that it took, once there is one.
-    fn decided(&self) {
+    /// Has the verdict counted, with the time that it took, once there is one; what the host is told
+    /// to do stands by then.
+    fn decided<T>(&self, told: T) -> T {
         if let Some(vm) = &self.vm
             && !self.is_decided.get()
             && vm.is_decided(self.id)
@@ -42,18 +47,51 @@ impl Http {
             self.is_decided.set(true);
             vm.drive(self.id, Input::Decided { stream: StreamId(self.id) });
         }
+        told
     }
 
     /// Requests go on only when the machine says so.
     fn request_action(&self) -> Action {
-        self.decided();
-        let held = self.vm.as_ref().is_none_or(|vm| vm.holds(self.id));
-        if held { Action::Pause } else { Action::Continue }
+        let Some(vm) = &self.vm else { return Action::Pause };
+        if !vm.holds(self.id) {
+            return Action::Continue;
+        }
+        if vm.host().is_some_and(|host| !host.timers) && !vm.has_acted() {
+            // Nothing would ever wake it: such a host does not survive the pause.
+            refuse();
+        }
+        Action::Pause
     }
 
-    fn body_complete(&self) {
-        let body = host::buffer(Buffer::RequestBody).unwrap_or_default();
-        self.input(Input::RequestBody { stream: StreamId(self.id), body: &body });
+    /// The same at the head, behind which some hosts bring the body only once it has gone on.
+    fn head_action(&self) -> Action {
+        let Some(vm) = &self.vm else { return Action::Pause };
+        if vm.holds_head(self.id) {
+            return self.request_action();
+        }
+        if vm.holds(self.id) && vm.host().is_some_and(|host| host.shows_bodies_on_request) {
+            // Without it the request would go on, and nobody would look at its body.
+            if let Err(status) = host::set_property(ASKS_FOR_REQUEST_BODY, "true") {
+                log::warn!("the host shows no bodies: status {}", status.0);
+                refuse();
+                return Action::Pause;
+            }
+        }
+        Action::Continue
+    }
+
+    fn body_complete(&self, size: usize) {
+        let stream = StreamId(self.id);
+        match host::buffer(Buffer::RequestBody) {
+            Err(_) if size > 0 => {
+                // nginx keeps what does not fit its buffer in a file, which not every host reads.
+                self.input(Input::RequestBodyGrows { stream, size: usize::MAX });
+            }
+            body => {
+                let body = body.unwrap_or_default();
+                self.input(Input::RequestBody { stream, body: &body });
+            }
+        }
     }
 
     /// What must not reach the upstream in the head must not reach it behind the body either.
@@ -68,6 +106,41 @@ impl Http {
         }
     }
 
+    fn kind(&self) -> HostKind {
+        self.vm.as_ref().map(|vm| vm.kind()).unwrap_or_default()
+    }
+
+    /// From where the request comes.
+    fn client_address(&self) -> Option<IpAddr> {
+        let name = match self.kind() {
+            HostKind::Envoy => "source\0address",
+            HostKind::Apisix => "remote_addr",
+            HostKind::NgxWasm => "ngx\0remote_addr",
+        };
+        host::property(name).and_then(|text| ip_of(&text))
+    }
+
+    /// Why an answer is what it is, in Envoy's words. nginx says when its upstream had a connection, and
+    /// when an answer of it had begun.
+    fn details(&self, headers: &gate::Headers) -> Option<Vec<u8>> {
+        let (connect, header) = match self.kind() {
+            HostKind::Envoy => return host::property("response\0code_details"),
+            HostKind::Apisix => ("upstream_connect_time", "upstream_header_time"),
+            HostKind::NgxWasm => ("ngx\0upstream_connect_time", "ngx\0upstream_header_time"),
+        };
+        let is_of_gateway = |(name, value): &(Vec<u8>, Vec<u8>)| {
+            name == b":status" && matches!(value.as_slice(), b"502" | b"504")
+        };
+        if !headers.iter().any(is_of_gateway) {
+            return None;
+        }
+        let happened =
+            |name| host::property(name).map(|time| time.last().is_some_and(u8::is_ascii_digit));
+        let was_connected = happened(connect).unwrap_or(true);
+        let has_answered = happened(header).unwrap_or(false);
+        (was_connected && !has_answered).then(|| b"upstream_reset".to_vec())
+    }
+
     fn end(&self) {
         self.input(Input::End { stream: StreamId(self.id) });
     }
@@ -78,7 +151,7 @@ impl Context for Http {
         if let Some(vm) = &self.vm {
             vm.call_answered(self.id, token, num_headers);
         }
-        self.decided();
+        self.decided(());
     }
 
     fn on_done(&mut self) -> bool {
@@ -92,31 +165,37 @@ impl HttpContext for Http {
         let stream = StreamId(self.id);
         match host::header_pairs(Map::Request) {
             Ok(headers) if self.vm.is_some() => {
+                if let Some(vm) = &self.vm {
+                    vm.find_host();
+                }
                 #[cfg(feature = "trap")]
                 crate::trap::if_asked(&headers);
-                let address = host::property("source\0address").and_then(|text| ip_of(&text));
+                let address = self.client_address();
                 let (headers, end) = (&headers, end_of_stream);
                 self.input(Input::RequestHeaders { stream, headers, address, end });
             }
-            _ => refuse(),
+            _ => {
+                refuse();
+                return Action::Pause;
+            }
         }
-        self.request_action()
+        self.decided(self.head_action())
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if end_of_stream {
-            self.body_complete();
+            self.body_complete(size);
         } else {
             self.input(Input::RequestBodyGrows { stream: StreamId(self.id), size });
         }
-        self.request_action()
+        self.decided(self.request_action())
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         self.strip_trailers();
         // With trailers no body callback ever says that it is the last.
-        self.body_complete();
-        self.request_action()
+        self.body_complete(0);
+        self.decided(self.request_action())
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
@@ -127,14 +206,19 @@ impl HttpContext for Http {
             let stream = StreamId(self.id);
             let is_success =
                 |(name, value): &(Vec<u8>, Vec<u8>)| name == b":status" && value.starts_with(b"2");
-            let details = if headers.iter().any(is_success) {
-                None
-            } else {
-                host::property("response\0code_details")
-            };
+            let details =
+                if headers.iter().any(is_success) { None } else { self.details(&headers) };
             let details = details.as_deref();
             let end = end_of_stream;
             self.input(Input::ResponseHeaders { stream, headers: &headers, details, end });
+            if let Some(vm) = &self.vm
+                && vm.reads_response(self.id)
+                && vm.host().is_some_and(|host| host.shows_bodies_on_request)
+                && let Err(status) = host::set_property(ASKS_FOR_ANSWER_BODY, "true")
+            {
+                // What is not read is charged without its usage.
+                log::warn!("the host shows no answers: status {}", status.0);
+            }
         }
         Action::Continue
     }
@@ -165,7 +249,8 @@ impl Drop for Http {
 /// The address of `192.0.2.7:1234` or `[2001:db8::7]:1234`.
 fn ip_of(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
-    text.parse::<SocketAddr>().map(|address| address.ip()).ok()
+    let with_port = text.parse::<SocketAddr>().map(|address| address.ip());
+    with_port.or_else(|_| text.parse()).ok()
 }
 
 /// The last resort: nothing is known, so nothing passes.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use gate::{Input, Token, config};
+use gate::{HostKind, Input, Token, config};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
@@ -49,13 +49,28 @@ impl Root {
         let seed = host::random().map_err(|status| {
             vec![format!("the host gives no random bytes: status {}", status.0)]
         })?;
-        let vm = Vm::configured(config, token, seed);
+        let found = found(config.host.kind);
+        let kind = found.unwrap_or_default();
+        config.check_on(kind).map_err(|problems| {
+            problems.iter().map(ToString::to_string).collect::<Vec<String>>()
+        })?;
+        let vm = Vm::configured(config, token, seed, found);
         vm.newest_root.set(self.id);
         self.vm = Some(vm);
-        if let Err(status) = host::set_tick_period(TICK) {
-            log::warn!("the host has no timer: status {}", status.0);
-        }
         Ok(())
+    }
+}
+
+/// Asks for a timer, and tells the host by what it says. One that is found only at the first request,
+/// when it shows nginx's variables, is not told yet.
+fn found(said: Option<HostKind>) -> Option<HostKind> {
+    match host::set_tick_period(TICK) {
+        Err(host::UNIMPLEMENTED) => Some(HostKind::Apisix),
+        Err(status) => {
+            log::warn!("the host has no timer: status {}", status.0);
+            said
+        }
+        Ok(()) => said,
     }
 }
 

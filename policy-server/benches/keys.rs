@@ -219,7 +219,14 @@ impl Filled {
         let app = build(settings, clock, Box::new(OsEntropy)).expect("it starts");
         let nonce = Nonce([7; 16]);
         let protocol = wire::PROTOCOL_VERSION;
-        let request = RegisterRequest { protocol, nonce, plugin: "bench".to_owned() };
+        let plugin = "bench".to_owned();
+        let request = RegisterRequest {
+            protocol,
+            nonce,
+            plugin,
+            without_push: false,
+            count_windows_below: 0,
+        };
         let request = serde_json::to_value(request).expect("JSON");
         let filter = app.filter.clone();
         let reply = send(filter, "POST", "/proxy/v1/holders", FILTER_TOKEN, &request).await;

@@ -13,7 +13,7 @@ use wire::{CatalogueVersion, Epoch, HolderId, Revision};
 
 use crate::clock::Now;
 use crate::recalls::Recalls;
-use crate::store::BudgetId;
+use crate::store::{BudgetId, HolderRow};
 
 /// Changes kept for polls. A holder further behind is told to forget everything, which costs one
 /// look-up per key; 4096 changes are more than a minute of the busiest administration.
@@ -37,19 +37,27 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct SessionTimes {
     /// From the sent time of its last answered exchange, by the holder's clock.
     pub ttl_ms: u64,
+    /// The same for a holder to which nothing can be told before it asks.
+    pub pull_ttl_ms: u64,
     /// What the server adds before it counts the holder as gone.
     pub grace_ms: u64,
 }
 
 impl Default for SessionTimes {
     fn default() -> Self {
-        Self { ttl_ms: 60_000, grace_ms: 5_000 }
+        Self { ttl_ms: 60_000, pull_ttl_ms: 10_000, grace_ms: 5_000 }
     }
 }
 
 impl SessionTimes {
-    fn deadline_ms(&self, last_exchange_ms: u64) -> u64 {
-        last_exchange_ms.saturating_add(self.ttl_ms).saturating_add(self.grace_ms)
+    /// What a holder is told: never more than what is told to others.
+    #[must_use]
+    pub fn told(&self, without_push: bool) -> u64 {
+        if without_push { self.pull_ttl_ms.min(self.ttl_ms) } else { self.ttl_ms }
+    }
+
+    fn deadline_ms(&self, session: &Session) -> u64 {
+        session.last_exchange_ms.saturating_add(session.ttl_ms).saturating_add(self.grace_ms)
     }
 }
 
@@ -79,6 +87,10 @@ pub enum Effect {
         /// the request may be a late duplicate of its first, so it says nothing about what has
         /// been applied since; its next poll does.
         starts_at: Option<Revision>,
+        /// The longest time that it was told it may act on what it knows, in milliseconds.
+        ttl_ms: u64,
+        /// Windows of scope `proxy` that allow fewer are counted here for it.
+        count_windows_below: u64,
         /// When.
         now: Now,
     },
@@ -99,6 +111,8 @@ pub const REFUSALS_KEPT: usize = 1024;
 #[derive(Debug, Clone)]
 struct Session {
     last_exchange_ms: u64,
+    ttl_ms: u64,
+    count_windows_below: u64,
     acknowledged: Revision,
     refused: VecDeque<u64>,
     /// Seen as lapsed: its leases are being parked, so nothing may renew it any more.
@@ -130,12 +144,15 @@ impl Live {
     pub fn after_start(
         times: SessionTimes,
         server: &crate::store::ServerRow,
-        holders: impl IntoIterator<Item = HolderId>,
+        holders: impl IntoIterator<Item = HolderRow>,
         ran_before_ms: u64,
         now: Now,
     ) -> Self {
-        let session = Session {
+        let session = |holder: &HolderRow| Session {
             last_exchange_ms: now.monotonic_ms,
+            // One from before it was noted was told the longest there is.
+            ttl_ms: if holder.ttl_ms == 0 { times.ttl_ms } else { holder.ttl_ms },
+            count_windows_below: holder.count_windows_below,
             acknowledged: Revision(0),
             refused: VecDeque::new(),
             over: false,
@@ -147,7 +164,7 @@ impl Live {
             catalogue_version: server.catalogue_version,
             complete_from: server.revision,
             changes: VecDeque::new(),
-            sessions: holders.into_iter().map(|id| (id, session.clone())).collect(),
+            sessions: holders.into_iter().map(|row| (row.id.clone(), session(&row))).collect(),
             recalls: Recalls::default(),
             awaited: None,
             started_ms: now.monotonic_ms,
@@ -200,7 +217,7 @@ impl Live {
     pub fn touch(&mut self, holder: &HolderId, now: Now) -> Result<(), NotAlive> {
         let times = self.times;
         let session = self.sessions.get_mut(holder).ok_or(NotAlive)?;
-        if session.over || times.deadline_ms(session.last_exchange_ms) < now.monotonic_ms {
+        if session.over || times.deadline_ms(session) < now.monotonic_ms {
             return Err(NotAlive);
         }
         session.last_exchange_ms = session.last_exchange_ms.max(now.monotonic_ms);
@@ -239,13 +256,19 @@ impl Live {
         let times = self.times;
         let mut lapsed = Vec::new();
         for (id, session) in &mut self.sessions {
-            session.over |= times.deadline_ms(session.last_exchange_ms) < now.monotonic_ms;
+            session.over |= times.deadline_ms(session) < now.monotonic_ms;
             if session.over {
                 lapsed.push(id.clone());
             }
         }
         lapsed.sort();
         lapsed
+    }
+
+    /// Windows of scope `proxy` that allow fewer are counted here for this holder.
+    #[must_use]
+    pub fn counts_windows_below(&self, holder: &HolderId) -> u64 {
+        self.sessions.get(holder).map_or(0, |session| session.count_windows_below)
     }
 
     /// How many holders are alive.
@@ -261,7 +284,7 @@ impl Live {
         self.sessions
             .values()
             .filter(|session| session.acknowledged < revision && self.is_alive(session, now))
-            .map(|session| self.times.deadline_ms(session.last_exchange_ms))
+            .map(|session| self.times.deadline_ms(session))
             .fold(None, |pending: Option<Pending>, deadline_ms| {
                 Some(Pending {
                     holders: pending.map_or(0, |pending| pending.holders) + 1,
@@ -285,7 +308,7 @@ impl Live {
             .sessions
             .iter()
             .filter(|(_, session)| session.acknowledged < revision && self.is_alive(session, now))
-            .map(|(id, session)| (id.clone(), self.times.deadline_ms(session.last_exchange_ms)))
+            .map(|(id, session)| (id.clone(), self.times.deadline_ms(session)))
             .collect();
         pending.sort_by(|(one, first), (other, second)| (second, one).cmp(&(first, other)));
         pending.truncate(most);
@@ -338,7 +361,7 @@ impl Live {
     }
 
     fn is_alive(&self, session: &Session, now: Now) -> bool {
-        !session.over && self.times.deadline_ms(session.last_exchange_ms) >= now.monotonic_ms
+        !session.over && self.times.deadline_ms(session) >= now.monotonic_ms
     }
 
     fn apply(&mut self, effect: Effect) {
@@ -359,12 +382,14 @@ impl Live {
                     }
                 }
             }
-            Effect::Registered { holder, starts_at, now } => {
+            Effect::Registered { holder, starts_at, ttl_ms, count_windows_below, now } => {
                 // A late duplicate of the registration must not make a late duplicate of an ask
                 // grantable: what was refused stays refused.
                 let known = self.sessions.remove(&holder);
                 let session = Session {
                     last_exchange_ms: now.monotonic_ms,
+                    ttl_ms,
+                    count_windows_below,
                     acknowledged: starts_at.unwrap_or_default(),
                     refused: known.map(|known| known.refused).unwrap_or_default(),
                     over: false,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use gate::{Call, Input};
+use gate::{Call, HostKind, Input};
 use serde_json::Value;
 
 use crate::checker::{Invariant, Violation};
@@ -161,7 +161,9 @@ impl World {
 
     /// Sends an answer on its way.
     pub(crate) fn reply_to(&mut self, ticket: Ticket, answer: Answer) {
-        let received = self.mutation.and_then(|it| it.received(ticket.place, &answer));
+        let is_timerless = self.kind_of(ticket.place.proxy) == HostKind::Apisix;
+        let received =
+            self.mutation.and_then(|it| it.received(ticket.place, is_timerless, &answer));
         let answer = received.unwrap_or(answer);
         self.log.note(self.now_ms, || {
             let body = String::from_utf8_lossy(&answer.body);
@@ -185,7 +187,10 @@ impl World {
         }
         let Some(sent) = worker.takes_answer(ticket.call) else { return Ok(()) };
         if sent.renews && status == Some(200) {
-            self.checker.renewed(ticket.life, sent.at_ms);
+            let times = self.scenario.times;
+            let is_pushed = self.kind_of(ticket.place.proxy) == HostKind::Envoy;
+            let ttl_ms = if is_pushed { times.ttl_ms } else { times.pull_ttl_ms };
+            self.checker.renewed(ticket.life, sent.at_ms + ttl_ms);
         }
         self.log.note(self.now_ms, || format!("{:?} {:?}: {status:?}", ticket.place, ticket.call));
         self.feed(ticket.place, Input::CallDone { call: ticket.call, status, body })?;

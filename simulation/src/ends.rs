@@ -1,6 +1,8 @@
 //! Running streams of keys that were taken out of use: once the server says that this is in force
 //! everywhere, they must be over soon.
 
+use gate::HostKind;
+
 use crate::checker::{Invariant, Violation};
 use crate::events::Event;
 use crate::keys::Life;
@@ -30,6 +32,10 @@ impl World {
         let Some(id) = self.keys.get(key).map(|key| key.id.as_str()) else { return Vec::new() };
         let mut running = Vec::new();
         for place in self.places() {
+            if self.kind_of(place.proxy) == HostKind::Apisix {
+                // Such a host cannot end streams.
+                continue;
+            }
             let proxy = self.proxies.get(place.proxy);
             let Some(worker) = proxy.and_then(|proxy| proxy.workers.get(place.worker)) else {
                 continue;

@@ -60,7 +60,8 @@ impl World {
     /// A VM ends without a word and is rebuilt; its proxy and the shared memory live on.
     pub(crate) fn crash(&mut self, place: Place) -> anyhow::Result<()> {
         self.lives += 1;
-        let worker = Worker::start(Life(self.lives), &mut self.dice)?;
+        let kind = self.kind_of(place.proxy);
+        let worker = Worker::start(Life(self.lives), kind, &mut self.dice)?;
         let Some(slot) = self.worker(place) else { return Ok(()) };
         let dead = std::mem::replace(slot, worker);
         self.log.note(self.now_ms, || format!("fault: {place:?} crashes: {:?}", dead.life));

@@ -101,10 +101,15 @@ pub enum Mutation {
     IgnoredPlan,
     /// The server is told that changes are in force as soon as they have been heard of.
     EarlyAcknowledgement,
+    /// Holders without push are told of sessions as long as others', while the server waits for them as
+    /// shortly as ever.
+    LongPull,
 }
 
 /// The worker that a mutation singles out.
 pub(crate) const VICTIM: Place = Place { proxy: 0, worker: 0 };
+/// As long as the session of a holder that is told of changes.
+const LONG_PULL_MS: u64 = 60_000;
 /// Longer than any run.
 const ENDLESS_MS: u64 = 10_000_000;
 /// Added to the number of a repeated record or ask.
@@ -128,7 +133,7 @@ macro_rules! forget {
 
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::HalvedSpent,
         Self::DroppedVoid,
         Self::SwallowedReport,
@@ -172,6 +177,7 @@ impl Mutation {
         Self::ForgottenTools,
         Self::IgnoredPlan,
         Self::EarlyAcknowledgement,
+        Self::LongPull,
     ];
 
     /// An answer in the server's stead.
@@ -310,7 +316,12 @@ impl Mutation {
     }
 
     /// An answer as the worker gets it.
-    pub(crate) fn received(self, place: Place, answer: &Answer) -> Option<Answer> {
+    pub(crate) fn received(
+        self,
+        place: Place,
+        is_timerless: bool,
+        answer: &Answer,
+    ) -> Option<Answer> {
         let mut reply: Value = serde_json::from_slice(&answer.body).ok()?;
         match self {
             Self::DeafWorker if place == VICTIM => {
@@ -332,6 +343,9 @@ impl Mutation {
             Self::IgnoredPlan => {
                 let policy = reply.pointer_mut("/key/known")?.as_object_mut()?;
                 policy.remove("price_multiplier_ppm")?;
+            }
+            Self::LongPull if is_timerless => {
+                *reply.get_mut("session_ttl_ms")? = json!(LONG_PULL_MS)
             }
             Self::EndlessSession => *reply.get_mut("session_ttl_ms")? = json!(ENDLESS_MS),
             Self::OldRevision if reply.get("key").is_some() => {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use gate::{Input, Reply, StreamId};
+use gate::{HostKind, Input, Reply, StreamId};
 use serde_json::Value;
 
 use crate::answers::Part;
@@ -283,7 +283,9 @@ impl World {
         if let Some(mutation) = self.mutation {
             mutation.after_refusal(&mut seconds, &id, self.now_ms, place, &mut self.proxies);
         }
-        if limits.per_minute.is_none() && limits.over_all_proxies.is_some() {
+        let is_server_s = limits.over_all_proxies.is_some() && limits.per_minute.is_none();
+        // The server counts what its workers may have used, also where they were lost.
+        if is_server_s || self.kind_of(place.proxy) == HostKind::Apisix {
             self.tally.full_everywhere += 1;
             return Ok(());
         }

@@ -15,6 +15,8 @@ const MIDNIGHT_UNIX_MS: u64 = NOON_UNIX_MS + 43_200_000;
 const LONG_PER_MILLE: u64 = 150;
 /// Worlds whose tokens have kinds and whose provider has tools, in a thousand.
 const KINDS_PER_MILLE: u64 = 350;
+/// Worlds with a proxy that has no timers, in a thousand.
+const TIMERLESS_PER_MILLE: u64 = 300;
 
 /// Who sends requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,9 @@ pub struct Scenario {
     /// The only fault: the server restarts while keys are switched off of which filters do not hear, so
     /// that they must ask about all of them.
     pub loses_news: bool,
+    /// The last proxy has no timers and no memory that its workers share: what it has to do rides on
+    /// requests.
+    pub has_timerless: bool,
 }
 
 impl Scenario {
@@ -127,6 +132,7 @@ impl Scenario {
                 overruns: false,
                 has_kinds: false,
                 loses_news: false,
+                has_timerless: false,
             }
         };
         if dice.per_mille(300) {
@@ -137,6 +143,8 @@ impl Scenario {
             // Longer than the server waits for a holder that it does not hear of.
             scenario.longest_call_ms = 2 * (times.ttl_ms + times.grace_ms);
         }
+        // Dice of their own: what else happens in a seed stays what it was.
+        scenario.has_timerless = Dice::new(seed, 6).per_mille(TIMERLESS_PER_MILLE);
         scenario.overruns = dice.per_mille(150);
         scenario.has_kinds = dice.per_mille(KINDS_PER_MILLE);
         scenario.disk = match dice.below(12) {
@@ -171,6 +179,7 @@ impl Scenario {
             overruns: false,
             has_kinds: false,
             loses_news: false,
+            has_timerless: false,
         }
     }
 
@@ -202,6 +211,7 @@ impl Scenario {
             overruns: false,
             has_kinds: false,
             loses_news: false,
+            has_timerless: false,
         }
     }
 
@@ -232,6 +242,7 @@ impl Scenario {
             overruns: false,
             has_kinds: false,
             loses_news: false,
+            has_timerless: false,
         }
     }
 }
@@ -283,4 +294,5 @@ impl Scenario {
 /// For how long a window over all proxies is saturated.
 pub(crate) const SATURATED_MINUTES: u64 = 6;
 
-const SHORT_SESSIONS: SessionTimes = SessionTimes { ttl_ms: 8_000, grace_ms: 1_000 };
+const SHORT_SESSIONS: SessionTimes =
+    SessionTimes { ttl_ms: 8_000, pull_ttl_ms: 3_000, grace_ms: 1_000 };

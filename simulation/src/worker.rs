@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use gate::{Call, CallId, Gate, Input, Now, Output, Reply, SharedMemory, StreamId, Token};
+use gate::{
+    Call, CallId, Gate, HostKind, Input, Now, Output, Reply, SharedMemory, StreamId, Token,
+};
 
 use crate::dice::Dice;
 
@@ -121,12 +123,14 @@ impl Worker {
     ///
     /// # Errors
     /// When the fixed configuration is refused.
-    pub fn start(life: Life, dice: &mut Dice) -> anyhow::Result<Self> {
+    pub fn start(life: Life, kind: HostKind, dice: &mut Dice) -> anyhow::Result<Self> {
         let config = gate::config::parse(CONFIG)
             .map_err(|problems| anyhow::anyhow!("the gate's configuration: {problems:?}"))?;
         let token = Token::new(TOKEN).ok_or_else(|| anyhow::anyhow!("the token is refused"))?;
+        let mut gate = Gate::new(config, token, dice.bytes());
+        gate.runs_on(kind);
         Ok(Self {
-            gate: Gate::new(config, token, dice.bytes()),
+            gate,
             life,
             first_fed_ms: None,
             woke_ms: 0,
@@ -135,6 +139,12 @@ impl Worker {
             swallows_close: false,
             next_stream: 0,
         })
+    }
+
+    /// Its host has a timer; otherwise all that it does is done by requests.
+    #[must_use]
+    pub fn has_timer(&self) -> bool {
+        self.gate.host().timers
     }
 
     /// Takes in a new request.

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
 
-use gate::Input;
 use gate::testing::ProcessMemory;
+use gate::{HostKind, Input};
 
 use crate::call_outs::Message;
 use crate::checker::Checker;
@@ -128,7 +128,7 @@ impl World {
             records_seen: 0,
             calls: Vec::new(),
             lives: 0,
-            checker: Checker::new(scenario.times.ttl_ms),
+            checker: Checker::new(),
             log: EventLog::new(keeps_log),
             tally: Tally::default(),
             asleep: BTreeMap::new(),
@@ -151,11 +151,12 @@ impl World {
     }
 
     fn build_proxies(&mut self) -> anyhow::Result<()> {
-        for _ in 0..self.scenario.proxies {
+        for proxy in 0..self.scenario.proxies {
             let mut workers = Vec::new();
             for _ in 0..self.scenario.workers {
                 self.lives += 1;
-                workers.push(Worker::start(Life(self.lives), &mut self.dice)?);
+                let kind = self.kind_of(proxy);
+                workers.push(Worker::start(Life(self.lives), kind, &mut self.dice)?);
             }
             // One for each worker only where that is the fault to be found.
             let memories = if self.mutation == Some(Mutation::PrivateMemory) {
@@ -168,6 +169,15 @@ impl World {
             self.proxies.push(Proxy { memories, workers, clock_ms, unix_ms_at_zero });
         }
         Ok(())
+    }
+
+    /// The last proxy may have no timers, and no memory that its workers share.
+    pub(crate) fn kind_of(&self, proxy: usize) -> HostKind {
+        if self.scenario.has_timerless && proxy + 1 == self.scenario.proxies {
+            HostKind::Apisix
+        } else {
+            HostKind::Envoy
+        }
     }
 
     fn schedule(&mut self) {
@@ -248,6 +258,9 @@ impl World {
             Event::WaitEnds => Ok(()),
             Event::Tick { place } => {
                 self.after(self.scenario.tick_ms, Event::Tick { place });
+                if self.kind_of(place.proxy) == HostKind::Apisix {
+                    return Ok(());
+                }
                 self.feed(place, Input::Tick)
             }
             Event::Sweep => {

@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Basis, CallRecord, Catalogue, Change, ChangesReply, CutCalls,
-    Ending, ExchangeAnswer, ExchangeReply, ExchangeRequest, Grant, KeyAnswer, KeyKind, KeyPolicy,
-    KeyState, LeaseAnswer, LeaseReply, LeaseReport, LeaseRequest, Level, Limit, Model, ModelSet,
-    Price, Problem, ProblemBody, Refusal, RegisterReply, RegisterRequest, ReportReply,
-    ReportRequest, Scope, Subject, Unit, Usage, UsageAnswer, UsagePage, UsageParameter, UsageReply,
-    UsageRequest, UsedCall, UserKeyForm, UserKeySecret, Window,
+    EVERY_WINDOW, Ending, ExchangeAnswer, ExchangeReply, ExchangeRequest, Grant, KeyAnswer,
+    KeyKind, KeyPolicy, KeyState, LeaseAnswer, LeaseReply, LeaseReport, LeaseRequest, Level, Limit,
+    Model, ModelSet, Price, Problem, ProblemBody, Refusal, RegisterReply, RegisterRequest,
+    ReportReply, ReportRequest, Scope, Subject, Unit, Usage, UsageAnswer, UsagePage,
+    UsageParameter, UsageReply, UsageRequest, UsedCall, UserKeyForm, UserKeySecret, Window,
 };
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, Metadata, ModelName, NanoUsd,
@@ -125,8 +125,18 @@ fn register() {
         protocol: PROTOCOL_VERSION,
         nonce: Nonce([0xab; 16]),
         plugin: "llm-gateway".into(),
+        without_push: false,
+        count_windows_below: 0,
     };
     golden("register_request", &request);
+    golden(
+        "register_request_without_push",
+        &RegisterRequest {
+            without_push: true,
+            count_windows_below: EVERY_WINDOW,
+            ..request.clone()
+        },
+    );
     golden(
         "register_reply",
         &RegisterReply {

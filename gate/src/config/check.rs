@@ -78,6 +78,7 @@ impl Checker {
         let profile = self.profile(&root);
         let paths = self.paths(&root);
         let allow = self.allow(&root);
+        let host = self.host(&root);
         let idempotency = match root.get("idempotency") {
             None => Some(profile == Some(Profile::MindProxy)),
             Some(Value::Bool(wanted)) => Some(*wanted),
@@ -91,6 +92,7 @@ impl Checker {
             paths: paths?,
             allow: allow?,
             idempotency: idempotency?,
+            host: host?,
         })
     }
 
@@ -125,7 +127,7 @@ impl Checker {
         }
     }
 
-    fn object<'a>(
+    pub(super) fn object<'a>(
         &mut self,
         path: &str,
         object: &'a Map<String, Value>,
@@ -164,7 +166,7 @@ impl Checker {
         }
     }
 
-    fn number(
+    pub(super) fn number(
         &mut self,
         path: &str,
         object: &Map<String, Value>,

@@ -1,10 +1,12 @@
 //! The filter's configuration: what an operator may write, checked completely before it is used.
 
 mod check;
+mod host;
 mod openings;
 mod reference;
 
 pub use check::{Problem, parse};
+pub use host::{HostSettings, MOST_WORKERS, Windows};
 pub use reference::{MEMBERS, Member};
 
 use metering::request::FeatureKind;
@@ -29,6 +31,8 @@ pub struct Config {
     pub idempotency: bool,
     /// What requests may ask for although no reservation covers it.
     pub allow: Vec<FeatureKind>,
+    /// In what kind of proxy it runs.
+    pub host: HostSettings,
 }
 
 /// How to reach the policy server.

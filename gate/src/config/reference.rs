@@ -92,6 +92,52 @@ pub const MEMBERS: &[Member] = &[
         "whether a call is made once under the same `Idempotency-Key`, see \
          [the APIs](apis.md#calls-that-are-sent-again)",
     ),
+    member(
+        "host",
+        "object",
+        "as below",
+        "in what kind of proxy the filter runs, and what it does where that cannot do all, see \
+         [what each host can do](host-abilities.md)",
+    ),
+    member(
+        "host.kind",
+        "`auto`, `envoy`, `apisix` or `ngx_wasm`",
+        "`auto`",
+        "the kind of proxy; Istio, Envoy Gateway and Higress are `envoy`. `auto` is what the proxy shows itself to be",
+    ),
+    member(
+        "host.holds_headers",
+        "boolean",
+        "`true`",
+        "Envoy: whether `allow_on_headers_stop_iteration` is set for this plugin. Where it cannot be set, say `false`: \
+         requests with a body would wait for ever",
+    ),
+    member(
+        "host.workers",
+        "integer, 1 to 4096",
+        "1",
+        "workers of the proxy; required where `host.windows` is `per_worker`",
+    ),
+    member(
+        "host.windows",
+        "`shared`, `server` or `per_worker`",
+        "`shared` on Envoy, else `server`",
+        "where windows of scope `proxy` are counted: in the memory that the workers share, at the policy server call by \
+         call, or in each worker, which has its part of every limit",
+    ),
+    member(
+        "host.unwritable_limits",
+        "`reserve` or `refuse`",
+        "`reserve`",
+        "a call whose output limit would have to be written, where nothing can be: reserved at the most that the model \
+         gives, or refused",
+    ),
+    member(
+        "host.unforced_usage",
+        "`estimate` or `refuse`",
+        "`estimate`",
+        "a stream that would have to be made to report its usage, where nothing can be written: estimated, or refused",
+    ),
 ];
 
 /// The names of the members that stand directly in the object at a path; `""` is the document.

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use super::answer::value;
-use super::{Body, Exchange, MOST_CALLS, Open, Stage};
+use super::{Body, Errands, Exchange, MOST_CALLS, Open, Stage};
 use crate::config::Config;
 use crate::credential::{self, NoCredential};
 use crate::dialect::Dialect;
 use crate::dry_run;
 use crate::header_filter::{BETA_HEADERS, Betas};
+use crate::host_abilities::{BodyEnd, HostAbilities};
 use crate::io::{Headers, Now};
 use crate::observation::Notes;
 use crate::pool::Want;
@@ -32,6 +33,7 @@ impl Exchange {
         request: RequestId,
         (headers, address): (&Headers, Option<IpAddr>),
         config: &Config,
+        host: &HostAbilities,
         now: Now,
     ) -> Result<Self, Box<(Self, Refusal)>> {
         let profile = config.profile;
@@ -50,6 +52,10 @@ impl Exchange {
             Err(NoCredential::Missing) if target == Target::UserKey => NO_KEY,
             found => found.map_err(|why| refused(dialect, Refusal::Credential(why)))?,
         };
+        if !host.writes_paths && url_query::without_credentials(path).is_some() {
+            // It could not be kept from the upstream.
+            return Err(refused(dialect, Refusal::Credential(NoCredential::InUrl)));
+        }
         let coding = |name: &[u8]| {
             headers.iter().any(|(other, value)| {
                 other == name && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
@@ -60,6 +66,9 @@ impl Exchange {
             // What a path of the configuration costs does not depend on its body.
             Target::Listed { .. } | Target::Models | Target::Model(_) | Target::Usage => Body::None,
         };
+        if matches!(body, Body::Coming) && !Open::body_is_sure_to_come(headers, host.body_end) {
+            return Err(refused(dialect, Refusal::LengthRequired));
+        }
         let open = Open {
             path: url_query::without_credentials(path).unwrap_or_else(|| path.to_vec()),
             betas: betas(headers, &target),
@@ -93,6 +102,9 @@ impl Exchange {
             began_unix_ms: now.wall_ms,
             failures: 0,
             waited: false,
+            head_is_gone: false,
+            called_since_body: false,
+            errands: Errands::default(),
         };
         let voice = Voice { dialect, profile };
         let (request, notes) = (request.clone(), Notes::at(now));
@@ -161,12 +173,19 @@ impl Open {
 
     /// The head says that no body follows. Some hosts say so of every request, so the host's word
     /// counts only where the head does not announce a body.
-    pub(crate) fn head_is_all(headers: &Headers, end: bool) -> bool {
-        let announced = headers.iter().any(|(name, value)| {
-            name == b"transfer-encoding"
-                || (name == b"content-length" && value.trim_ascii() != b"0")
-        });
-        end && !announced
+    pub(crate) fn head_is_all(headers: &Headers, end: bool, told: BodyEnd) -> bool {
+        let chunked = || headers.iter().any(|(name, _)| name == b"transfer-encoding");
+        match told {
+            BodyEnd::WithHead => end && !chunked() && !has_length(headers),
+            BodyEnd::AlwaysComes => false,
+            BodyEnd::ComesIfAny => !has_length(headers),
+        }
+    }
+
+    /// Where nobody says that a body is empty, only one of a stated length will be shown for sure.
+    fn body_is_sure_to_come(headers: &Headers, told: BodyEnd) -> bool {
+        let is_chunked = headers.iter().any(|(name, _)| name == b"transfer-encoding");
+        told != BodyEnd::ComesIfAny || !is_chunked
     }
 
     fn read(&self, body: &[u8]) -> Result<Request, Problem> {
@@ -229,6 +248,11 @@ impl Open {
             Body::Read(Ok(_)) | Body::None => Ok(true),
         }
     }
+}
+
+fn has_length(headers: &Headers) -> bool {
+    let is_zero = |value: &[u8]| value.trim_ascii().iter().all(|byte| *byte == b'0');
+    headers.iter().any(|(name, value)| name == b"content-length" && !is_zero(value))
 }
 
 /// The header in which a caller says what a call is for.

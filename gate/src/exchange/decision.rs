@@ -13,9 +13,11 @@ use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Rates};
 use wire::{AllowedNetworks, CatalogueVersion, ModelName, NanoUsd, PriceMultiplier};
 
 use super::money::{Money, draw, refused_lease};
-use super::{Answer, Metered, Open, Running, Shown, Stop};
+use super::writing::most_output;
+use super::{Answer, Metered, Open, Running, Shown, Stop, Writing};
 use crate::catalogue::{Models, reads_max_completion_tokens};
 use crate::dry_run::Estimate;
+use crate::host_abilities::HostAbilities;
 use crate::io::{Now, SharedMemory};
 use crate::pool::Pool;
 use crate::profile::Profile;
@@ -41,6 +43,8 @@ pub(crate) struct Forward {
     pub(crate) running: Running,
     pub(crate) output_limit: Option<u64>,
     pub(crate) model_is_alias: bool,
+    /// What is to be written into the body can be.
+    pub(crate) writes_body: bool,
     /// The path with the model's own name, where it named another.
     pub(crate) path: Option<String>,
     /// The limit of chat that the model reads.
@@ -79,7 +83,12 @@ pub(crate) fn check_key(
 
 /// The ask of a request whose body is sound and whose model has a price; none for any other, which
 /// will be refused without money, and for what costs nothing.
-pub(crate) fn ask(open: &Open, models: &Models, allow: &[FeatureKind]) -> Option<Ask> {
+pub(crate) fn ask(
+    open: &Open,
+    models: &Models,
+    allow: &[FeatureKind],
+    writing: Writing,
+) -> Option<Ask> {
     let name = open.model().filter(|_| open.metadata.is_ok())?;
     let model = models.find(name).filter(|model| !model.retired)?;
     let price = model.price?;
@@ -91,15 +100,15 @@ pub(crate) fn ask(open: &Open, models: &Models, allow: &[FeatureKind]) -> Option
         }
     }
     // The server multiplies by what it knows of the key.
-    Some(ask_of(open.request(), model, models.version, PriceMultiplier::ONE))
+    Some(ask_of(open.request(), model, writing, (models.version, PriceMultiplier::ONE)))
 }
 
 /// `request` is none where a call costs the same whatever it asks for.
 fn ask_of(
     request: Option<&Request>,
     model: &Model,
-    catalogue_version: CatalogueVersion,
-    price_multiplier: PriceMultiplier,
+    writing: Writing,
+    (catalogue_version, price_multiplier): (CatalogueVersion, PriceMultiplier),
 ) -> Ask {
     let mut ask = Ask {
         model: model.name.clone(),
@@ -114,15 +123,13 @@ fn ask_of(
     let Some(request) = request else { return ask };
     (ask.output_tokens, ask.output_is_clients) = match request.output_limit {
         OutputLimit::Tokens(tokens) => (tokens, true),
-        OutputLimit::Absent => {
-            let room = model.context_length.saturating_sub(request.least_input_tokens);
-            (model.max_output_tokens.min(room), false)
-        }
+        OutputLimit::Absent => (most_output(request, model), false),
         OutputLimit::NoOutput => (0, true),
     };
     ask.server_tool_calls = server_tool_calls(request, model).unwrap_or(0);
     ask.input_tokens = input_bound(request, &input_limits(model), ask.server_tool_calls);
     ask.choices = request.answers();
+    writing.bound(&mut ask, request, model);
     ask
 }
 
@@ -191,6 +198,8 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) profile: Profile,
     pub(crate) vm: u64,
     pub(crate) outbox_has_room: bool,
+    pub(crate) host: &'a HostAbilities,
+    pub(crate) writing: Writing,
 }
 
 /// Decides on a call whose key has passed [`check_key`].
@@ -224,6 +233,9 @@ fn window_refusal(
 ) -> Option<Refusal> {
     let model = ModelName::new(open.model()?).ok()?;
     let groups = windows::groups(&known.policy.limits, &model);
+    if known.host.cannot_count(&groups) {
+        return None;
+    }
     let call = WindowCall { vm: known.vm, tokens: 0 };
     windows::check(memory, &groups, call, now.monotonic_ms).err()
 }
@@ -307,13 +319,20 @@ fn admit(
     let policy = known.policy;
     let now_ms = now.monotonic_ms;
     let repeatable = open.idempotency.map(|sent| repetition::id_of(&policy.key, &sent));
+    if repeatable.is_some() && !known.host.shares_memory() {
+        return Err(Refusal::NotEnforceable);
+    }
     if let Some(id) = repeatable {
         repetition::check(memory, id, now_ms)?;
     }
     let groups = windows::groups(&policy.limits, &model.name);
     let costs = metered != Metered::Nothing;
     let counts_tokens = costs && windows::count_tokens(&groups);
-    let mut ask = ask_of(request, model, known.models.version, price.multiplier);
+    if known.host.cannot_count(&groups) {
+        return Err(Refusal::NotEnforceable);
+    }
+    let version = (known.models.version, price.multiplier);
+    let mut ask = ask_of(request, model, known.writing, version);
     let mut bounds = Bounds::new(&ask, policy.default_max_output_tokens);
     if let Some(room) = windows::token_room(memory, &groups, now_ms)? {
         // A limit that we choose shrinks to what the windows hold; one that does not fit at all is
@@ -338,6 +357,7 @@ fn admit(
     };
     let pays = costs && policy.budgeted;
     let reserves = pays || counts_tokens || ceiling.is_some();
+    known.writing.check(open, model, reserves, metered)?;
     let takes_permit = windows::takes_permit(&policy.limits, &model.name);
     let mut output_tokens = bounds.output_tokens();
     let mut drawn = None;
@@ -425,7 +445,8 @@ fn admit(
         admitted_ms: now_ms,
         status: 0,
         answer: Answer::NotYet,
-        stop: Stop::of(known.profile),
+        stop: Stop::of(known.profile, known.host.ends_streams),
+        writes_answer: known.host.writes_answers,
         address: open.address,
         began_ms: open.began_ms,
         began_unix_ms: open.began_unix_ms,
@@ -434,6 +455,7 @@ fn admit(
         running,
         output_limit: reserves.then_some(output_tokens),
         model_is_alias: is_alias,
+        writes_body: known.writing.writes_body(),
         path,
         reads_max_completion_tokens: reads_max_completion_tokens(model),
         estimate,

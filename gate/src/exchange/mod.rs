@@ -6,6 +6,7 @@ mod decision;
 mod departure;
 mod money;
 mod stop;
+mod writing;
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -32,6 +33,7 @@ pub(crate) use arrival::BadMetadata;
 pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide};
 pub(crate) use departure::depart;
 pub(crate) use stop::{Reason, Step as StopStep, Stop};
+pub(crate) use writing::Writing;
 
 /// Most calls to the server for one request: register, catalogue, catch up, key, lease, and some
 /// of them again because something changed meanwhile. A request that needs more gets 503.
@@ -115,6 +117,28 @@ pub(crate) struct Open {
     pub(crate) failures: u8,
     /// It has waited for a call, so the host must be told when it may go on.
     pub(crate) waited: bool,
+    /// Its head has been let on: nothing of it can be changed any more.
+    pub(crate) head_is_gone: bool,
+    /// It has made a call since its body came.
+    pub(crate) called_since_body: bool,
+    /// What it may still do for the VM.
+    pub(crate) errands: Errands,
+}
+
+/// What a request does for the VM where there is no timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Errands {
+    /// It may ask for what has changed.
+    pub(crate) refresh: bool,
+    /// Reports that it may send.
+    pub(crate) reports: u8,
+}
+
+impl Default for Errands {
+    /// Two reports empty the outbox of a worker that was busy: each holds a thousand calls.
+    fn default() -> Self {
+        Self { refresh: true, reports: 2 }
+    }
 }
 
 /// The request body so far.
@@ -157,6 +181,8 @@ pub(crate) struct Running {
     pub(crate) status: u16,
     pub(crate) answer: Answer,
     pub(crate) stop: Stop,
+    /// Its answer can be written, not only read.
+    pub(crate) writes_answer: bool,
     pub(crate) address: Option<IpAddr>,
     pub(crate) began_ms: u64,
     pub(crate) began_unix_ms: u64,

@@ -33,6 +33,8 @@ pub(crate) struct Stop {
     profile: Profile,
     /// Why it was ended, once the end has begun.
     reason: Option<Reason>,
+    /// The host cannot end streams: the call runs to its own end.
+    is_impossible: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -107,8 +109,8 @@ impl Reason {
 
 impl Stop {
     /// Nobody asks for the end.
-    pub(crate) fn of(profile: Profile) -> Self {
-        Self { profile, ..Self::default() }
+    pub(crate) fn of(profile: Profile, is_possible: bool) -> Self {
+        Self { profile, is_impossible: !is_possible, ..Self::default() }
     }
 
     /// Why it was ended by us; none while it was not.
@@ -155,7 +157,7 @@ impl Running {
             Answer::Plain(plain) => self.admitted.streamed && plain.is_open_array(),
             Answer::Failed => false,
         };
-        is_open && matches!(self.stop.phase, Phase::Unasked)
+        is_open && !self.stop.is_impossible && matches!(self.stop.phase, Phase::Unasked)
     }
 
     /// Asks for the end of a call whose key has expired, as far as was known at its admission.
@@ -198,6 +200,7 @@ impl Running {
                 if self.admitted.streamed
                     && answer.is_open_array()
                     && matches!(self.stop.phase, Phase::Unasked)
+                    && !self.stop.is_impossible
                     && answer.has_passed_bound()
                 {
                     // What passes the bound is within a chunk that has gone; the next one ends it.
@@ -224,7 +227,7 @@ impl Stop {
         match self.phase {
             Phase::Unasked => {
                 let replaced = passes(answer, chunk, end, cost);
-                if !answer.has_passed_bound() {
+                if self.is_impossible || !answer.has_passed_bound() {
                     return Passage { replaced, close: false };
                 }
                 self.phase = Phase::Told { at_ms: now_ms };

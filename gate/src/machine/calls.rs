@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use wire::v1::{
     AdmitReply, AdmitRequest, Ask, Catalogue, ChangesReply, ExchangeReply, KeyAnswer, LeaseAnswer,
-    LeaseReply, LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, ReportReply, UsageReply,
+    LeaseReply, LeaseReport, LeaseRequest, RegisterReply, RegisterRequest, UsageReply,
 };
 use wire::{Epoch, LeaseId, NanoUsd, Nonce, PROTOCOL_VERSION, Revision};
 
@@ -44,9 +44,13 @@ impl Gate {
             Purpose::Changes => self.applied(now),
             _ => Revision(0),
         };
+        let report = if purpose == Purpose::Report { self.report_due(now) } else { None };
         let caller = Caller { server: &self.config.server, token: &self.token };
         let at = Some(stream);
         let mut call = match (purpose, &self.link.session, ask) {
+            (Purpose::Report, Some(_), _) if let Some(report) = &report => {
+                caller.post(id, at, "/proxy/v1/reports", report)
+            }
             (Purpose::Catalogue, Some(session), _) => caller.catalogue(id, at, session),
             (Purpose::Changes, Some(session), _) => caller.changes(id, at, session, (applied, 0)),
             (Purpose::Usage, Some(session), _) => self.usage_call((id, at), open, session),
@@ -123,6 +127,8 @@ impl Gate {
             protocol: PROTOCOL_VERSION,
             nonce: self.link.nonce,
             plugin: self.config.name.clone(),
+            without_push: !self.host.timers,
+            count_windows_below: self.host.counted_at_server_below(),
         };
         caller.post(id, stream, "/proxy/v1/holders", &message)
     }
@@ -205,6 +211,13 @@ impl Gate {
         }
         match effect {
             Effect::GoOn => self.link.server_answers(now.monotonic_ms),
+            // What is known is good for a while longer.
+            Effect::Failed
+                if pending.purpose == Purpose::Changes && self.link.usable(now).is_some() =>
+            {
+                let jitter = self.random.next();
+                self.link.poll_failed(now.monotonic_ms, jitter);
+            }
             Effect::Failed => {
                 open.failures += 1;
                 // It may be on its way all the same, and be granted after all.
@@ -257,7 +270,7 @@ impl Gate {
                         KeyAnswer::Known(policy) => {
                             // News of it may have been lost in a change that spoke of all keys.
                             gate.key_is(&policy.key, policy.state);
-                            Some(*policy)
+                            Some(gate.localized(*policy))
                         }
                         KeyAnswer::Unknown => None,
                     };
@@ -284,7 +297,11 @@ impl Gate {
             Purpose::UserKey => self.read_or(status, body, now, |gate, reply: ExchangeReply| {
                 gate.take_user_key(open, reply);
             }),
-            Purpose::Report | Purpose::Ahead | Purpose::Recheck(_) => Effect::GoOn,
+            Purpose::Report => {
+                self.report_answered(status, body, now);
+                Effect::GoOn
+            }
+            Purpose::Ahead | Purpose::Recheck(_) => Effect::GoOn,
         }
     }
 
@@ -419,24 +436,11 @@ impl Gate {
             return;
         }
         match pending.purpose {
-            Purpose::Report => match read::<ReportReply>(status, body) {
-                Answered::Ok(reply) => {
-                    self.outbox.acknowledged();
+            Purpose::Report => {
+                if self.report_answered(status, body, now) {
                     self.report(now);
-                    if !reply.differing.is_empty() {
-                        log::error!("the server prices records {:?} differently", reply.differing);
-                    }
                 }
-                Answered::HolderLost => {
-                    self.outbox.reporter_unknown();
-                    let jitter = self.random.next();
-                    self.outbox.failed(now_ms, jitter);
-                }
-                Answered::Failed => {
-                    let jitter = self.random.next();
-                    self.outbox.failed(now_ms, jitter);
-                }
-            },
+            }
             Purpose::Changes => match read::<ChangesReply>(status, body) {
                 Answered::Ok(reply) => {
                     self.link.poll_answered();

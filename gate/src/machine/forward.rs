@@ -8,8 +8,9 @@ use wire::{Metadata, NanoUsd, RequestId};
 
 use super::{Gate, Unfinished};
 use crate::exchange::{
-    Body, Forward, Knowledge, Open, Running, Stage, Verdict, ask, check_key, decide,
+    Body, Forward, Knowledge, Open, Running, Stage, Verdict, Writing, ask, check_key, decide,
 };
+use crate::host_abilities::BodyWriting;
 use crate::io::{Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
 use crate::model_list;
@@ -43,7 +44,12 @@ impl Gate {
         let Stage::Open(mut open) = std::mem::replace(&mut exchange.stage, Stage::Answered) else {
             return;
         };
-        match self.step(&open, (voice, &request), now, memory) {
+        let errand = self.errand(&mut open, now).map(|purpose| Step::Call(purpose, None));
+        let step = match errand {
+            Some(errand) => errand,
+            None => self.step(&open, (voice, &request), now, memory),
+        };
+        match step {
             Step::Wait => self.put_back(stream, open),
             Step::Call(..) if open.calls_left == 0 => {
                 self.abandon(&open, now);
@@ -51,6 +57,7 @@ impl Gate {
             }
             Step::Call(purpose, ask) => {
                 open.calls_left -= 1;
+                open.called_since_body = !matches!(open.body, Body::Coming);
                 open.waits_for = Some(self.call_for(stream, &mut open, purpose, ask, now));
                 self.put_back(stream, open);
             }
@@ -113,6 +120,12 @@ impl Gate {
                 Some(Known::Key(policy)) => {
                     check_key(&policy, open.address, now).map_or_else(Step::Refuse, |()| Step::Wait)
                 }
+                // Where nothing can be written once a request has waited, it waits before its body.
+                None if self.host.body_writing == BodyWriting::BeforeWaiting
+                    && open.digest != NO_KEY =>
+                {
+                    self.step_to_key(usable)
+                }
                 None => Step::Wait,
             };
         }
@@ -120,18 +133,16 @@ impl Gate {
             let refusal = open.check_body(self.config.body_bytes.min(LONGEST_BODY)).err();
             return Step::Refuse(refusal.unwrap_or(Refusal::UnknownKey));
         }
-        if !usable {
-            let registered = self.link.session.is_some();
-            return Step::Call(if registered { Purpose::Changes } else { Purpose::Register }, None);
-        }
-        let Some(models) = self.models.clone() else {
-            return Step::Call(Purpose::Catalogue, None);
+        let Some(models) = self.models.clone().filter(|_| usable) else {
+            return self.step_to_key(usable);
         };
+        let writing = Writing::of(open, &self.host, &self.config.host);
         let policy = match known {
             None => {
                 let may_ask = open.granted.is_none() && open.refused.is_none();
                 let allow = &self.config.allow;
-                let ask = if may_ask { ask(open, &models, allow) } else { None };
+                let writing = writing.after_waiting(&self.host);
+                let ask = if may_ask { ask(open, &models, allow, writing) } else { None };
                 if ask.is_some() && !self.outbox_has_room(open) {
                     return Step::Refuse(Refusal::OutboxFull);
                 }
@@ -150,7 +161,7 @@ impl Gate {
         }
         let listed = match &open.target {
             Target::Call { .. } | Target::Listed { .. } => {
-                let known = Knowledge {
+                let mut known = Knowledge {
                     models: &models,
                     policy: &policy,
                     body_limit: self.config.body_bytes,
@@ -159,8 +170,19 @@ impl Gate {
                     profile: self.config.profile,
                     vm: self.vm,
                     outbox_has_room: self.outbox_has_room(open),
+                    host: &self.host,
+                    writing,
                 };
-                return step_of(decide(open, &known, now, &mut self.pool, memory));
+                let mut verdict = decide(open, &known, now, &mut self.pool, memory);
+                let later = writing.after_waiting(&self.host);
+                if matches!(verdict, Verdict::NeedLease(_))
+                    && later.writes_body() != writing.writes_body()
+                {
+                    // With the lease it could not be written any more: it needs another one.
+                    known.writing = later;
+                    verdict = decide(open, &known, now, &mut self.pool, memory);
+                }
+                return step_of(verdict);
             }
             Target::Models => {
                 let models = (&*models, &*self.config.paths);
@@ -176,6 +198,17 @@ impl Gate {
             }
         };
         listed.map_or_else(Step::Refuse, Step::Reply)
+    }
+
+    /// The next call until the key of a request is known.
+    fn step_to_key(&self, usable: bool) -> Step {
+        let purpose = match (usable, &self.link.session, &self.models) {
+            (false, Some(_), _) => Purpose::Changes,
+            (false, None, _) => Purpose::Register,
+            (true, _, None) => Purpose::Catalogue,
+            (true, _, Some(_)) => Purpose::Admit { asks: false },
+        };
+        Step::Call(purpose, None)
     }
 
     /// Whether the record of this call, with what its caller says of it, will find a place.
@@ -243,6 +276,9 @@ impl Gate {
             self.say(said);
         }
         let pending = open.waits_for.and_then(|call| self.calls.remove(&call));
+        if pending.is_some_and(|pending| pending.purpose == Purpose::Report) {
+            self.report_failed(now);
+        }
         let asks = pending.is_some_and(|pending| pending.purpose.asks());
         if asks || open.ask_is_open {
             self.disclaim(open);
@@ -267,12 +303,16 @@ impl Gate {
             model_is_alias,
             path,
             reads_max_completion_tokens,
+            writes_body,
             ..
         } = forward;
         let policy = Rc::clone(&running.policy);
+        let head_is_gone = open.head_is_gone;
         let mut set = |name: &str, value: &str| {
-            let (name, value) = (name.to_owned(), value.to_owned());
-            self.outputs.push_back(Output::SetRequestHeader { stream, name, value });
+            if !head_is_gone {
+                let (name, value) = (name.to_owned(), value.to_owned());
+                self.outputs.push_back(Output::SetRequestHeader { stream, name, value });
+            }
         };
         // Compressed answers could not be metered.
         set("accept-encoding", "identity");
@@ -289,7 +329,7 @@ impl Gate {
         if let Some(path) = path {
             set(":path", &path);
         }
-        if let Some(read) = open.request() {
+        if let Some(read) = open.request().filter(|_| writes_body) {
             let edits = read.edits(Edits {
                 model: model_is_alias.then_some(running.model.as_str()),
                 output_limit: output_limit

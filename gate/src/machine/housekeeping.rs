@@ -1,7 +1,6 @@
 //! What the VM does by the clock: polls, reports, windows that could not be left, signs of life.
 
 use metering::window::CLAIM_TTL_MS;
-use wire::v1::ReportRequest;
 
 use super::Gate;
 use crate::exchange::Stage;
@@ -38,6 +37,11 @@ impl Gate {
         self.say(said);
         self.ask_ahead(now);
         self.report(now);
+        self.look_after(now, memory);
+    }
+
+    /// Windows that could not be left, and signs of life of those that are in use.
+    pub(super) fn look_after(&mut self, now: Now, memory: &mut dyn SharedMemory) {
         for _ in 0..self.unfinished.len().min(UNFINISHED_PER_TICK) {
             if let Some(call) = self.unfinished.pop_front() {
                 self.leave_windows(call, now, memory);
@@ -54,24 +58,15 @@ impl Gate {
     }
 
     pub(super) fn report(&mut self, now: Now) {
-        let Some(current) = self.reporter() else { return };
-        let Some(contents) = self.outbox.due(now.monotonic_ms, &current) else { return };
+        let Some(message) = self.report_due(now) else { return };
         let id = self.pending(Purpose::Report, None, now);
-        let (holder, epoch) = contents.reporter;
-        let message = ReportRequest {
-            holder,
-            epoch,
-            leases: contents.leases,
-            records: contents.records,
-            void: contents.void,
-        };
         let caller = Caller { server: &self.config.server, token: &self.token };
         let call = caller.post(id, None, "/proxy/v1/reports", &message);
         self.outputs.push_back(Output::Call(call));
     }
 
     /// The host answers every call, unless the root context that made it is gone.
-    fn forget_lost_calls(&mut self, now: Now) {
+    pub(super) fn forget_lost_calls(&mut self, now: Now) {
         let limit = self.config.server.timeout_ms.saturating_add(ANSWER_MARGIN_MS);
         let mut lost: Vec<_> = self
             .calls

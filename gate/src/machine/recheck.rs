@@ -191,7 +191,8 @@ impl Gate {
         match reply.key {
             KeyAnswer::Known(policy) => {
                 self.key_is(&policy.key, policy.state);
-                self.keys.learn(digest, Some(*policy));
+                let policy = self.localized(*policy);
+                self.keys.learn(digest, Some(policy));
             }
             KeyAnswer::Unknown => {
                 self.keys.learn(digest, None);

@@ -84,7 +84,7 @@ impl Gate {
             running.ask_stop_if_expired(now);
         }
         let passage = running.answer_passes(chunk, end, now.monotonic_ms);
-        if let Some(bytes) = passage.replaced {
+        if let Some(bytes) = passage.replaced.filter(|_| running.writes_answer) {
             outputs.push_back(Output::ReplaceResponseBody { stream, bytes });
         }
         if passage.close {

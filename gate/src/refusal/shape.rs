@@ -200,6 +200,34 @@ impl Refusal {
             Self::OutboxFull => {
                 later(Kind::Overloaded, "outbox_full", "Usage cannot be reported at the moment.")
             }
+            Self::AliasNotWritable(name) => about_model(final_answer(
+                Kind::Request,
+                "alias_not_supported",
+                format!("This gateway cannot call a model by an alias. Ask for `{name}`."),
+            )),
+            Self::OutputLimitRequired => final_answer(
+                Kind::Request,
+                "output_limit_required",
+                "State the most tokens that the answer may have, in the member that the model reads."
+                    .to_owned(),
+            ),
+            Self::StreamUsageRequired => {
+                let message = "Streams must report their usage here: set \
+                               `stream_options.include_usage` to true.";
+                let shape =
+                    final_answer(Kind::Request, "stream_usage_required", message.to_owned());
+                Shape { param: Some("stream_options".to_owned()), ..shape }
+            }
+            Self::LengthRequired => final_answer(
+                Kind::Request,
+                "length_required",
+                "Requests must state their length here, in `content-length`.".to_owned(),
+            ),
+            Self::NotEnforceable => final_answer(
+                Kind::Permission,
+                "limit_not_enforceable",
+                "A limit that applies to this call cannot be counted at this gateway.".to_owned(),
+            ),
             Self::OutputBoundExceeded => final_answer(
                 Kind::Upstream,
                 "output_bound_exceeded",

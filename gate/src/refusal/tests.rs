@@ -80,6 +80,11 @@ fn is_in_the_table(refusal: &Refusal) {
         | Refusal::LimiterBusy
         | Refusal::LimiterFull
         | Refusal::OutboxFull
+        | Refusal::AliasNotWritable(_)
+        | Refusal::OutputLimitRequired
+        | Refusal::StreamUsageRequired
+        | Refusal::LengthRequired
+        | Refusal::NotEnforceable
         | Refusal::OutputBoundExceeded => {}
     }
 }
@@ -181,6 +186,25 @@ fn table() -> Vec<Case> {
         (Refusal::LimiterBusy, "limiter_busy", BUSY, None, Some(1), true),
         (Refusal::LimiterFull, "limiter_full", BUSY, None, Some(1), true),
         (Refusal::OutboxFull, "outbox_full", BUSY, None, Some(1), true),
+        (
+            Refusal::AliasNotWritable(model()),
+            "alias_not_supported",
+            REQUEST,
+            Some("model"),
+            None,
+            false,
+        ),
+        (Refusal::OutputLimitRequired, "output_limit_required", REQUEST, None, None, false),
+        (
+            Refusal::StreamUsageRequired,
+            "stream_usage_required",
+            REQUEST,
+            Some("stream_options"),
+            None,
+            false,
+        ),
+        (Refusal::LengthRequired, "length_required", REQUEST, None, None, false),
+        (Refusal::NotEnforceable, "limit_not_enforceable", RIGHT, None, None, false),
         (Refusal::OutputBoundExceeded, "output_bound_exceeded", UPSTREAM, None, None, false),
     ]
 }

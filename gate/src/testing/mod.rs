@@ -93,6 +93,8 @@ pub enum Seen {
         /// The bytes.
         bytes: Vec<u8>,
     },
+    /// It asked of the host what that cannot do.
+    Fault(&'static str),
     /// It closed the stream, at the client and at the upstream.
     Closed {
         /// The stream.
@@ -225,6 +227,7 @@ fn write(out: &mut String, seen: &Seen) {
         }
         Seen::Head { stream, headers } => writeln!(out, "  head {stream}{}", shown(headers)),
         Seen::Data { stream, bytes } => writeln!(out, "  data {stream} {}", escape(bytes)),
+        Seen::Fault(what) => writeln!(out, "  FAULT {what}"),
         Seen::Closed { stream } => writeln!(out, "  close {stream}"),
     };
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::{Filter, ProcessMemory, Seen};
 use crate::config::Config;
+use crate::host_abilities::HostKind;
 use crate::io::{Call, Headers, Input, Now, Output, StreamId};
 use crate::machine::{Gate, Token};
 use crate::observation::Observation;
@@ -13,6 +14,9 @@ use metering::request::apply_edits;
 #[derive(Debug)]
 pub struct Native {
     gate: Gate,
+    kind: HostKind,
+    /// Streams for which a call or an answer is on its way.
+    acted: Vec<u32>,
     /// The process's shared memory.
     pub memory: ProcessMemory,
     now: Now,
@@ -21,6 +25,8 @@ pub struct Native {
     /// Head and chunk of the response that pass just now.
     head: Headers,
     chunk: Vec<u8>,
+    /// The answer of a call is being taken.
+    is_answering: bool,
     /// Streams that were answered or closed and whose end the machine is still to be told.
     over: Vec<u32>,
     seen: Vec<Seen>,
@@ -31,6 +37,7 @@ pub struct Native {
 struct Request {
     headers: Headers,
     body: Vec<u8>,
+    head_went_on: bool,
     went_on: bool,
 }
 
@@ -39,6 +46,8 @@ impl Native {
     #[must_use]
     pub fn new(config: Config, token: Token) -> Self {
         Self {
+            kind: HostKind::Envoy,
+            acted: Vec::new(),
             gate: Gate::new(config, token, [7; 32]),
             memory: ProcessMemory::default(),
             now: Now { monotonic_ms: 0, micros: 0, wall_ms: 0, is_exact: true },
@@ -46,10 +55,73 @@ impl Native {
             requests: HashMap::new(),
             head: Vec::new(),
             chunk: Vec::new(),
+            is_answering: false,
             over: Vec::new(),
             seen: Vec::new(),
             observed: Vec::new(),
         }
+    }
+
+    /// The same in another kind of proxy.
+    #[must_use]
+    pub fn on(mut self, kind: HostKind) -> Self {
+        self.kind = kind;
+        self.gate.runs_on(kind);
+        self
+    }
+
+    fn fault(&mut self, is_one: bool, what: &'static str) {
+        if is_one {
+            self.seen.push(Seen::Fault(what));
+        }
+    }
+
+    /// What hosts other than Envoy cannot do, or do not survive.
+    fn look_for_faults(&mut self, output: &Output) {
+        let is_nginx = self.kind != HostKind::Envoy;
+        let request = output.stream().and_then(|stream| self.requests.get(&stream.0));
+        let (head_is_gone, is_forwarded) =
+            request.map_or((false, false), |request| (request.head_went_on, request.went_on));
+        match output {
+            Output::Call(call) => {
+                self.fault(
+                    self.kind == HostKind::Apisix && call.stream.is_none(),
+                    "call of its own",
+                );
+                let is_second = call.stream.is_some()
+                    && self.calls.iter().any(|other| other.stream == call.stream);
+                self.fault(is_nginx && is_second, "second call at once");
+                self.fault(is_nginx && is_forwarded, "call after the request went on");
+            }
+            Output::Reply { .. } => {
+                self.fault(is_nginx && is_forwarded, "answer after the request went on");
+            }
+            Output::SetRequestHeader { name, .. } => {
+                self.fault(head_is_gone || is_forwarded, "header set too late");
+                self.fault(is_nginx && name.starts_with(':'), "path set");
+            }
+            Output::RemoveRequestHeader { .. } => {
+                self.fault(head_is_gone || is_forwarded, "header removed too late");
+            }
+            Output::EditRequestBody { .. } | Output::DropRequestBody { .. } => {
+                self.fault(self.kind == HostKind::Apisix, "request body written");
+                self.fault(is_nginx && self.is_answering, "request body written after a call");
+            }
+            Output::ReplaceResponseBody { .. } => self.fault(is_nginx, "answer written"),
+            Output::Observe(_) => {}
+            Output::CloseStream { .. } => self.fault(is_nginx, "stream closed"),
+            Output::Resume { .. }
+            | Output::SetResponseHeader { .. }
+            | Output::RemoveResponseHeader { .. } => {}
+        }
+    }
+
+    /// A host that is told to wait with nothing to wait for does not survive it.
+    fn check_hold(&mut self, stream: u32) {
+        let waits = self.calls.iter().any(|call| call.stream == Some(StreamId(stream)));
+        let is_answered = self.acted.contains(&stream);
+        let hangs = self.kind != HostKind::Envoy && !waits && !is_answered;
+        self.fault(hangs, "held with nothing to wait for");
     }
 
     /// The machine itself.
@@ -74,6 +146,7 @@ impl Native {
     }
 
     fn perform(&mut self, output: Output) {
+        self.look_for_faults(&output);
         match output {
             Output::Call(call) => {
                 let of = |name| {
@@ -86,6 +159,7 @@ impl Native {
             }
             Output::Reply { stream, reply } => {
                 self.over.push(stream.0);
+                self.acted.push(stream.0);
                 self.seen.push(Seen::Reply {
                     stream: stream.0,
                     status: reply.status,
@@ -127,7 +201,9 @@ impl Native {
     }
 
     fn go_on_unless_held(&mut self, stream: u32) {
-        if !self.gate.holds(StreamId(stream)) {
+        if self.gate.holds(StreamId(stream)) {
+            self.check_hold(stream);
+        } else {
             self.go_on(stream);
         }
     }
@@ -170,14 +246,26 @@ impl Filter for Native {
         let headers = bytes(headers);
         let request = Request { headers: headers.clone(), ..Request::default() };
         self.requests.insert(stream, request);
+        self.acted.retain(|other| *other != stream);
+        let said = match self.kind {
+            HostKind::Envoy => end,
+            HostKind::Apisix => true,
+            HostKind::NgxWasm => false,
+        };
+        let id = StreamId(stream);
         self.drive(Input::RequestHeaders {
-            stream: StreamId(stream),
+            stream: id,
             headers: &headers,
             address: None,
-            end,
+            end: said,
         });
-        if end {
-            self.go_on_unless_held(stream);
+        let awaits_body = self.gate.holds(id) && !self.gate.holds_head(id);
+        if !awaits_body {
+            if end || self.kind != HostKind::Envoy {
+                self.go_on_unless_held(stream);
+            }
+        } else if let Some(request) = self.requests.get_mut(&stream) {
+            request.head_went_on = self.kind == HostKind::Envoy;
         }
     }
 
@@ -200,7 +288,15 @@ impl Filter for Native {
         };
         let found = self.calls.iter().position(is_it).and_then(|at| self.calls.remove(at));
         let Some(call) = found else { return false };
+        self.is_answering = true;
         self.drive(Input::CallDone { call: call.id, status, body });
+        self.is_answering = false;
+        if let Some(StreamId(stream)) = call.stream.filter(|_| self.kind != HostKind::Envoy)
+            && self.requests.contains_key(&stream)
+            && self.gate.holds_head(StreamId(stream))
+        {
+            self.go_on_unless_held(stream);
+        }
         true
     }
 

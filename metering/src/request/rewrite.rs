@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::found::{Limit, Slot};
-use super::{ModelPlace, Operation, Request};
+use super::{ModelPlace, Operation, OutputLimit, Request};
 
 /// One edit of a body: the bytes of `span` give way to `text`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,29 @@ impl Request {
         // What is inserted before a name comes before that name.
         edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
         edits
+    }
+
+    /// Whether the upstream holds the call to the request's own output limit although nothing is
+    /// written: it stands where the upstream reads it, and no larger one beside it.
+    #[must_use]
+    pub fn limits_itself(&self, reads_max_completion_tokens: bool) -> bool {
+        let tokens = match self.output_limit {
+            OutputLimit::NoOutput => return true,
+            OutputLimit::Absent => return false,
+            OutputLimit::Tokens(tokens) => tokens,
+        };
+        let (mut edits, mut members) = (Vec::new(), Vec::new());
+        let limit = WrittenLimit { tokens, reads_max_completion_tokens };
+        self.limit_edit(limit, &mut edits, &mut members);
+        edits.is_empty() && members.is_empty()
+    }
+
+    /// Whether the model's own name would have to be written into the body: an alias stands there, or
+    /// another model than the one that the path names.
+    #[must_use]
+    pub fn needs_model_written(&self, is_alias: bool) -> bool {
+        let names_one = self.model_place == ModelPlace::Body || !self.spans.path_models.is_empty();
+        (is_alias && names_one) || self.spans.path_models.iter().any(|place| place.differs)
     }
 
     fn model_edits(&self, model: &str, edits: &mut Vec<BodyEdit>) {

@@ -90,7 +90,8 @@ impl Work<'_> {
         {
             // The filter refuses such a call by the policy; money granted for it would only have
             // to be handed back.
-            let needs_lease = policy.budgeted || needs_permits(key);
+            let needs_lease =
+                policy.budgeted || needs_permits(key, self.counts_below(&request.holder));
             let is_usable = self.usable(key)? && !named.has_ended(self.now.unix_ms);
             if needs_lease && is_usable && policy.models.contains(&ask.model) {
                 // Only now the holder learns of the multiplier.
@@ -123,7 +124,9 @@ impl Work<'_> {
             (None, Some(key)) => {
                 if !self.may_call(&key, &request.ask.model)? {
                     LeaseAnswer::Refused(Refusal::KeyNotUsable)
-                } else if self.is_budgeted(&key)? || needs_permits(&key) {
+                } else if self.is_budgeted(&key)?
+                    || needs_permits(&key, self.counts_below(&request.holder))
+                {
                     self.grant(&server, &key, &Wanted::of(request))?
                 } else {
                     LeaseAnswer::NotNeeded
@@ -132,6 +135,10 @@ impl Work<'_> {
         };
         let revision = self.newest_revision(server.revision);
         Ok(LeaseReply { epoch: server.epoch, revision, answer })
+    }
+
+    fn counts_below(&self, holder: &HolderId) -> u64 {
+        self.shared.live().counts_windows_below(holder)
     }
 
     /// Closes grants that never arrived. A number that was never granted is remembered as closed,
@@ -258,7 +265,7 @@ impl Work<'_> {
             return Ok(LeaseAnswer::Refused(contended()));
         }
         let live_holders = self.shared.live().alive(self.now);
-        let mut windows = self.windows_above(key)?;
+        let mut windows = self.windows_above(key, wanted.holder)?;
         let allowed = match self.allowed(&windows, wanted.want_permits, live_holders)? {
             Ok(allowed) => allowed,
             Err(refusal) => return Ok(LeaseAnswer::Refused(refusal)),

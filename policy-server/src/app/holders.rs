@@ -1,6 +1,6 @@
 //! Registration of VMs, and what becomes of the money of those that vanish.
 
-use wire::v1::{RegisterReply, RegisterRequest};
+use wire::v1::{EVERY_WINDOW, RegisterReply, RegisterRequest};
 use wire::{HolderId, PROTOCOL_VERSION};
 
 use super::{Counters, FilterError, Work};
@@ -26,6 +26,10 @@ impl Work<'_> {
             let message = format!("plugin: longer than {LONGEST_PLUGIN_NAME} bytes");
             return Err(FilterError::BadMessage(message));
         }
+        if request.count_windows_below > EVERY_WINDOW {
+            let message = format!("count_windows_below: more than {EVERY_WINDOW}");
+            return Err(FilterError::BadMessage(message));
+        }
         let known = self.rows.holder_by_nonce(&request.nonce)?;
         let is_live = known.as_ref().is_some_and(|known| known.state == HolderState::Live);
         if !is_live && self.rows.live_holder_count()? >= LIVE_HOLDERS_MOST {
@@ -33,9 +37,14 @@ impl Work<'_> {
         }
         let is_new = known.is_none();
         let server = self.rows.server()?;
-        let (id, epoch, registered_unix_ms) = match known {
-            Some(known) => (known.id, known.epoch, known.registered_unix_ms),
-            None => (self.new_holder_id()?, server.epoch, self.now.unix_ms),
+        let told_ms = self.shared.live().times().told(request.without_push);
+        // One that registers again may go by what it was told first.
+        let (id, epoch, registered_unix_ms, ttl_ms) = match known {
+            Some(known) => {
+                let ttl_ms = known.ttl_ms.max(told_ms);
+                (known.id, known.epoch, known.registered_unix_ms, ttl_ms)
+            }
+            None => (self.new_holder_id()?, server.epoch, self.now.unix_ms, told_ms),
         };
         self.rows.save_holder(&HolderRow {
             id: id.clone(),
@@ -44,17 +53,22 @@ impl Work<'_> {
             state: HolderState::Live,
             epoch,
             registered_unix_ms,
+            ttl_ms,
+            without_push: request.without_push,
+            count_windows_below: request.count_windows_below,
         })?;
         self.effects.push(Effect::Registered {
             holder: id.clone(),
             starts_at: is_new.then_some(server.revision),
+            ttl_ms,
+            count_windows_below: request.count_windows_below,
             now: self.now,
         });
         Ok(RegisterReply {
             holder: id,
             epoch: server.epoch,
             revision: server.revision,
-            session_ttl_ms: self.shared.live().times().ttl_ms,
+            session_ttl_ms: told_ms,
             catalogue_version: server.catalogue_version,
         })
     }

@@ -3,8 +3,8 @@
 use metering::permits::{
     LeasePermits, Moved, Permits, Room, extra_permits, is_scarce, last_use_ms,
 };
-use wire::v1::{LeaseAnswer, LeaseReport, Level, Limit, Refusal, Scope};
-use wire::{NanoUsd, Revision};
+use wire::v1::{LeaseAnswer, LeaseReport, Level, Limit, Refusal, Scope, Unit};
+use wire::{HolderId, NanoUsd, Revision};
 
 use super::FROZEN_RETRY_MS;
 use super::admission::CONTENDED_RETRY_MS;
@@ -59,11 +59,16 @@ impl Allowed {
 }
 
 impl Work<'_> {
-    /// The windows of scope `cluster` above a key.
-    pub(super) fn windows_above(&mut self, key: &KeyRow) -> StoreResult<Vec<OpenWindow>> {
+    /// The windows above a key that are counted here for a holder.
+    pub(super) fn windows_above(
+        &mut self,
+        key: &KeyRow,
+        holder: &HolderId,
+    ) -> StoreResult<Vec<OpenWindow>> {
+        let below = self.shared.live().counts_windows_below(holder);
         let mut windows = Vec::new();
         for limit in &key.limits {
-            if let Some(id) = window_id(key, limit) {
+            if let Some(id) = window_of(key, limit, below) {
                 let permits = self.open_window(&id)?;
                 windows.push(OpenWindow { id, limit: key_limit(key, limit), permits });
             }
@@ -87,7 +92,9 @@ impl Work<'_> {
             let max = window.limit.max;
             match window.permits.room(max, now_ms) {
                 Room::Free(free) => {
-                    let extra = extra_permits(max, free, want, live_holders);
+                    // A window of one proxy is counted here call by call, and nothing of it is kept.
+                    let kept = if window.limit.scope == Scope::Cluster { want } else { 0 };
+                    let extra = extra_permits(max, free, kept, live_holders);
                     permits = permits.min(extra.saturating_add(1));
                 }
                 Room::Cooling { returns_in_ms } => {
@@ -131,7 +138,8 @@ impl Work<'_> {
         for window in windows {
             window.permits.grant(count, window.limit.max, now_ms)?;
             self.rows.save_permits(&window.id, life, &window.permits)?;
-            scarce |= is_scarce(window.limit.max, &window.permits, now_ms, live_holders);
+            scarce |= window.limit.scope == Scope::Proxy
+                || is_scarce(window.limit.max, &window.permits, now_ms, live_holders);
         }
         Ok(scarce)
     }
@@ -289,14 +297,24 @@ impl Work<'_> {
 
 /// The window of a limit, where it is counted over all proxies.
 fn window_id(key: &KeyRow, limit: &StoredLimit) -> Option<WindowId> {
+    window_of(key, limit, 0)
+}
+
+/// The same, or that of a limit of one proxy that is counted here for a holder: one of requests with less than `below`.
+fn window_of(key: &KeyRow, limit: &StoredLimit, below: u64) -> Option<WindowId> {
     let owner = key.owner(Level::Key)?;
-    let window = limit.window.filter(|_| limit.scope == Scope::Cluster)?;
+    let window = limit.window.filter(|_| is_counted_here(limit, below))?;
     Some(WindowId { level: Level::Key, owner, window })
 }
 
-/// Whether leases of the key carry permits.
-pub(super) fn needs_permits(key: &KeyRow) -> bool {
-    key.limits.iter().any(|limit| limit.scope == Scope::Cluster)
+fn is_counted_here(limit: &StoredLimit, below: u64) -> bool {
+    let is_of_requests = limit.unit == Unit::Requests && limit.model.is_none();
+    limit.scope == Scope::Cluster || (is_of_requests && limit.max < below)
+}
+
+/// Whether leases of the key carry permits for a holder that has windows below a `max` counted here.
+pub(super) fn needs_permits(key: &KeyRow, below: u64) -> bool {
+    key.limits.iter().any(|limit| limit.window.is_some() && is_counted_here(limit, below))
 }
 
 /// Permits of a lease that took none.

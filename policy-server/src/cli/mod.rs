@@ -154,6 +154,11 @@ struct ServeArgs {
     #[arg(long, default_value_t = SessionTimes::default().ttl_ms,
           value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     session_ttl_ms: u64,
+    /// The same for a filter in a proxy without timers, which hears of a change only when it asks: how
+    /// long a revoked key may still be used there, in milliseconds.
+    #[arg(long, default_value_t = SessionTimes::default().pull_ttl_ms,
+          value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    pull_session_ttl_ms: u64,
     /// For how many days the request log is kept. Sums by day are kept for ever.
     #[arg(long, env = "TOLLGATE_KEEP_REQUESTS_DAYS", default_value_t = KeepRequests::default().days,
           value_parser = clap::value_parser!(u32)
@@ -263,7 +268,11 @@ fn run_server(args: ServeArgs) -> ExitCode {
         database: args.database,
         journal: args.journal,
         filter_token,
-        session: SessionTimes { ttl_ms: args.session_ttl_ms, ..SessionTimes::default() },
+        session: SessionTimes {
+            ttl_ms: args.session_ttl_ms,
+            pull_ttl_ms: args.pull_session_ttl_ms,
+            ..SessionTimes::default()
+        },
         keep_requests: KeepRequests { days: args.keep_requests_days },
         webhooks: args.webhooks.settings(),
         user_key_lifetime: UserKeyLifetime { seconds: args.user_key_lifetime_s },

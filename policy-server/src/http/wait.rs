@@ -62,6 +62,7 @@ pub fn applied_members() -> Members {
     let holder = Members::default()
         .with("holder", Schema::text())
         .with("plugin", Schema::text().or_null())
+        .with("without_push", Schema::boolean())
         .with("registered_at", Schema::instant().or_null())
         .with("until", Schema::instant());
     let holder = Schema::from(holder).named("PendingHolder");
@@ -87,6 +88,7 @@ async fn named(edge: &Edge, revision: Revision) -> Value {
         json!({
             "holder": id,
             "plugin": row.map(|row| &row.plugin),
+            "without_push": row.is_some_and(|row| row.without_push),
             "registered_at": row.map(|row| instant(row.registered_unix_ms)),
             "until": instant(now.unix_ms.saturating_add(left_ms)),
         })

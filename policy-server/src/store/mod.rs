@@ -445,7 +445,7 @@ pub trait HolderRows {
     /// Inserts or replaces.
     fn save_holder(&mut self, holder: &HolderRow) -> StoreResult<()>;
     /// Holders whose sessions had not lapsed.
-    fn live_holders(&mut self) -> StoreResult<Vec<HolderId>>;
+    fn live_holders(&mut self) -> StoreResult<Vec<HolderRow>>;
     /// How many these are.
     fn live_holder_count(&mut self) -> StoreResult<u64>;
 }

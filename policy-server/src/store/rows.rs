@@ -180,4 +180,11 @@ pub struct HolderRow {
     pub epoch: Epoch,
     /// First registration in milliseconds since 1970 UTC, for people.
     pub registered_unix_ms: u64,
+    /// How long it may act on what it knows, in milliseconds, the longest that it was told; 0 where
+    /// that was not noted yet.
+    pub ttl_ms: u64,
+    /// Nothing can be told to it before it asks.
+    pub without_push: bool,
+    /// Windows of scope `proxy` that are counted here for it: those that allow fewer.
+    pub count_windows_below: u64,
 }

@@ -21,7 +21,7 @@ use crate::world::{MODEL, accounts, ask, ask_up_to, check_ledger, micro};
 
 const RUNS: u64 = 8;
 const STEPS: u64 = 200;
-const TIMES: SessionTimes = SessionTimes { ttl_ms: 1_000, grace_ms: 100 };
+const TIMES: SessionTimes = SessionTimes { ttl_ms: 1_000, pull_ttl_ms: 1_000, grace_ms: 100 };
 
 /// A call that has ended in its filter, and what it cost upstream.
 #[derive(Clone)]
@@ -363,6 +363,8 @@ impl Run {
             protocol: PROTOCOL_VERSION,
             nonce: Nonce([self.nonces; 16]),
             plugin: String::new(),
+            without_push: false,
+            count_windows_below: 0,
         };
         self.nonces += 1;
         let reply = self.engine.run(self.now, |work| work.register(&request)).unwrap();

@@ -72,4 +72,5 @@ mod user_keys;
 mod wallet_ledger;
 mod wallets;
 mod webhooks;
+mod without_push;
 mod world;

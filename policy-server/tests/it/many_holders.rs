@@ -32,6 +32,8 @@ fn registration(world: &World, nonce: u8) -> JoinHandle<StatusCode> {
         protocol: PROTOCOL_VERSION,
         nonce: Nonce([nonce; 16]),
         plugin: "test".to_owned(),
+        without_push: false,
+        count_windows_below: 0,
     };
     let (router, body) = (world.app.filter.clone(), serde_json::to_string(&request).unwrap());
     tokio::spawn(async move {

@@ -21,7 +21,7 @@ use crate::world::{MODEL, NOON, ask, check_ledger};
 const RUNS: u64 = 10;
 const STEPS: u64 = 400;
 const MINUTE: u64 = 60_000;
-const TIMES: SessionTimes = SessionTimes { ttl_ms: 10_000, grace_ms: 1_000 };
+const TIMES: SessionTimes = SessionTimes { ttl_ms: 10_000, pull_ttl_ms: 10_000, grace_ms: 1_000 };
 
 /// A lease as its holder knows it.
 struct Held {
@@ -147,6 +147,8 @@ impl Run {
             protocol: wire::PROTOCOL_VERSION,
             nonce: Nonce([self.nonces; 16]),
             plugin: "run".to_owned(),
+            without_push: false,
+            count_windows_below: 0,
         };
         let holder = self.run(|work| work.register(&request)).holder;
         self.holdings.push(Holding { holder, leases: Vec::new(), heard_ms: self.now_ms });

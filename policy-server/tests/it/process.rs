@@ -102,6 +102,8 @@ impl Process {
             protocol: wire::PROTOCOL_VERSION,
             nonce: Nonce([nonce; 16]),
             plugin: "test".to_owned(),
+            without_push: false,
+            count_windows_below: 0,
         };
         let reply: RegisterReply = self.filter_ok("holders", &request)?;
         Some(Holder { id: reply.holder, epoch: reply.epoch, revision: reply.revision })

@@ -34,6 +34,8 @@ pub const NOON: u64 = 1_795_176_000_000;
 pub const FILTER_TOKEN: &str = "9f86d081884c7d659a2feaa0c55ad015";
 pub const TTL_MS: u64 = 60_000;
 pub const GRACE_MS: u64 = 5_000;
+/// Of holders that hear of changes only when they ask.
+pub const PULL_TTL_MS: u64 = 10_000;
 /// One micro-USD per input token, two per output token.
 pub const MODEL: &str = "gpt-4o-mini";
 
@@ -201,13 +203,26 @@ impl World {
     }
 
     pub async fn holder(&self, nonce: u8) -> Holder {
+        self.registered(nonce, false, 0).await.0
+    }
+
+    /// Registers, and answers how long the holder may act on what it knows.
+    pub async fn registered(
+        &self,
+        nonce: u8,
+        without_push: bool,
+        count_windows_below: u64,
+    ) -> (Holder, u64) {
         let request = RegisterRequest {
             protocol: wire::PROTOCOL_VERSION,
             nonce: Nonce([nonce; 16]),
             plugin: "test".to_owned(),
+            without_push,
+            count_windows_below,
         };
         let reply: RegisterReply = self.filter_ok("POST", "holders", &request).await;
-        Holder { id: reply.holder, epoch: reply.epoch, revision: reply.revision }
+        let holder = Holder { id: reply.holder, epoch: reply.epoch, revision: reply.revision };
+        (holder, reply.session_ttl_ms)
     }
 
     pub async fn admit(&self, holder: &Holder, key: &Key, n: u64, ask: Option<Ask>) -> AdmitReply {
@@ -351,7 +366,7 @@ fn start_with(
         database: folder.path().join("tollgate.sqlite"),
         journal,
         filter_token: FilterToken::new(Some(FILTER_TOKEN)).unwrap(),
-        session: SessionTimes { ttl_ms: TTL_MS, grace_ms: GRACE_MS },
+        session: SessionTimes { ttl_ms: TTL_MS, pull_ttl_ms: PULL_TTL_MS, grace_ms: GRACE_MS },
         keep_requests: KeepRequests::default(),
         webhooks: WebhookSettings { allow_private: true, ..WebhookSettings::default() },
         user_key_lifetime: UserKeyLifetime::default(),

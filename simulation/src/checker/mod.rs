@@ -111,8 +111,6 @@ pub struct Admission<'a> {
 /// The checker's memory.
 #[derive(Debug)]
 pub struct Checker {
-    /// How long a VM may act on the last answered poll that it sent.
-    session_ttl_ms: u64,
     accounts: BTreeMap<AccountId, AccountRow>,
     /// The largest cap that each budget ever had.
     largest_caps: BTreeMap<(String, String), NanoUsd>,
@@ -129,16 +127,15 @@ pub struct Checker {
     prices: BTreeMap<CatalogueVersion, Price>,
     /// Lives that ended in a crash.
     crashed: BTreeSet<Life>,
-    /// When each life sent the last poll (or registration) that it has an answer to.
+    /// Until when each life may act on the last poll (or registration) that it has an answer to.
     renewed: BTreeMap<Life, u64>,
 }
 
 impl Checker {
     /// A checker that has seen nothing.
     #[must_use]
-    pub fn new(session_ttl_ms: u64) -> Self {
+    pub fn new() -> Self {
         Self {
-            session_ttl_ms,
             accounts: BTreeMap::new(),
             largest_caps: BTreeMap::new(),
             uncapped: BTreeSet::new(),
@@ -199,17 +196,17 @@ impl Checker {
         self.windows.forget(proxy);
     }
 
-    /// A VM has got the answer to a poll that it sent at this time.
-    pub fn renewed(&mut self, life: Life, sent_ms: u64) {
+    /// A VM has got the answer to a poll, and may act on it until this time.
+    pub fn renewed(&mut self, life: Life, until_ms: u64) {
         let known = self.renewed.entry(life).or_default();
-        *known = sent_ms.max(*known);
+        *known = until_ms.max(*known);
     }
 
     /// Whether a VM may still act on what it was told last.
     #[must_use]
     pub fn is_in_session(&self, life: Life, now_ms: u64) -> bool {
         let renewed = self.renewed.get(&life);
-        renewed.is_some_and(|sent_ms| now_ms < sent_ms + self.session_ttl_ms)
+        renewed.is_some_and(|until_ms| now_ms < *until_ms)
     }
 
     /// A credential may not be used from this revision on; with it the key, or only this secret.

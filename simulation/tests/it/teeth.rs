@@ -80,4 +80,5 @@ teeth! {
     a_count_so_far_taken_for_the_last_is_found: EarlyCount breaks Charges;
     forgotten_tools_are_found: ForgottenTools breaks Charges;
     an_ignored_plan_is_found: IgnoredPlan breaks Charges;
+    holders_that_nobody_waits_for_are_found: LongPull breaks Revocation;
 }

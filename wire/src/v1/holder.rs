@@ -14,7 +14,18 @@ pub struct RegisterRequest {
     pub nonce: Nonce,
     /// Name of the plugin instance in the proxy's configuration, for people.
     pub plugin: String,
+    /// Nothing can be told to this VM: it asks for changes only when requests come. Its session is
+    /// shorter, since that is how long a change may take to reach it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_push: bool,
+    /// Windows of scope `proxy` that count the requests of a key and allow fewer than this are counted
+    /// at the server, call by call, for want of a memory that the proxy's workers share.
+    #[serde(default, skip_serializing_if = "super::lease::is_zero")]
+    pub count_windows_below: u64,
 }
+
+/// [`RegisterRequest::count_windows_below`] for every window: more than any can allow.
+pub const EVERY_WINDOW: u64 = 1 << 53;
 
 /// The server's answer: who you are and how long you may act on what you know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

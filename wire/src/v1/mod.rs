@@ -17,7 +17,7 @@ pub use admit::{AdmitReply, AdmitRequest, KeyAnswer, LeaseAnswer};
 pub use catalogue::{Catalogue, InvalidTiers, MOST_TIERS, Model, Price, Rates, Tier, Tiers};
 pub use changes::{Change, ChangesReply};
 pub use exchange::{ExchangeAnswer, ExchangeReply, ExchangeRequest, UserKeyForm, UserKeySecret};
-pub use holder::{RegisterReply, RegisterRequest};
+pub use holder::{EVERY_WINDOW, RegisterReply, RegisterRequest};
 pub use key::{
     CutCalls, KeyKind, KeyPolicy, KeyState, Level, Limit, ModelSet, Scope, Subject, Unit, Window,
 };

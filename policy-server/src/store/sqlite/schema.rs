@@ -23,6 +23,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0014_money.sql"),
     include_str!("../../../migrations/sqlite/0015_exchanges_and_log.sql"),
     include_str!("../../../migrations/sqlite/0016_removals.sql"),
+    include_str!("../../../migrations/sqlite/0018_holders_without_push.sql"),
 ];
 
 /// The number of the last step.

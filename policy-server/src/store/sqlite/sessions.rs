@@ -18,24 +18,28 @@ impl HolderRows for Rows<'_> {
 
     fn save_holder(&mut self, holder: &HolderRow) -> StoreResult<()> {
         self.execute(
-            "INSERT INTO holders (id, nonce, plugin, state, epoch, registered_ms)
-             VALUES (?, ?, ?, ?, ?, ?)
-             ON CONFLICT (id) DO UPDATE SET plugin = excluded.plugin, state = excluded.state",
+            "INSERT INTO holders (id, nonce, plugin, state, epoch, registered_ms, ttl_ms,
+                                  without_push, count_windows_below)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (id) DO UPDATE SET plugin = excluded.plugin, state = excluded.state,
+                 ttl_ms = excluded.ttl_ms, without_push = excluded.without_push,
+                 count_windows_below = excluded.count_windows_below",
             params![
                 holder.id.as_str(),
                 holder.nonce.0,
                 holder.plugin,
                 holder_state(holder.state),
                 integer(holder.epoch.0),
-                integer(holder.registered_unix_ms)
+                integer(holder.registered_unix_ms),
+                integer(holder.ttl_ms),
+                holder.without_push,
+                integer(holder.count_windows_below)
             ],
         )
     }
 
-    fn live_holders(&mut self) -> StoreResult<Vec<HolderId>> {
-        self.all("SELECT id FROM holders WHERE state = 'live' ORDER BY id", [], |row| {
-            Columns(row).checked("id", HolderId::new)
-        })
+    fn live_holders(&mut self) -> StoreResult<Vec<HolderRow>> {
+        self.all("SELECT * FROM holders WHERE state = 'live' ORDER BY id", [], holder)
     }
 
     fn live_holder_count(&mut self) -> StoreResult<u64> {
@@ -53,5 +57,8 @@ fn holder(row: &Row<'_>) -> rusqlite::Result<HolderRow> {
         state: columns.holder_state("state")?,
         epoch: Epoch(columns.number("epoch")?),
         registered_unix_ms: columns.number("registered_ms")?,
+        ttl_ms: columns.number("ttl_ms")?,
+        without_push: row.get("without_push")?,
+        count_windows_below: columns.number("count_windows_below")?,
     })
 }
