@@ -120,8 +120,19 @@ impl Gateway {
 
     /// Starts one more worker, as after a crash of another.
     pub fn add_worker(&mut self) -> Result<&Vm> {
-        let configuration = json!({"server": {"cluster": POLICY_CLUSTER}}).to_string();
-        let vm = Vm::start(&self.host, &self.module, configuration)?;
+        self.add_worker_with_host(&json!({}))
+    }
+
+    /// The same with more in the member `host` of the filter's configuration.
+    pub fn add_worker_with_host(&mut self, host: &Value) -> Result<&Vm> {
+        let mut configuration = json!({"server": {"cluster": POLICY_CLUSTER}});
+        if !self.host.state.borrow().profile.holds_headers() {
+            configuration["host"] = json!({"holds_headers": false});
+        }
+        for (name, value) in host.as_object().into_iter().flatten() {
+            configuration["host"][name] = value.clone();
+        }
+        let vm = Vm::start(&self.host, &self.module, configuration.to_string())?;
         self.workers.push(vm);
         self.workers.last().ok_or_else(|| anyhow!("no worker"))
     }

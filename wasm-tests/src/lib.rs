@@ -24,6 +24,7 @@ mod gateway;
 mod headers;
 mod host;
 mod host_state;
+pub mod key_memory;
 mod memory;
 mod metrics;
 mod module;

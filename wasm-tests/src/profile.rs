@@ -170,6 +170,12 @@ impl Profile {
         self.host_calls.get(name).copied().unwrap_or(Support::Works)
     }
 
+    /// Whether a body is still delivered while its head is paused, or nothing needs to be paused:
+    /// where not, the filter must be told (`host.holds_headers`).
+    pub fn holds_headers(&self) -> bool {
+        self.headers_stop_iteration || self.is_nginx()
+    }
+
     /// Whether the proxy is one of those that are built on nginx.
     pub fn is_nginx(&self) -> bool {
         self.carriage != Carriage::FilterManager

@@ -15,6 +15,7 @@ mod fuel_table;
 mod header_maps;
 mod higress_host;
 mod imports;
+mod key_memory;
 mod lifecycle;
 mod local_replies;
 mod message_bodies;

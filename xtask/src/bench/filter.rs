@@ -6,7 +6,7 @@
 //! filter. Load, mock upstream and policy server share the machine with Envoy, so requests per
 //! second say less than Envoy's own processor time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::json;
@@ -171,30 +171,52 @@ impl Keys {
 }
 
 fn bootstrap(backend: &Backend, run_folder: &Path) -> anyhow::Result<String> {
-    let idle = run_folder.join("idle.wasm");
-    std::fs::write(&idle, wat::parse_str(IDLE_FILTER)?)?;
+    let idle = write_idle_filter(run_folder)?;
     let plugin = plugin_build::build()?;
     let listeners = [
         ("no_filter", String::new()),
         ("native", native_filters()),
         ("idle", wasm_filter("idle", &idle, "{}")),
-        (
-            "tollgate",
-            wasm_filter(
-                "tollgate",
-                &plugin.path,
-                &EnvoyConfig::default_filter_config().to_string(),
-            ),
-        ),
-    ]
-    .map(|(name, filters)| {
-        LISTENER.replace("{{name}}", name).replace("{{filters}}", filters.trim_end())
-    })
-    .join("\n");
-    Ok(BOOTSTRAP
-        .replace("{{listeners}}", &listeners)
-        .replace("{{upstream_port}}", &backend.upstream.port.to_string())
-        .replace("{{policy_server_port}}", &backend.filter_port().to_string()))
+        ("tollgate", tollgate_filter(&plugin.path)),
+    ];
+    Ok(with_listeners(&listeners, backend.upstream.port, backend.filter_port()))
+}
+
+/// Writes the module that does nothing; its path.
+pub(super) fn write_idle_filter(run_folder: &Path) -> anyhow::Result<PathBuf> {
+    let idle = run_folder.join("idle.wasm");
+    std::fs::write(&idle, wat::parse_str(IDLE_FILTER)?)?;
+    Ok(idle)
+}
+
+/// Envoy's bootstrap with one listener: without a filter, or with the module in a file.
+pub(super) fn bootstrap_of(name: &str, module: Option<&Path>) -> String {
+    let filters = match (name, module) {
+        (_, None) => String::new(),
+        ("tollgate", Some(file)) => tollgate_filter(file),
+        (name, Some(file)) => wasm_filter(name, file, "{}"),
+    };
+    with_listeners(&[(name, filters)], NOBODY, NOBODY)
+}
+
+/// A port at which nobody listens.
+const NOBODY: u16 = 1;
+
+fn with_listeners(listeners: &[(&str, String)], upstream: u16, policy_server: u16) -> String {
+    let listeners: Vec<String> = listeners
+        .iter()
+        .map(|(name, filters)| {
+            LISTENER.replace("{{name}}", name).replace("{{filters}}", filters.trim_end())
+        })
+        .collect();
+    BOOTSTRAP
+        .replace("{{listeners}}", &listeners.join("\n"))
+        .replace("{{upstream_port}}", &upstream.to_string())
+        .replace("{{policy_server_port}}", &policy_server.to_string())
+}
+
+fn tollgate_filter(file: &Path) -> String {
+    wasm_filter("tollgate", file, &EnvoyConfig::default_filter_config().to_string())
 }
 
 /// What Envoy itself offers for the task: static keys and a token bucket per worker, without

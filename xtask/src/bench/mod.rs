@@ -6,7 +6,9 @@ mod filter_report;
 mod fuel;
 mod keys;
 mod load;
+mod memory;
 pub mod process_cpu;
+mod startup;
 
 use clap::Subcommand;
 
@@ -25,6 +27,14 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Memory of one VM after 0, 10,000 and a million different keys.
+    Memory {
+        /// Passed on to the measuring program: how many keys.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Start of a real Envoy until it is ready: without a filter, with one that does nothing, Tollgate.
+    Load(startup::StartupArguments),
     /// Create, resolve, list, search and revoke among a million keys, set against a thousand.
     Keys {
         /// Passed on to the measuring program: `--many`, `--few`, `--rounds`.
@@ -42,6 +52,8 @@ enum What {
 pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     match &arguments.what {
         Some(What::Fuel { arguments }) => fuel::run(arguments),
+        Some(What::Memory { arguments }) => memory::run(arguments),
+        Some(What::Load(arguments)) => startup::run(arguments),
         Some(What::Keys { arguments }) => keys::run(arguments),
         Some(What::Filter(arguments)) => filter::run(arguments),
         None => {

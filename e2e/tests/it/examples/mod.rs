@@ -5,9 +5,11 @@ mod compose;
 mod credentials;
 mod documented_fields;
 mod dynamic;
+mod early_head;
 mod field_tree;
 mod hot_restart;
 mod server_tls;
+mod stalled;
 mod two_listeners;
 
 use std::net::TcpListener;

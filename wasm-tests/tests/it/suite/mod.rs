@@ -1,7 +1,9 @@
 //! The same scenarios on every host: the same outcome, or a difference that has a name and stands in
 //! `docs/hosts.md`. What holds of all of them is checked after each (see `stage`).
 
+mod host_table;
 mod scenarios;
+mod settings;
 mod stage;
 mod table;
 

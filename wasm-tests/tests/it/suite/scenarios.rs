@@ -61,7 +61,8 @@ pub fn bad_requests(stage: &Stage) -> Facts {
 }
 
 pub fn revoked(stage: &Stage) -> Facts {
-    let key = stage.key(json!({}));
+    // One whose calls ask nobody anything.
+    let key = stage.key(json!({"budget": null}));
     let before = stage.chat(0, &key);
     stage.gateway.advance_ms(1_000).unwrap();
     let path = format!("/admin/v1/keys/{}/revoke?wait=0", key.id);
@@ -77,7 +78,7 @@ pub fn window_full(stage: &Stage) -> Facts {
         {"unit": "requests", "window": "1m", "max": 3, "scope": "proxy"}]});
     let key = stage.key(limit);
     let mut facts: Facts = (0..4).map(|number| stage.chat(number % 2, &key)).collect();
-    stage.gateway.advance_ms(60_000).unwrap();
+    stage.gateway.advance_ms(62_000).unwrap();
     facts.push(stage.chat(1, &key));
     facts
 }
@@ -198,6 +199,17 @@ pub fn key_in_the_query(stage: &Stage) -> Facts {
         r#"{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"maxOutputTokens":64}}"#;
     let number = with_headers(stage, &path, &[], Some(body));
     vec![stage.told(number)]
+}
+
+pub fn alias_in_the_path(stage: &Stage) -> Facts {
+    let key = stage.key(json!({}));
+    let body =
+        r#"{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"maxOutputTokens":64}}"#;
+    let headers: &[(&str, &[u8])] = &[("x-goog-api-key", key.secret.as_bytes())];
+    let number = with_headers(stage, "/v1beta/models/fast:generateContent", headers, Some(body));
+    let forwarded = stage.look(number, |exchange| exchange.forwarded());
+    let path = forwarded.header(":path").filter(|_| forwarded.complete).unwrap_or("none");
+    vec![stage.told(number), format!("path forwarded: {path}")]
 }
 
 pub fn list_of_models(stage: &Stage) -> Facts {
@@ -436,7 +448,8 @@ pub fn a_trap_while_a_request_waits(stage: &Stage) -> Facts {
     stage.gateway.host().fault("clock_time_get", 0, 1, Effect::Trap);
     let trapped = stage.gateway.host().settle().is_err();
     stage.gateway.host().clear_faults();
-    vec![format!("trapped: {trapped}, {}", stage.told(number))]
+    let reached = stage.look(number, |exchange| exchange.forwarded().complete);
+    vec![format!("trapped: {trapped}, reached the upstream: {reached}")]
 }
 
 pub fn edits_that_are_refused(stage: &Stage) -> Facts {

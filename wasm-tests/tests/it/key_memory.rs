@@ -1,0 +1,13 @@
+//! Memory of the shipped filter by how many keys it has seen.
+
+use wasm_tests::key_memory::{MOST_BYTES, measure};
+
+/// More keys than a VM remembers of either kind, so that the oldest have made place.
+#[test]
+fn keys_beyond_those_that_are_remembered_need_no_more_memory() {
+    let full = 10_500;
+    for (seen, bytes) in measure(&[0, full, full + 2_000]).unwrap() {
+        assert!(bytes[0] < bytes[1] && bytes[1] <= MOST_BYTES, "{seen:?}: {bytes:?}");
+        assert_eq!(bytes[1], bytes[2], "{seen:?}");
+    }
+}
