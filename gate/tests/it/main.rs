@@ -5,6 +5,7 @@ mod canned;
 mod configuration_page;
 mod examples;
 mod host_sequences;
+mod observed;
 mod reload;
 mod scripts;
 mod sequences;

@@ -15,7 +15,7 @@ fn config(state: Option<&str>) -> gate::config::Config {
 }
 
 fn at(ms: u64) -> Now {
-    Now { monotonic_ms: ms, wall_ms: ms, is_exact: true }
+    Now { monotonic_ms: ms, wall_ms: ms, micros: 0, is_exact: true }
 }
 
 /// A machine with a stream that runs.
@@ -82,6 +82,7 @@ fn nobody_is_called_and_no_token_is_needed() {
     for ms in (2_000..200_000).step_by(1_000) {
         gate.handle(at(ms), &mut memory, Input::Tick);
     }
-    assert_eq!(std::iter::from_fn(|| gate.next_output()).count(), 0);
+    let calls = |output: &Output| matches!(output, Output::Call(_));
+    assert!(!std::iter::from_fn(|| gate.next_output()).any(|output| calls(&output)));
     assert_eq!(gate.open_streams(), 0);
 }
