@@ -26,12 +26,14 @@ pub struct Root {
     vm: Option<Rc<Vm>>,
     /// Its configuration, which a host shows only while it configures.
     text: Vec<u8>,
+    /// What asking for a timer told of the host; some hosts trap where one is asked for twice.
+    found: Option<Option<HostKind>>,
 }
 
 impl Root {
     /// A root context that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, vm: None, text: Vec::new() }
+        Self { id, vm: None, text: Vec::new(), found: None }
     }
 
     fn configure(&mut self) -> Result<(), Vec<String>> {
@@ -52,7 +54,7 @@ impl Root {
         let seed = host::random().map_err(|status| {
             vec![format!("the host gives no random bytes: status {}", status.0)]
         })?;
-        let found = found(config.host.kind);
+        let found = *self.found.get_or_insert_with(|| found(config.host.kind));
         let kind = found.unwrap_or_default();
         config.check_on(kind).map_err(|problems| {
             problems.iter().map(ToString::to_string).collect::<Vec<String>>()
