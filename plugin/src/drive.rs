@@ -139,6 +139,7 @@ impl Vm {
 
     /// A call-out has been answered, in the active context.
     pub fn call_answered(&self, active: u32, token: u32, num_headers: usize) {
+        self.acted.set(false);
         let call = self.calls.borrow_mut().remove(&token);
         let Some((call, _)) = call else { return };
         let status = if num_headers == 0 {

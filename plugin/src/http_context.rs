@@ -137,6 +137,10 @@ impl Context for Http {
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, _: usize, _: usize) {
         if let Some(vm) = &self.vm {
             vm.call_answered(self.id, token, num_headers);
+            if self.kind() != HostKind::Envoy && vm.holds_head(self.id) && !vm.has_acted() {
+                // Such a host lets the request go on now, decided or not.
+                refuse();
+            }
         }
     }
 

@@ -69,7 +69,9 @@ impl Gate {
             .calls
             .iter()
             .filter(|(_, pending)| {
-                matches!(pending.purpose, Purpose::Report | Purpose::Recheck(_))
+                // One that rides on a request is answered, or ends with it: the request waits for it.
+                pending.stream.is_none()
+                    && matches!(pending.purpose, Purpose::Report | Purpose::Recheck(_))
                     && now.monotonic_ms.saturating_sub(pending.sent.monotonic_ms) > limit
             })
             .map(|(id, pending)| (*id, pending.purpose))

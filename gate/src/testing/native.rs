@@ -73,6 +73,13 @@ impl Native {
         }
     }
 
+    /// nginx ends a request's calls with it; of Envoy's the answers still come.
+    fn forget_calls_of(&mut self, stream: u32) {
+        if self.kind != HostKind::Envoy {
+            self.calls.retain(|call| call.stream != Some(StreamId(stream)));
+        }
+    }
+
     /// What hosts other than Envoy cannot do, or do not survive.
     fn look_for_faults(&mut self, output: &Output) {
         let is_nginx = self.kind != HostKind::Envoy;
@@ -236,6 +243,7 @@ impl Filter for Native {
         let headers = bytes(headers);
         let request = Request { headers: headers.clone(), ..Request::default() };
         self.requests.insert(stream, request);
+        self.forget_calls_of(stream);
         self.acted.retain(|other| *other != stream);
         let said = match self.kind {
             HostKind::Envoy => end,
@@ -312,6 +320,7 @@ impl Filter for Native {
     fn end(&mut self, stream: u32) {
         self.drive(Input::End { stream: StreamId(stream) });
         self.requests.remove(&stream);
+        self.forget_calls_of(stream);
     }
 
     fn seen(&mut self) -> Vec<Seen> {

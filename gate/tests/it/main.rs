@@ -4,5 +4,6 @@ mod arrays;
 mod canned;
 mod configuration_page;
 mod examples;
+mod host_sequences;
 mod scripts;
 mod sequences;
