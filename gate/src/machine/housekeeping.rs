@@ -47,6 +47,9 @@ impl Gate {
                 self.leave_windows(call, now, memory);
             }
         }
+        if self.meters.is_due(now.monotonic_ms) {
+            self.tell_meters(now);
+        }
         if now.monotonic_ms >= self.touch_at_ms {
             self.touch_at_ms = now.monotonic_ms.saturating_add(TOUCH_EVERY_MS);
             let groups = self.running_groups();

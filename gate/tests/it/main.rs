@@ -5,5 +5,6 @@ mod canned;
 mod configuration_page;
 mod examples;
 mod host_sequences;
+mod observed;
 mod scripts;
 mod sequences;
