@@ -44,13 +44,16 @@ impl Root {
             Ok(_) => Vec::new(),
             Err(problems) => problems.iter().map(ToString::to_string).collect(),
         };
-        if token.is_none() {
+        let needs_token = config.as_ref().is_ok_and(|config| config.server().is_some());
+        if token.is_none() && needs_token {
             problems.push(format!(
                 "environment.{TOKEN_VARIABLE}: must be set, to at least {} visible ASCII characters",
                 Token::SHORTEST
             ));
         }
-        let (Ok(config), Some(token)) = (config, token) else { return Err(problems) };
+        let Some(config) = config.ok().filter(|_| problems.is_empty()) else {
+            return Err(problems);
+        };
         let seed = host::random().map_err(|status| {
             vec![format!("the host gives no random bytes: status {}", status.0)]
         })?;
