@@ -4,6 +4,7 @@ mod bad_input;
 mod clock_step;
 mod cluster_windows;
 mod configuration;
+mod corpus;
 mod credentials;
 mod dialects;
 mod disconnects;
