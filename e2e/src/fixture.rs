@@ -119,6 +119,12 @@ impl Fixture {
         Ok(dead)
     }
 
+    /// A line for each secret of this run that stands in a text.
+    #[must_use]
+    pub fn secrets_in(&self, place: &str, text: &[u8]) -> Vec<String> {
+        outputs::found(place, text, &self.secrets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Where secrets of this run stand in what its processes have put out.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ mod same_bytes;
 mod schemathesis;
 mod sdk;
 mod second_server;
+mod secrets;
 mod server_killed;
 mod server_unreachable;
 mod stream_end;
