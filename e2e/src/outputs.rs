@@ -8,8 +8,9 @@ use xtask::gateway::Gateway;
 const PAGES: [&str; 6] =
     ["/config_dump", "/stats", "/stats/prometheus", "/clusters", "/listeners", "/server_info"];
 
-/// Files that hold a secret on purpose, for their owner alone.
-const SECRET_FILES: [&str; 1] = ["upstream-key.yaml"];
+/// Files that hold a secret on purpose, for their owner alone: the provider's credential, and what `up`
+/// leaves for whoever tries Tollgate out.
+const SECRET_FILES: [&str; 2] = ["upstream-key.yaml", "stack.json"];
 
 /// Deepest folder below that of a run.
 const DEEPEST: usize = 6;
