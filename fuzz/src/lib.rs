@@ -30,4 +30,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "credentials", run: target::credentials::run },
     Target { name: "configuration", run: target::configuration::run },
     Target { name: "filter_api", run: target::filter_api::run },
+    Target { name: "request_life", run: target::request_life::run },
 ];
