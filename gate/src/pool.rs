@@ -95,7 +95,10 @@ impl Pool {
     pub(crate) fn reserved(&self) -> crate::machine::accounts::ByLease {
         let each = |(key, purse): (&KeyId, &Purse)| {
             let key = key.clone();
-            purse.reserved().map(move |(lease, amount)| ((key.clone(), lease), amount)).collect::<Vec<_>>()
+            purse
+                .reserved()
+                .map(move |(lease, amount)| ((key.clone(), lease), amount))
+                .collect::<Vec<_>>()
         };
         self.purses.iter().flat_map(each).collect()
     }

@@ -85,7 +85,8 @@ pub(crate) struct Open {
     pub(crate) idempotency: Option<KeyDigest>,
     /// It is to be checked and answered as a call would be, but not sent.
     pub(crate) is_dry_run: bool,
-    pub(crate) is_compressed: bool,
+    /// Its body is what the filter reads, for the upstream too.
+    pub(crate) is_plain_json: bool,
     pub(crate) body: Body,
     /// The call to the server that it waits for.
     pub(crate) waits_for: Option<CallId>,
