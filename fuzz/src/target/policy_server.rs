@@ -95,7 +95,9 @@ pub(crate) fn answer(call: &Call, how: u8) -> (Option<u16>, Vec<u8>) {
             4 => json!([{"what": "all_keys"}]),
             5 => json!([{"what": "key", "key": "k", "digests": [], "state": "revoked"}]),
             6 => json!([{"what": "key", "key": "k", "digests": [], "state": "disabled"}]),
-            7 => json!([{"what": "key", "key": "k", "digests": [], "state": "active", "user_keys": true}]),
+            7 => {
+                json!([{"what": "key", "key": "k", "digests": [], "state": "active", "user_keys": true}])
+            }
             8 => json!([{"what": "below", "level": "org", "owner": "o"}]),
             _ => json!([]),
         };

@@ -51,7 +51,8 @@ const DATA: [&str; 8] = [
 /// The first byte chooses the host, each of the following ones what happens next.
 pub(crate) fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
-    let host = input.one_of(&[HostKind::Envoy, HostKind::Envoy, HostKind::Apisix, HostKind::NgxWasm]);
+    let host =
+        input.one_of(&[HostKind::Envoy, HostKind::Envoy, HostKind::Apisix, HostKind::NgxWasm]);
     let mut world = World::new(host);
     for _ in 0..MOST_EVENTS {
         if input.is_empty() {

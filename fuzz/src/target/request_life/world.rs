@@ -362,7 +362,10 @@ impl World {
             }
         }
         let accounts = self.gate.accounts();
-        assert!(accounts.reserved.values().all(|money| money.0 == 0), "money is set aside for nobody");
+        assert!(
+            accounts.reserved.values().all(|money| money.0 == 0),
+            "money is set aside for nobody"
+        );
         assert_eq!(accounts.unfinished, 0, "a call never leaves its windows");
         assert!(accounts.calls <= 2, "{} calls of nobody", accounts.calls);
         assert_eq!(self.records.len() as u64, self.went_on, "calls and records differ");
