@@ -21,7 +21,9 @@ fn is_json(value: &[u8]) -> bool {
     let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
     let is_json = match kind.as_slice() {
-        b"" | b"application/json" | b"text/json" => true,
+        // Where nothing is said of a text, some libraries say that it is one: nobody looks for members
+        // in that otherwise than as JSON.
+        b"" | b"application/json" | b"text/json" | b"text/plain" => true,
         other => other.starts_with(b"application/") && other.ends_with(b"+json"),
     };
     // Several values joined into one are several values.
@@ -61,6 +63,7 @@ mod tests {
             "application/json;",
             "application/vnd.api+json",
             "text/json",
+            "text/plain;charset=UTF-8",
             "",
         ] {
             assert!(of(&[("content-type", kind)]), "{kind}");
@@ -73,7 +76,7 @@ mod tests {
         for kind in [
             "application/x-www-form-urlencoded",
             "multipart/form-data; boundary=x",
-            "text/plain",
+            "text/plain; charset=utf-16",
             "application/xml",
             "application/x-ndjson",
             "application/jsonx",
