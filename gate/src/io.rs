@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use metering::request::BodyEdit;
 
+use crate::observation::Observation;
 use crate::profile::Voice;
 
 /// Names and values of a header map in order, as bytes: not every header is UTF-8.
@@ -23,11 +24,20 @@ pub struct CallId(pub u64);
 pub struct Now {
     /// Monotonic milliseconds: for windows, sessions, time-outs.
     pub monotonic_ms: u64,
+    /// Microseconds beyond them, 0 to 999: only to measure how long something took.
+    pub micros: u16,
     /// Milliseconds since 1970 UTC: for expiry dates and records only.
     pub wall_ms: u64,
     /// Both clocks could be read. Otherwise they show an earlier time, under which nothing that
     /// is only good for a time may be used.
     pub is_exact: bool,
+}
+
+impl Now {
+    /// Monotonic microseconds.
+    pub(crate) fn monotonic_us(self) -> u64 {
+        self.monotonic_ms.saturating_mul(1_000).saturating_add(u64::from(self.micros))
+    }
 }
 
 /// What happened.
@@ -92,6 +102,12 @@ pub enum Input<'a> {
     },
     /// The host has refused an edit of this request that was to go on: it must not go on.
     EditRefused {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// All that the verdict on this request asks for has been carried out; to be told once, so that
+    /// the verdict is counted with the time that it took.
+    Decided {
         /// The stream.
         stream: StreamId,
     },
@@ -178,6 +194,8 @@ pub enum Output {
     },
     /// Call the policy server.
     Call(Call),
+    /// Show operators something. The request does not depend on it.
+    Observe(Observation),
 }
 
 impl Output {
@@ -186,6 +204,8 @@ impl Output {
     pub fn stream(&self) -> Option<StreamId> {
         match self {
             Self::Call(call) => call.stream,
+            // Not the request's: an answer given instead must not take it away.
+            Self::Observe(..) => None,
             Self::Reply { stream, .. }
             | Self::SetRequestHeader { stream, .. }
             | Self::RemoveRequestHeader { stream, .. }

@@ -20,6 +20,7 @@ mod key_cache;
 mod link;
 mod machine;
 mod model_list;
+pub mod observation;
 mod outbox;
 mod percent_encoding;
 mod policy_calls;
@@ -31,6 +32,7 @@ mod repetition;
 mod route;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace_parent;
 mod url_query;
 mod usage_page;
 mod user_key;

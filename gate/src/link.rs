@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_machine_that_was_suspended_trusts_nothing_that_it_knew() {
         let mut link = link(60_000);
-        let now = |monotonic_ms, wall_ms| Now { monotonic_ms, wall_ms, is_exact: true };
+        let now = |monotonic_ms, wall_ms| Now { monotonic_ms, micros: 0, wall_ms, is_exact: true };
         assert!(link.usable(now(59_999, 64_999)).is_some());
         assert!(link.usable(now(60_000, 65_000)).is_none());
         // asleep for an hour: one clock has stood still

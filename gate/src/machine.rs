@@ -8,6 +8,7 @@ mod early_head;
 mod errand;
 mod forward;
 mod housekeeping;
+mod observe;
 mod recheck;
 mod stop;
 mod usage;
@@ -30,6 +31,7 @@ use crate::host_abilities::{HostAbilities, HostKind};
 use crate::io::{CallId, Headers, Input, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::KeyCache;
 use crate::link::{Link, Sent};
+use crate::observation::{Decision, Meters, Watched};
 use crate::outbox::{Outbox, Reporter};
 use crate::policy_calls::Purpose;
 use crate::pool::{Pool, Said};
@@ -97,6 +99,7 @@ pub struct Gate {
     rechecks: recheck::Rechecks,
     /// When it was last said that the server refuses the token.
     token_complaint_ms: Option<u64>,
+    meters: Meters,
     outputs: VecDeque<Output>,
     /// What the host was found to be.
     found: HostKind,
@@ -114,6 +117,8 @@ struct Pending {
     purpose: Purpose,
     stream: Option<StreamId>,
     sent: Sent,
+    /// The same in microseconds, to measure how long the answer took.
+    sent_us: u64,
     /// As whom it was made: an answer to a holder that is no more says nothing.
     nonce: Nonce,
 }
@@ -176,6 +181,7 @@ impl Gate {
             stops_asked: false,
             rechecks: recheck::Rechecks::default(),
             token_complaint_ms: None,
+            meters: Meters::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -213,6 +219,12 @@ impl Gate {
 
     /// Takes in one event. Afterwards every [`Gate::next_output`] is to be carried out.
     pub fn handle(&mut self, now: Now, memory: &mut dyn SharedMemory, input: Input<'_>) {
+        let mut watched = Watched::new(memory);
+        self.take_in(now, &mut watched, input);
+        watched.told_to(&mut self.meters);
+    }
+
+    fn take_in(&mut self, now: Now, memory: &mut dyn SharedMemory, input: Input<'_>) {
         if std::mem::take(&mut self.must_register_anew) {
             self.lose_holder(now);
         }
@@ -226,6 +238,7 @@ impl Gate {
             }
             Input::RequestBody { stream, body } => {
                 let most = self.config.body_bytes;
+                self.more_of_the_request(stream, now);
                 let holds_for_body = self.host.holds_for_body;
                 if let Some(Stage::Open(open)) = self.stage(stream) {
                     open.body_complete(body, most);
@@ -245,6 +258,7 @@ impl Gate {
                 self.stop_if_asked(now);
             }
             Input::EditRefused { stream } => self.edit_refused(stream, now, memory),
+            Input::Decided { stream } => self.verdict_carried_out(stream, now),
             Input::End { stream } => self.end(stream, now, memory),
         }
     }
@@ -354,6 +368,7 @@ impl Gate {
         memory: &mut dyn SharedMemory,
     ) {
         let most = self.config.body_bytes;
+        self.more_of_the_request(stream, now);
         let Some(Stage::Open(open)) = self.stage(stream) else { return };
         let too_large_now = open.body_grows(size, most);
         if matches!(open.body, Body::TooLarge) {
@@ -375,18 +390,26 @@ impl Gate {
     fn reply(&mut self, stream: StreamId, refusal: &Refusal) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         exchange.stage = Stage::Answered;
+        exchange.notes.decision = Some(Decision::refused(refusal.code()));
         let reply = refusal.reply(exchange.voice, exchange.request.as_str());
         self.outputs.push_back(Output::Reply { stream, reply });
     }
 
     fn end(&mut self, stream: StreamId, now: Now, memory: &mut dyn SharedMemory) {
-        let Some(exchange) = self.streams.remove(&stream) else { return };
+        let Some(mut exchange) = self.streams.remove(&stream) else { return };
+        self.count_decision(&mut exchange.notes);
         match exchange.stage {
-            Stage::Answered => {}
-            Stage::Open(open) => self.abandon(&open, now),
+            Stage::Answered => self.log_fields(stream, &exchange.request, &exchange.notes, None),
+            Stage::Open(open) => {
+                self.log_fields(stream, &exchange.request, &exchange.notes, None);
+                self.abandon(&open, now);
+            }
             Stage::Running(running) => {
                 let sequence = self.outbox.next_sequence();
                 let left = crate::exchange::depart(&running, exchange.request, sequence, now);
+                let record = &left.record;
+                self.count_call(&running, record);
+                self.log_fields(stream, &record.request, &exchange.notes, Some(record));
                 if left.record.basis == Basis::Refunded
                     && let Some(once) = running.once
                 {
@@ -409,6 +432,9 @@ impl Gate {
                     memory,
                 );
             }
+        }
+        if self.meters.is_overdue(now.monotonic_ms) {
+            self.tell_meters(now);
         }
     }
 

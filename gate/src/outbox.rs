@@ -129,6 +129,11 @@ impl Outbox {
         });
     }
 
+    /// Records that wait to be acknowledged.
+    pub(crate) fn records(&self) -> usize {
+        self.queues.iter().map(|queue| queue.records.len()).sum()
+    }
+
     /// Nothing waits to be reported.
     pub(crate) fn is_empty(&self) -> bool {
         self.queues.iter().all(Queue::is_empty)

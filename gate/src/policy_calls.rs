@@ -39,6 +39,22 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
+    /// Its place among the purposes that are counted.
+    pub(crate) fn place(self) -> usize {
+        match self {
+            Self::Register => 0,
+            Self::Catalogue => 1,
+            Self::Changes => 2,
+            Self::Admit { .. } => 3,
+            Self::Recheck(_) => 4,
+            Self::Lease => 5,
+            Self::Ahead => 6,
+            Self::Report => 7,
+            Self::Usage => 8,
+            Self::UserKey => 9,
+        }
+    }
+
     /// Whether the call asks for money.
     pub(crate) fn asks(self) -> bool {
         matches!(self, Self::Admit { asks: true } | Self::Lease)

@@ -79,6 +79,17 @@ impl Pool {
         if is_ahead { self.unused(&policy.key, &grant.lease, now_ms) } else { None }
     }
 
+    /// How many leases there are.
+    pub(crate) fn leases(&self) -> u64 {
+        u64::try_from(self.leases).unwrap_or(u64::MAX)
+    }
+
+    /// Money in them that is not spent, reservations included.
+    pub(crate) fn money_held(&self) -> NanoUsd {
+        let each = self.purses.values().map(Purse::money_held);
+        each.fold(NanoUsd::ZERO, NanoUsd::saturating_add)
+    }
+
     /// Draws on the lease that was granted for this call, or on any that is kept.
     pub(crate) fn draw(
         &mut self,

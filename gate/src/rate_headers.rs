@@ -99,7 +99,8 @@ mod tests {
     use super::*;
     use crate::windows::LimitKind;
 
-    const NOW: Now = Now { monotonic_ms: 77, wall_ms: 1_755_780_058_500, is_exact: true };
+    const NOW: Now =
+        Now { monotonic_ms: 77, micros: 0, wall_ms: 1_755_780_058_500, is_exact: true };
 
     fn kind(unit: Unit) -> LimitKind {
         let window = Some(Window::Minute);

@@ -24,8 +24,9 @@ pub struct Clock {
 impl Clock {
     /// The time now. Where a clock cannot be read it is the last known time, marked as such.
     pub fn now(&self) -> Now {
-        let monotonic = host::clock_ns(MONOTONIC).map(|nanos| nanos / 1_000_000);
-        let monotonic_ms = monotonic.unwrap_or(self.last_ms.get());
+        let monotonic = host::clock_ns(MONOTONIC);
+        let monotonic_ms = monotonic.map_or(self.last_ms.get(), |nanos| nanos / 1_000_000);
+        let micros = monotonic.map_or(0, |nanos| nanos / 1_000 % 1_000);
         self.last_ms.set(monotonic_ms);
         let (mut wall_ms, mut at_ms) = self.read.get();
         let mut is_exact = monotonic.is_ok();
@@ -39,6 +40,8 @@ impl Clock {
             }
         }
         let wall_ms = wall_ms.saturating_add(monotonic_ms.saturating_sub(at_ms));
-        Now { monotonic_ms, wall_ms, is_exact }
+        // Below a thousand, so it fits.
+        let micros = u16::try_from(micros).unwrap_or(0);
+        Now { monotonic_ms, micros, wall_ms, is_exact }
     }
 }

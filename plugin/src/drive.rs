@@ -4,16 +4,24 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use gate::observation::Observation;
 use gate::{CallId, Gate, HostAbilities, HostKind, Input, Output, SharedMemory, StreamId};
 
 use crate::clock::Clock;
 use crate::host::{self, Buffer, Map};
 use crate::shared_memory::{OwnMemory, SharedData};
+use crate::statistics::Statistics;
+
+/// The property that the access log reads; Envoy shows it as the filter state `wasm.tollgate`.
+const LOG_FIELDS: &str = "tollgate";
 
 /// State that belongs to the VM: it outlives root contexts, which come and go with configurations.
 pub struct Vm {
     gate: RefCell<Gate>,
     clock: Clock,
+    statistics: Statistics,
+    /// Whether the host keeps properties that we set, once that has been tried.
+    takes_log_fields: Cell<Option<bool>>,
     /// The root context that polls: the newest.
     pub newest_root: Cell<u32>,
     /// Tokens of call-outs under way, with the context that made each.
@@ -57,6 +65,8 @@ impl Vm {
                 own_memory: RefCell::default(),
                 acted: Cell::new(false),
                 clock: Clock::default(),
+                statistics: Statistics::default(),
+                takes_log_fields: Cell::new(None),
                 newest_root: Cell::new(0),
                 calls: RefCell::default(),
             });
@@ -127,6 +137,11 @@ impl Vm {
         !self.gate.try_borrow().is_ok_and(|gate| !gate.holds(StreamId(stream)))
     }
 
+    /// Whether the request has its verdict.
+    pub fn is_decided(&self, stream: u32) -> bool {
+        self.gate.try_borrow().is_ok_and(|gate| gate.is_decided(StreamId(stream)))
+    }
+
     /// Whether the request's head must wait.
     pub fn holds_head(&self, stream: u32) -> bool {
         !self.gate.try_borrow().is_ok_and(|gate| !gate.holds_head(StreamId(stream)))
@@ -139,6 +154,7 @@ impl Vm {
 
     /// A call-out has been answered, in the active context.
     pub fn call_answered(&self, active: u32, token: u32, num_headers: usize) {
+        self.acted.set(false);
         let call = self.calls.borrow_mut().remove(&token);
         let Some((call, _)) = call else { return };
         let status = if num_headers == 0 {
@@ -154,6 +170,23 @@ impl Vm {
     /// A context is gone: the SDK tells nobody of answers to its calls.
     pub fn forget_calls_of(&self, context: u32) {
         self.calls.borrow_mut().retain(|_, (_, caller)| *caller != context);
+    }
+
+    /// Shows operators something. No request depends on it, so nothing comes of a refusal.
+    fn observe(&self, active: u32, observation: Observation) {
+        match observation {
+            Observation::Change { metric, by } => self.statistics.change(metric, by),
+            Observation::Sample { metric, value } => self.statistics.sample(metric, value),
+            Observation::LogFields { stream, text } => {
+                // Only while the host is at the end of this very stream can it be set in time.
+                if stream.0 == active && self.takes_log_fields.get() != Some(false) {
+                    let set = host::set_property(LOG_FIELDS, &text).is_ok();
+                    // A host that took it once can do it, whatever became of this one.
+                    let known = self.takes_log_fields.get().unwrap_or(set);
+                    self.takes_log_fields.set(Some(known));
+                }
+            }
+        }
     }
 
     /// Carries out one output.
@@ -201,6 +234,10 @@ impl Vm {
                 self.on(active, stream, || host::replace_buffer(Buffer::ResponseBody, &bytes))
             }
             Output::CloseStream { stream } => self.on(active, stream, host::close_stream),
+            Output::Observe(observation) => {
+                self.observe(active, observation);
+                Done::Yes
+            }
         }
     }
 

@@ -19,6 +19,8 @@ pub const UNIMPLEMENTED: Status = Status(12);
 /// A value that no host returns.
 /// Bytes of another length or shape than the host has announced.
 pub const MALFORMED: Status = Status(u32::MAX);
+/// What stands for an id where the host has written none.
+const NO_METRIC: u32 = u32::MAX;
 /// Longest buffer that is asked for; some hosts refuse lengths above `i32::MAX`.
 const LONGEST_BUFFER: usize = i32::MAX as usize;
 
@@ -120,6 +122,10 @@ unsafe extern "C" {
         value: *const u8,
         value_size: usize,
     ) -> u32;
+    // Never `proxy_get_metric`: on one host a module that imports it does not load.
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
     fn proxy_continue_stream(stream_type: u32) -> u32;
     fn proxy_close_stream(stream_type: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
@@ -195,8 +201,28 @@ pub fn property(path: &str) -> Option<Vec<u8>> {
 
 /// Sets a property of the stream.
 pub fn set_property(path: &str, value: &str) -> Result<(), Status> {
-    // SAFETY: pointers and lengths describe the arguments, which live through the call.
+    // SAFETY: pointers and lengths describe the arguments.
     check(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
+}
+
+/// Defines a metric and answers its id. None also where a host says that it did and gives no id.
+pub fn define_metric(kind: u32, name: &str) -> Option<u32> {
+    let mut id = NO_METRIC;
+    // SAFETY: the pointers are to the argument and to a local that live through the call.
+    let status = unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) };
+    (status == OK && id != NO_METRIC).then_some(id)
+}
+
+/// Changes a counter or a gauge.
+pub fn increment_metric(id: u32, by: i64) -> Result<(), Status> {
+    // SAFETY: no pointer is passed.
+    check(unsafe { proxy_increment_metric(id, by) })
+}
+
+/// Adds a sample to a histogram.
+pub fn record_metric(id: u32, value: u64) -> Result<(), Status> {
+    // SAFETY: no pointer is passed.
+    check(unsafe { proxy_record_metric(id, value) })
 }
 
 /// Sets a header to one value.

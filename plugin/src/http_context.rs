@@ -1,5 +1,6 @@
 //! Stream callbacks.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -19,19 +20,34 @@ const ASKS_FOR_ANSWER_BODY: &str = "wasm_process_resp_body";
 pub struct Http {
     id: u32,
     vm: Option<Rc<Vm>>,
+    /// The machine was told that the verdict has been carried out.
+    is_decided: Cell<bool>,
 }
 
 impl Http {
     /// A stream of a root context; without a machine (the configuration was refused) every request
     /// is answered 503.
     pub fn new(id: u32, vm: Option<Rc<Vm>>) -> Self {
-        Self { id, vm }
+        Self { id, vm, is_decided: Cell::new(false) }
     }
 
     fn input(&self, input: Input<'_>) {
         if let Some(vm) = &self.vm {
             vm.drive(self.id, input);
         }
+    }
+
+    /// Has the verdict counted, with the time that it took, once there is one; what the host is told
+    /// to do stands by then.
+    fn decided<T>(&self, told: T) -> T {
+        if let Some(vm) = &self.vm
+            && !self.is_decided.get()
+            && vm.is_decided(self.id)
+        {
+            self.is_decided.set(true);
+            vm.drive(self.id, Input::Decided { stream: StreamId(self.id) });
+        }
+        told
     }
 
     /// Requests go on only when the machine says so.
@@ -137,7 +153,12 @@ impl Context for Http {
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, _: usize, _: usize) {
         if let Some(vm) = &self.vm {
             vm.call_answered(self.id, token, num_headers);
+            if self.kind() != HostKind::Envoy && vm.holds_head(self.id) && !vm.has_acted() {
+                // Such a host lets the request go on now, decided or not.
+                refuse();
+            }
         }
+        self.decided(());
     }
 
     fn on_done(&mut self) -> bool {
@@ -165,7 +186,7 @@ impl HttpContext for Http {
                 return Action::Pause;
             }
         }
-        self.head_action()
+        self.decided(self.head_action())
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
@@ -174,14 +195,14 @@ impl HttpContext for Http {
         } else {
             self.input(Input::RequestBodyGrows { stream: StreamId(self.id), size });
         }
-        self.request_action()
+        self.decided(self.request_action())
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         self.strip_trailers();
         // With trailers no body callback ever says that it is the last.
         self.body_complete(0);
-        self.request_action()
+        self.decided(self.request_action())
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {

@@ -9,6 +9,7 @@ mod http_context;
 mod logger;
 mod root_context;
 mod shared_memory;
+mod statistics;
 #[cfg(feature = "trap")]
 mod trap;
 

@@ -13,6 +13,7 @@ use crate::http::{self, Edge};
 use crate::live::Shared;
 use crate::settings::Settings;
 use crate::store::sqlite::{OpenError, Readers, Sqlite};
+use crate::traces::Tracer;
 use crate::webhooks::{Courier, ServerSecret};
 use crate::writer::Writer;
 
@@ -71,6 +72,11 @@ pub fn build(
         beside.push(".secret");
         beside.into()
     });
+    let mut files = vec![("database", settings.database.clone())];
+    let mut log = settings.database.clone().into_os_string();
+    log.push("-wal");
+    files.push(("wal", log.into()));
+    files.extend(settings.journal.clone().map(|journal| ("journal", journal)));
     let (engine, admin_token) = Engine::start(store, entropy, settings.session, clock.now())?;
     let shared = Arc::clone(engine.shared());
     let counters = Arc::clone(engine.counters());
@@ -90,6 +96,8 @@ pub fn build(
         secret: Arc::new(ServerSecret::in_file(secret_file)),
         webhooks: Arc::new(settings.webhooks),
         log_reads: http::LogReads::default(),
+        files: Arc::new(files),
+        tracer: Arc::default(),
     };
     Ok(App {
         filter: http::filter_router(edge.clone()),
@@ -108,6 +116,23 @@ impl App {
     /// When the store fails or the ledger does not add up.
     pub async fn sweep(&self) -> Result<bool, FilterError> {
         self.edge.sweep().await
+    }
+
+    /// Has spans of requests that belong to a trace sent to this collector from now on. Only the first
+    /// call counts.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn trace_to(&self, endpoint: &str) -> std::io::Result<()> {
+        let tracer = Tracer::start(endpoint, Arc::clone(&self.edge.counters))?;
+        // A second one ends with its thread.
+        let _ = self.edge.tracer.set(tracer);
+        Ok(())
+    }
+
+    /// Counts for Prometheus, for a port of their own.
+    pub fn metrics(&self) -> Router {
+        http::metrics_router(self.edge.clone())
     }
 
     /// Who posts what webhooks are to be told. There must be one at most.

@@ -34,6 +34,7 @@ pub mod entitlement;
 mod failpoint;
 pub mod http;
 pub mod live;
+pub mod metrics;
 pub mod permissions;
 pub mod recalls;
 pub mod refusals;
@@ -43,6 +44,7 @@ pub mod serve;
 pub mod settings;
 pub mod store;
 mod time_range;
+pub mod traces;
 pub mod webhooks;
 pub mod writer;
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -50,26 +51,39 @@ pub enum ServeError {
 }
 
 /// Serves until SIGTERM or SIGINT. Says on standard output where it listens and, at the first
-/// start only, what the admin token is.
+/// start only, what the admin token is. Spans go to the collector, if there is one.
 ///
 /// # Errors
 /// When it cannot start, or cannot go on.
-pub async fn serve(settings: Settings, listen: Listen) -> Result<(), ServeError> {
+pub async fn serve(
+    settings: Settings,
+    listen: Listen,
+    collector: Option<&str>,
+) -> Result<(), ServeError> {
     listen.check()?;
     // Ports first: a start that fails for want of one must not use up the first start, whose
     // token is shown only once.
     let filter_port = bind(listen.filter).await?;
     let admin_port = bind(listen.admin).await?;
+    let metrics_port = match listen.metrics {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = settings.database.clone();
     let app = build(settings, Arc::new(SystemClock::start()), Box::new(OsEntropy))?;
-    announce(&app, &filter_port, &admin_port)?;
+    announce(&app, &filter_port, &admin_port, metrics_port.as_ref())?;
+    if let Some(collector) = collector {
+        app.trace_to(collector)?;
+    }
     tracing::info!(database = %database.display(), "started");
     let stop = watch::Sender::new(false);
     let admin = app.admin.clone().into_make_service_with_connect_info::<SocketAddr>();
+    let metrics = serve_metrics(metrics_port, app.metrics(), told(stop.subscribe()));
     let serving = async {
         tokio::try_join!(
+            metrics,
             axum::serve(filter_port, app.filter.clone())
                 .with_graceful_shutdown(told(stop.subscribe()))
                 .into_future(),
@@ -99,6 +113,16 @@ pub async fn serve(settings: Settings, listen: Listen) -> Result<(), ServeError>
     ended
 }
 
+/// Serves the metrics, where they were asked for.
+async fn serve_metrics(
+    port: Option<TcpListener>,
+    metrics: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let Some(port) = port else { return Ok(()) };
+    axum::serve(port, metrics).with_graceful_shutdown(stop).into_future().await
+}
+
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|source| ServeError::Listen { address, source })
@@ -108,6 +132,7 @@ fn announce(
     app: &crate::App,
     filter_port: &TcpListener,
     admin_port: &TcpListener,
+    metrics_port: Option<&TcpListener>,
 ) -> Result<(), ServeError> {
     let mut out = io::stdout().lock();
     if let Some(token) = &app.admin_token {
@@ -115,6 +140,9 @@ fn announce(
     }
     writeln!(out, "filter API on {}", filter_port.local_addr()?)?;
     writeln!(out, "admin API on {}", admin_port.local_addr()?)?;
+    if let Some(port) = metrics_port {
+        writeln!(out, "metrics on {}", port.local_addr()?)?;
+    }
     Ok(out.flush()?)
 }
 

@@ -237,6 +237,8 @@ pub struct Listen {
     pub filter: SocketAddr,
     /// Admin API.
     pub admin: SocketAddr,
+    /// Counts for Prometheus, where they are wanted.
+    pub metrics: Option<SocketAddr>,
     /// Addresses beyond this machine are meant.
     pub anywhere: bool,
 }
@@ -255,8 +257,8 @@ impl Listen {
     /// # Errors
     /// When an address is no loopback address and that was not asked for.
     pub fn check(&self) -> Result<(), NotLoopback> {
-        let exposed =
-            [self.filter, self.admin].into_iter().find(|address| !address.ip().is_loopback());
+        let all = [self.filter, self.admin].into_iter().chain(self.metrics);
+        let exposed = all.into_iter().find(|address| !address.ip().is_loopback());
         match exposed {
             Some(address) if !self.anywhere => Err(NotLoopback(address)),
             _ => Ok(()),
@@ -323,8 +325,11 @@ mod tests {
         let listen = |filter: &str, anywhere| Listen {
             filter: filter.parse().unwrap(),
             admin: "[::1]:8702".parse().unwrap(),
+            metrics: None,
             anywhere,
         };
+        let metrics = Some("0.0.0.0:9100".parse().unwrap());
+        assert!(Listen { metrics, ..listen("127.0.0.1:8700", false) }.check().is_err());
         assert!(listen("127.0.0.1:8700", false).check().is_ok());
         assert!(listen("0.0.0.0:8700", false).check().is_err());
         assert!(listen("0.0.0.0:8700", true).check().is_ok());

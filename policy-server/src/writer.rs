@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::app::Work;
+use crate::app::{Counters, Work};
 use crate::clock::{Clock, Now};
 use crate::engine::{Engine, Jobs};
 use crate::failpoint;
@@ -69,6 +70,7 @@ where
 #[derive(Clone)]
 pub struct Writer {
     queue: SyncSender<Box<dyn Job>>,
+    counters: Arc<Counters>,
 }
 
 impl Writer {
@@ -78,10 +80,11 @@ impl Writer {
     /// When the system cannot start a thread.
     pub fn start(engine: Engine, clock: Arc<dyn Clock>) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (queue, jobs) = sync_channel(QUEUE);
+        let counters = Arc::clone(engine.counters());
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || write(engine, &*clock, &jobs))?;
-        Ok((Self { queue }, thread))
+        Ok((Self { queue, counters }, thread))
     }
 
     /// Runs a job in the next batch and answers once that batch is on disk.
@@ -100,9 +103,14 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { now, job: Some(job), outcome: None, reply };
-        self.queue.try_send(Box::new(waiting)).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::QueueFull,
-            TrySendError::Disconnected(_) => StoreError::Stopped,
+        // Counted first: the writer may take it before this goes on.
+        self.counters.metrics.job_waits();
+        self.queue.try_send(Box::new(waiting)).map_err(|error| {
+            self.counters.metrics.job_taken();
+            match error {
+                TrySendError::Full(_) => StoreError::QueueFull,
+                TrySendError::Disconnected(_) => StoreError::Stopped,
+            }
         })?;
         match answer.await {
             Ok(outcome) => outcome,
@@ -111,7 +119,9 @@ impl Writer {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "measures, decides nothing")]
 fn write(mut engine: Engine, clock: &dyn Clock, queue: &Receiver<Box<dyn Job>>) {
+    let counters = Arc::clone(engine.counters());
     // Taken from the queue and not run yet: at most a batch.
     let mut waiting: VecDeque<Box<dyn Job>> = VecDeque::new();
     loop {
@@ -127,9 +137,11 @@ fn write(mut engine: Engine, clock: &dyn Clock, queue: &Receiver<Box<dyn Job>>) 
             waiting.push_back(next);
         }
         let mut batch = Vec::new();
+        let begun = Instant::now();
         let committed = engine.batch(|jobs| {
             let began_ms = clock.now().monotonic_ms;
             while let Some(mut job) = waiting.pop_front() {
+                counters.metrics.job_taken();
                 job.run(jobs);
                 batch.push(job);
                 if clock.now().monotonic_ms >= began_ms.saturating_add(BATCH_MS) {
@@ -139,8 +151,10 @@ fn write(mut engine: Engine, clock: &dyn Clock, queue: &Receiver<Box<dyn Job>>) 
         });
         if batch.is_empty() {
             // The transaction could not begin; nobody is kept waiting for a store that fails.
+            waiting.iter().for_each(|_| counters.metrics.job_taken());
             batch.extend(waiting.drain(..));
         }
+        counters.metrics.committed(committed.is_ok(), begun.elapsed());
         if let Err(error) = &committed {
             tracing::error!(%error, jobs = batch.len(), "a batch was not committed");
         }

@@ -15,7 +15,7 @@ impl World {
         let (monotonic_ms, wall_ms) = self.proxies.get(place.proxy).map_or((0, 0), |proxy| {
             (proxy.clock_ms + self.now_ms, proxy.unix_ms_at_zero + self.now_ms)
         });
-        let now = Now { monotonic_ms, wall_ms, is_exact: true };
+        let now = Now { monotonic_ms, micros: 0, wall_ms, is_exact: true };
         let since_ms = self.proxies.get(place.proxy).and_then(|proxy| {
             let worker = proxy.workers.get(place.worker)?;
             Some(self.now_ms - worker.first_fed_ms?)

@@ -191,7 +191,8 @@ impl Worker {
                 | Output::Resume { .. }
                 | Output::SetResponseHeader { .. }
                 | Output::RemoveResponseHeader { .. }
-                | Output::ReplaceResponseBody { .. } => {}
+                | Output::ReplaceResponseBody { .. }
+                | Output::Observe(_) => {}
             }
         }
         let gate = &self.gate;

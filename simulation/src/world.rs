@@ -128,7 +128,7 @@ impl World {
             records_seen: 0,
             calls: Vec::new(),
             lives: 0,
-            checker: Checker::new(),
+            checker: Checker::default(),
             log: EventLog::new(keeps_log),
             tally: Tally::default(),
             asleep: BTreeMap::new(),

@@ -11,11 +11,13 @@ use crate::dry_run;
 use crate::header_filter::{BETA_HEADERS, Betas};
 use crate::host_abilities::{BodyEnd, HostAbilities};
 use crate::io::{Headers, Now};
+use crate::observation::Notes;
 use crate::pool::Want;
 use crate::profile::Voice;
 use crate::refusal::Refusal;
 use crate::repetition;
 use crate::route::{Hints, Route, Target, is_googles_openai_path};
+use crate::trace_parent::TraceParent;
 use crate::url_query;
 use crate::user_key::{LONGEST_BODY, NO_KEY, key_in, other_key};
 use metering::api_key::ApiKey;
@@ -37,7 +39,8 @@ impl Exchange {
         let profile = config.profile;
         let refused = |dialect, refusal| {
             let voice = Voice { dialect, profile };
-            Box::new((Self { request: request.clone(), voice, stage: Stage::Answered }, refusal))
+            let (request, notes) = (request.clone(), Notes::at(now));
+            Box::new((Self { request, voice, stage: Stage::Answered, notes }, refusal))
         };
         let method = value(headers, b":method").unwrap_or_default();
         let path = value(headers, b":path").unwrap_or_default();
@@ -69,6 +72,7 @@ impl Exchange {
         let open = Open {
             path: url_query::without_credentials(path).unwrap_or_else(|| path.to_vec()),
             betas: betas(headers, &target),
+            trace_parent: value(headers, b"traceparent").and_then(TraceParent::read),
             stray_parameter: stray_parameter(dialect, &target, path),
             target,
             digest,
@@ -103,7 +107,8 @@ impl Exchange {
             errands: Errands::default(),
         };
         let voice = Voice { dialect, profile };
-        Ok(Self { request: request.clone(), voice, stage: Stage::Open(Box::new(open)) })
+        let (request, notes) = (request.clone(), Notes::at(now));
+        Ok(Self { request, voice, stage: Stage::Open(Box::new(open)), notes })
     }
 }
 

@@ -20,10 +20,12 @@ use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, Metadata, ModelName, Req
 
 use crate::credential::NoCredential;
 use crate::io::CallId;
+use crate::observation::Notes;
 use crate::pool::Want;
 use crate::profile::Voice;
 use crate::repetition::Once;
 use crate::route::Target;
+use crate::trace_parent::TraceParent;
 use crate::windows::Group;
 
 pub(crate) use answer::{Answer, Metered, Shown};
@@ -44,6 +46,8 @@ pub(crate) struct Exchange {
     /// In whose form it is answered.
     pub(crate) voice: Voice,
     pub(crate) stage: Stage,
+    /// For those who watch.
+    pub(crate) notes: Notes,
 }
 
 /// Where an exchange is.
@@ -65,6 +69,8 @@ pub(crate) struct Open {
     pub(crate) path: Vec<u8>,
     /// Betas of Anthropic that it asks for, joined by commas.
     pub(crate) betas: String,
+    /// The trace that it belongs to (W3C Trace Context), for calls to the server.
+    pub(crate) trace_parent: Option<TraceParent>,
     /// A parameter of the query that is not taken.
     pub(crate) stray_parameter: Option<String>,
     /// What the client's credential hashes to; [`crate::user_key::NO_KEY`] until it has come, where

@@ -31,6 +31,8 @@ pub(crate) struct Stop {
     asked_ms: Option<u64>,
     /// In whose manner the client is told.
     profile: Profile,
+    /// Why it was ended, once the end has begun.
+    reason: Option<Reason>,
     /// The host cannot end streams: the call runs to its own end.
     is_impossible: bool,
 }
@@ -111,6 +113,11 @@ impl Stop {
         Self { profile, is_impossible: !is_possible, ..Self::default() }
     }
 
+    /// Why it was ended by us; none while it was not.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.reason.filter(|_| self.has_begun())
+    }
+
     /// The end has begun: whatever still comes from the upstream, the call was cut.
     pub(crate) fn has_begun(&self) -> bool {
         matches!(self.phase, Phase::Told { .. } | Phase::Carried { .. })
@@ -135,6 +142,7 @@ impl Running {
         let asks = self.can_be_stopped();
         if asks {
             self.stop.phase = Phase::Asked(reason);
+            self.stop.reason = Some(reason);
         }
         asks
     }
@@ -197,6 +205,7 @@ impl Running {
                 {
                     // What passes the bound is within a chunk that has gone; the next one ends it.
                     self.stop.phase = Phase::Asked(Reason::OutputBound);
+                    self.stop.reason = Some(Reason::OutputBound);
                 }
                 passage
             }
@@ -222,6 +231,7 @@ impl Stop {
                     return Passage { replaced, close: false };
                 }
                 self.phase = Phase::Told { at_ms: now_ms };
+                self.reason = Some(Reason::OutputBound);
                 let mut bytes = replaced.unwrap_or_default();
                 bytes.extend(last_event(answer, self.profile, Reason::OutputBound));
                 Passage { replaced: Some(bytes), close: false }

@@ -47,7 +47,7 @@ impl Gate {
         let report = if purpose == Purpose::Report { self.report_due(now) } else { None };
         let caller = Caller { server: &self.config.server, token: &self.token };
         let at = Some(stream);
-        let call = match (purpose, &self.link.session, ask) {
+        let mut call = match (purpose, &self.link.session, ask) {
             (Purpose::Report, Some(_), _) if let Some(report) = &report => {
                 caller.post(id, at, "/proxy/v1/reports", report)
             }
@@ -91,6 +91,9 @@ impl Gate {
             }
             _ => self.register_call(id, at),
         };
+        if let Some(parent) = open.trace_parent {
+            call.headers.push(("traceparent", parent.to_text()));
+        }
         self.outputs.push_back(Output::Call(call));
         id
     }
@@ -164,7 +167,8 @@ impl Gate {
         self.next_call += 1;
         let id = CallId(self.next_call);
         let nonce = self.link.nonce;
-        self.calls.insert(id, Pending { purpose, stream, sent: Sent::at(now), nonce });
+        let (sent, sent_us) = (Sent::at(now), now.monotonic_us());
+        self.calls.insert(id, Pending { purpose, stream, sent, sent_us, nonce });
         id
     }
 
@@ -178,6 +182,7 @@ impl Gate {
         memory: &mut dyn SharedMemory,
     ) {
         let Some(pending) = self.calls.remove(&call) else { return };
+        self.count_callout(&pending, status, now);
         if status == Some(401) {
             self.complain_of_token(now);
         }

@@ -14,6 +14,7 @@ use crate::host_abilities::BodyWriting;
 use crate::io::{Now, Output, SharedMemory, StreamId};
 use crate::key_cache::Known;
 use crate::model_list;
+use crate::observation::Decision;
 use crate::policy_calls::Purpose;
 use crate::profile::Voice;
 use crate::refusal::Refusal;
@@ -60,8 +61,13 @@ impl Gate {
                 open.waits_for = Some(self.call_for(stream, &mut open, purpose, ask, now));
                 self.put_back(stream, open);
             }
-            Step::Reply(reply) => self.outputs.push_back(Output::Reply { stream, reply }),
+            Step::Reply(reply) => {
+                self.note_whose(stream, &open);
+                self.decide_as(stream, Decision::ANSWERED);
+                self.outputs.push_back(Output::Reply { stream, reply });
+            }
             Step::Refuse(refusal) => {
+                self.note_whose(stream, &open);
                 self.abandon(&open, now);
                 self.reply(stream, &refusal);
             }
@@ -80,6 +86,8 @@ impl Gate {
                         if open.ask_is_open {
                             self.disclaim(&open);
                         }
+                        self.note_whose(stream, &open);
+                        self.decide_as(stream, Decision::DRY_RUN);
                         let running = forward.running;
                         let reply = estimate.reply(voice, &running.model, request.as_str());
                         self.outputs.push_back(Output::Reply { stream, reply });
@@ -338,6 +346,8 @@ impl Gate {
         let resumes = open.waited;
         self.outbox.expect_metadata(running.metadata.size());
         if let Some(exchange) = self.streams.get_mut(&stream) {
+            exchange.notes.decision = Some(Decision::ALLOWED);
+            exchange.notes.policy = Some(policy);
             exchange.stage = Stage::Running(Box::new(running));
         }
         if resumes {

@@ -47,6 +47,9 @@ impl Gate {
                 self.leave_windows(call, now, memory);
             }
         }
+        if self.meters.is_due(now.monotonic_ms) {
+            self.tell_meters(now);
+        }
         if now.monotonic_ms >= self.touch_at_ms {
             self.touch_at_ms = now.monotonic_ms.saturating_add(TOUCH_EVERY_MS);
             let groups = self.running_groups();
@@ -69,7 +72,9 @@ impl Gate {
             .calls
             .iter()
             .filter(|(_, pending)| {
-                matches!(pending.purpose, Purpose::Report | Purpose::Recheck(_))
+                // One that rides on a request is answered, or ends with it: the request waits for it.
+                pending.stream.is_none()
+                    && matches!(pending.purpose, Purpose::Report | Purpose::Recheck(_))
                     && now.monotonic_ms.saturating_sub(pending.sent.monotonic_ms) > limit
             })
             .map(|(id, pending)| (*id, pending.purpose))

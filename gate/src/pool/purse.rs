@@ -71,6 +71,13 @@ impl Purse {
         true
     }
 
+    /// Money in its leases that is not spent.
+    pub(super) fn money_held(&self) -> NanoUsd {
+        let each = self.leases.iter().map(|held| held.lease.free());
+        let reserved = self.leases.iter().map(|held| held.lease.reserved());
+        each.chain(reserved).fold(NanoUsd::ZERO, NanoUsd::saturating_add)
+    }
+
     pub(super) fn draw(
         &mut self,
         own: Option<&LeaseId>,

@@ -231,6 +231,7 @@ fn every_refusal_has_its_form_in_every_api() {
     for (refusal, code, row, param, wait, may_retry) in table() {
         is_in_the_table(&refusal);
         assert_eq!(refusal.code(), code);
+        assert_eq!(crate::observation::Decision::refused(code).code(), code, "it is counted");
         let (status, openai, anthropic, google) = row;
         for dialect in DIALECTS {
             let at = format!("{refusal:?} {dialect:?}");

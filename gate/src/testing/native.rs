@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::host_abilities::HostKind;
 use crate::io::{Call, Headers, Input, Now, Output, StreamId};
 use crate::machine::{Gate, Token};
+use crate::observation::Observation;
 use metering::request::apply_edits;
 
 /// A machine with just enough of a host around it.
@@ -29,6 +30,7 @@ pub struct Native {
     /// Streams that were answered or closed and whose end the machine is still to be told.
     over: Vec<u32>,
     seen: Vec<Seen>,
+    observed: Vec<Observation>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +50,7 @@ impl Native {
             acted: Vec::new(),
             gate: Gate::new(config, token, [7; 32]),
             memory: ProcessMemory::default(),
-            now: Now { monotonic_ms: 0, wall_ms: 0, is_exact: true },
+            now: Now { monotonic_ms: 0, micros: 0, wall_ms: 0, is_exact: true },
             calls: VecDeque::new(),
             requests: HashMap::new(),
             head: Vec::new(),
@@ -56,6 +58,7 @@ impl Native {
             is_answering: false,
             over: Vec::new(),
             seen: Vec::new(),
+            observed: Vec::new(),
         }
     }
 
@@ -70,6 +73,13 @@ impl Native {
     fn fault(&mut self, is_one: bool, what: &'static str) {
         if is_one {
             self.seen.push(Seen::Fault(what));
+        }
+    }
+
+    /// nginx ends a request's calls with it; of Envoy's the answers still come.
+    fn forget_calls_of(&mut self, stream: u32) {
+        if self.kind != HostKind::Envoy {
+            self.calls.retain(|call| call.stream != Some(StreamId(stream)));
         }
     }
 
@@ -105,6 +115,7 @@ impl Native {
                 self.fault(is_nginx && self.is_answering, "request body written after a call");
             }
             Output::ReplaceResponseBody { .. } => self.fault(is_nginx, "answer written"),
+            Output::Observe(_) => {}
             Output::CloseStream { .. } => self.fault(is_nginx, "stream closed"),
             Output::Resume { .. }
             | Output::SetResponseHeader { .. }
@@ -124,6 +135,11 @@ impl Native {
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// What operators were shown since the last time.
+    pub fn observed(&mut self) -> Vec<Observation> {
+        std::mem::take(&mut self.observed)
     }
 
     fn drive(&mut self, input: Input<'_>) {
@@ -187,6 +203,7 @@ impl Native {
                 self.head.retain(|(other, _)| *other != name);
             }
             Output::ReplaceResponseBody { bytes, .. } => self.chunk = bytes,
+            Output::Observe(observation) => self.observed.push(observation),
         }
     }
 
@@ -225,7 +242,7 @@ fn bytes(headers: Vec<(String, Vec<u8>)>) -> Headers {
 
 impl Filter for Native {
     fn clock(&mut self, millis: u64) {
-        self.now = Now { monotonic_ms: millis, wall_ms: millis, is_exact: true };
+        self.now = Now { monotonic_ms: millis, micros: 0, wall_ms: millis, is_exact: true };
     }
 
     fn tick(&mut self) {
@@ -236,6 +253,7 @@ impl Filter for Native {
         let headers = bytes(headers);
         let request = Request { headers: headers.clone(), ..Request::default() };
         self.requests.insert(stream, request);
+        self.forget_calls_of(stream);
         self.acted.retain(|other| *other != stream);
         let said = match self.kind {
             HostKind::Envoy => end,
@@ -312,6 +330,7 @@ impl Filter for Native {
     fn end(&mut self, stream: u32) {
         self.drive(Input::End { stream: StreamId(stream) });
         self.requests.remove(&stream);
+        self.forget_calls_of(stream);
     }
 
     fn seen(&mut self) -> Vec<Seen> {

@@ -4,5 +4,7 @@ mod arrays;
 mod canned;
 mod configuration_page;
 mod examples;
+mod host_sequences;
+mod observed;
 mod scripts;
 mod sequences;

@@ -264,7 +264,7 @@ pub(super) fn run(events: Vec<Event>) {
     let config = gate::config::parse(config).unwrap();
     let mut gate = Gate::new(config, Token::new(&"t".repeat(40)).unwrap(), [3; 32]);
     let mut world = World::default();
-    let mut now = Now { monotonic_ms: 1000, wall_ms: 1000, is_exact: true };
+    let mut now = Now { monotonic_ms: 1000, micros: 0, wall_ms: 1000, is_exact: true };
     let mut clock_fails = false;
     let closing = (1..4).map(|stream| Event::End { stream });
     for event in events.into_iter().chain(closing) {

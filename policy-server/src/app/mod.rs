@@ -51,8 +51,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use wire::v1::Change;
-use wire::{Epoch, HolderId, KeyDigest, Revision};
+use wire::v1::{Change, Level};
+use wire::{Epoch, HolderId, KeyDigest, NanoUsd, Revision};
 
 pub use access::{Actor, SignedIn, Target};
 use admission::FROZEN_RETRY_MS;
@@ -90,6 +90,7 @@ pub use webhooks::{BUDGET_THRESHOLD, EVENTS, WEBHOOK_TEST, WebhookForm};
 
 use crate::clock::{Entropy, NoEntropy, Now};
 use crate::live::{Effect, Shared, lock};
+use crate::metrics::Metrics;
 pub use crate::store::{KeyOrder, KeyStatus};
 use crate::store::{ServerRow, StoreError, Transaction};
 
@@ -156,6 +157,8 @@ pub struct Counters {
     pub previous_token_calls: AtomicU64,
     /// Rows met that contradict themselves, each time; the rest of a request goes on without.
     pub damaged_rows: AtomicU64,
+    /// Requests, commits and the writer's queue.
+    pub metrics: Metrics,
     /// Positions of damaged records that were logged.
     damaged_records: Mutex<BTreeSet<i64>>,
 }
@@ -172,6 +175,21 @@ impl Counters {
     pub(crate) fn add(counter: &AtomicU64, count: u64) {
         counter.fetch_add(count, Ordering::Relaxed);
     }
+}
+
+/// Sums over the whole server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTotals {
+    /// Leases that are not closed.
+    pub open_leases: u64,
+    /// Windows over all proxies.
+    pub windows: u64,
+    /// Budgets that grant nothing until they are released.
+    pub frozen_budgets: u64,
+    /// Events that wait to be told to a webhook.
+    pub pending_deliveries: u64,
+    /// By level: outstanding, parked, overdraft, over all periods.
+    pub money: Vec<(Level, [NanoUsd; 3])>,
 }
 
 /// One job within a transaction.
@@ -353,12 +371,18 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// How many leases are open, and how many windows over all proxies there are.
+    /// Sums over the whole server, for operators.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn counts(&mut self) -> Result<(u64, u64), AdminError> {
-        Ok((self.rows.open_lease_count()?, self.rows.window_count()?))
+    pub fn totals(&mut self) -> Result<ServerTotals, AdminError> {
+        Ok(ServerTotals {
+            open_leases: self.rows.open_lease_count()?,
+            windows: self.rows.window_count()?,
+            frozen_budgets: self.rows.frozen_count()?,
+            pending_deliveries: self.rows.all_pending_deliveries()?,
+            money: self.rows.money_totals()?,
+        })
     }
 
     /// Whether the text is an admin token.

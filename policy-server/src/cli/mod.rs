@@ -4,6 +4,7 @@ mod client;
 mod commands;
 #[cfg(test)]
 mod configuration_page;
+mod doctor;
 mod download;
 mod offline;
 mod table;
@@ -25,6 +26,7 @@ use self::commands::{
     OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, StatusArgs,
     TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand, WebhookCommand,
 };
+use self::doctor::DoctorArgs;
 use self::offline::{AdminTokenCommand, BackupArgs, RestoreArgs};
 use self::webhooks::WebhookArgs;
 use crate::http::document;
@@ -112,6 +114,8 @@ enum Command {
     /// Whom organisations want told of events.
     #[command(subcommand, alias = "webhook")]
     Webhooks(WebhookCommand),
+    /// Check a deployment from here: the server, its database, a gateway, its Envoy.
+    Doctor(DoctorArgs),
     /// Counts of the server: live proxies, open leases, and what went wrong.
     Status(StatusArgs),
     /// Print a script by which a shell completes commands and options.
@@ -136,6 +140,13 @@ struct ServeArgs {
     /// Address of the admin API.
     #[arg(long, env = "TOLLGATE_ADMIN_LISTEN", default_value = "127.0.0.1:8702")]
     admin_listen: SocketAddr,
+    /// Address of `/metrics` for Prometheus, which needs no token; without it there is none.
+    #[arg(long, env = "TOLLGATE_METRICS_LISTEN")]
+    metrics_listen: Option<SocketAddr>,
+    /// Collector of traces, as http://127.0.0.1:4318: spans of requests whose trace is kept go there
+    /// (OTLP over HTTP, JSON).
+    #[arg(long, env = "TOLLGATE_OTLP_ENDPOINT", value_name = "URL", value_parser = collector)]
+    otlp_endpoint: Option<String>,
     /// Allow addresses that other machines can reach.
     #[arg(long)]
     listen_anywhere: bool,
@@ -190,6 +201,11 @@ pub fn main() -> ExitCode {
         Command::Settings(command) => administer(|client| command.run(client)),
         Command::Wallets(command) => administer(|client| command.run(client)),
         Command::Webhooks(command) => administer(|client| command.run(client)),
+        Command::Doctor(args) => {
+            let report = args.run();
+            let _ = writeln!(std::io::stdout(), "{}", report.text);
+            if report.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
         Command::Status(args) => administer(|client| args.run(client)),
         Command::Completion { shell } => {
             let _ = std::io::stdout().write_all(&completion(shell));
@@ -238,9 +254,11 @@ fn run_server(args: ServeArgs) -> ExitCode {
         Ok(token) => token,
         Err(error) => return complain(&error, usage),
     };
+    let collector = args.otlp_endpoint;
     let listen = Listen {
         filter: args.filter_listen,
         admin: args.admin_listen,
+        metrics: args.metrics_listen,
         anywhere: args.listen_anywhere,
     };
     if let Err(error) = listen.check() {
@@ -272,12 +290,20 @@ fn run_server(args: ServeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, ExitCode::FAILURE),
     };
-    let served = runtime.block_on(serve(settings, listen));
+    let served = runtime.block_on(serve(settings, listen, collector.as_deref()));
     // A webhook that is being waited for keeps nobody: what it answers is not noted any more.
     runtime.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error, ExitCode::FAILURE),
+    }
+}
+
+/// TLS to the collector is a proxy's, as everywhere.
+fn collector(text: &str) -> Result<String, String> {
+    match text.strip_prefix("http://") {
+        Some(rest) if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err("must begin with http://".to_owned()),
     }
 }
 

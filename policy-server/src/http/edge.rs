@@ -1,6 +1,7 @@
 //! What every handler works with.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
@@ -15,6 +16,7 @@ use crate::refusals::{LeftOut, Refusals};
 use crate::settings::{FilterToken, KeepRequests, UserKeyLifetime};
 use crate::store::sqlite::Readers;
 use crate::store::{StoreError, Transaction};
+use crate::traces::Tracer;
 use crate::webhooks::{ServerSecret, WebhookSettings};
 use crate::writer::Writer;
 
@@ -59,6 +61,10 @@ pub struct Edge {
     pub(crate) webhooks: Arc<WebhookSettings>,
     pub(crate) secret: Arc<ServerSecret>,
     pub(crate) log_reads: LogReads,
+    /// Where spans go, once that is known.
+    pub(crate) tracer: Arc<OnceLock<Tracer>>,
+    /// Files whose sizes are shown, by what they are.
+    pub(crate) files: Arc<Vec<(&'static str, PathBuf)>>,
     /// Last, so that the readers are closed before the writer: whoever closes last tidies the log.
     pub(crate) writer: Writer,
 }

@@ -17,9 +17,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 use wire::v1::{
-    AdmitReply, AdmitRequest, Catalogue, ChangesReply, ExchangeReply, ExchangeRequest, LeaseReply,
-    LeaseRequest, RegisterReply, RegisterRequest, ReportReply, ReportRequest, UsageReply,
-    UsageRequest,
+    AdmitReply, AdmitRequest, Catalogue, ChangesReply, ExchangeReply, ExchangeRequest, LeaseAnswer,
+    LeaseReply, LeaseRequest, RegisterReply, RegisterRequest, ReportReply, ReportRequest,
+    UsageReply, UsageRequest,
 };
 use wire::{Epoch, HolderId, Revision};
 
@@ -27,6 +27,7 @@ use super::answer::FilterProblem;
 use super::edge::{Edge, bearer};
 use crate::app::FilterError;
 use crate::settings::Presented;
+use crate::traces;
 
 /// A report of a thousand leases and a thousand ended calls, every text as long as it may be, with
 /// as much of what callers say of their calls as a filter puts into one report (512 KiB).
@@ -79,6 +80,7 @@ async fn register(State(edge): State<Edge>, body: Body) -> Answer<RegisterReply>
 
 async fn admit(State(edge): State<Edge>, body: Body) -> Answer<AdmitReply> {
     let request: Arc<AdmitRequest> = Arc::new(message(body)?);
+    note_holder(&request.holder);
     let attempt = || {
         let request = Arc::clone(&request);
         edge.write(move |work| {
@@ -90,11 +92,13 @@ async fn admit(State(edge): State<Edge>, body: Body) -> Answer<AdmitReply> {
     let reply = until_money_returns(&edge, attempt).await?;
     let asked = request.ask.as_ref().map(|_| request.n);
     edge.shared.answered(&request.holder, asked, &reply.lease);
+    note_outcome(&reply.lease);
     Ok(Json(reply))
 }
 
 async fn lease(State(edge): State<Edge>, body: Body) -> Answer<LeaseReply> {
     let request: Arc<LeaseRequest> = Arc::new(message(body)?);
+    note_holder(&request.holder);
     let attempt = || {
         let request = Arc::clone(&request);
         edge.write(move |work| {
@@ -105,6 +109,7 @@ async fn lease(State(edge): State<Edge>, body: Body) -> Answer<LeaseReply> {
     };
     let reply = until_money_returns(&edge, attempt).await?;
     edge.shared.answered(&request.holder, Some(request.n), &reply.answer);
+    note_outcome(&reply.answer);
     Ok(Json(reply))
 }
 
@@ -137,6 +142,7 @@ where
 
 async fn report(State(edge): State<Edge>, body: Body) -> Answer<ReportReply> {
     let request: ReportRequest = message(body)?;
+    note_holder(&request.holder);
     Ok(Json(edge.write(move |work| work.report(&request)).await?))
 }
 
@@ -155,6 +161,7 @@ async fn changes(
     query: Result<Query<ChangesQuery>, QueryRejection>,
 ) -> Answer<ChangesReply> {
     let Query(query) = query.map_err(|error| bad_query(&error))?;
+    note_holder(&query.holder);
     let wait = Duration::from_millis(query.wait_ms).min(WAIT_MOST);
     let deadline = Instant::now() + wait;
     // Subscribed before the first look, so that no change falls between look and wait.
@@ -201,6 +208,7 @@ async fn catalogue(
 ) -> Answer<Catalogue> {
     let Query(query) = query.map_err(|error| bad_query(&error))?;
     if let Some(holder) = &query.holder {
+        note_holder(holder);
         let touched = edge.shared.live().touch(holder, edge.now());
         touched.map_err(|_| FilterError::UnknownHolder)?;
     }
@@ -212,6 +220,7 @@ async fn catalogue(
 /// Beside the writer: it may take a while to find what is asked for, and nothing must wait for it.
 async fn usage(State(edge): State<Edge>, body: Body) -> Answer<UsageReply> {
     let request: UsageRequest = message(body)?;
+    note_holder(&request.holder);
     if edge.shared.live().epoch() != request.epoch {
         return Err(FilterError::OtherEpoch.into());
     }
@@ -227,8 +236,26 @@ async fn usage(State(edge): State<Edge>, body: Body) -> Answer<UsageReply> {
 
 async fn exchange(State(edge): State<Edge>, body: Body) -> Answer<ExchangeReply> {
     let request: ExchangeRequest = message(body)?;
+    note_holder(&request.holder);
     let lifetime = edge.user_key_lifetime;
     Ok(Json(edge.write(move |work| work.exchange(&request, lifetime)).await?))
+}
+
+/// For the request's span.
+fn note_holder(holder: &HolderId) {
+    traces::note("tollgate.holder", || holder.to_string());
+}
+
+/// The same of what was asked for.
+fn note_outcome(answer: &LeaseAnswer) {
+    traces::note("tollgate.outcome", || {
+        let word = match answer {
+            LeaseAnswer::Granted(_) => "granted",
+            LeaseAnswer::Refused(_) => "refused",
+            LeaseAnswer::NotNeeded => "not_needed",
+        };
+        word.to_owned()
+    });
 }
 
 async fn unknown_route() -> FilterProblem {

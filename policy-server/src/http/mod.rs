@@ -12,6 +12,7 @@ mod form;
 mod key_form;
 mod key_test_form;
 mod log_reads;
+mod metrics;
 mod model_form;
 mod openapi;
 mod operation;
@@ -41,12 +42,17 @@ pub use log_reads::LogReads;
 
 /// The filter API, for filters only.
 pub fn filter_router(edge: Edge) -> Router {
-    filter::router(edge)
+    metrics::counted(filter::router(edge.clone()), "filter", edge)
+}
+
+/// Counts for Prometheus, without a token.
+pub fn metrics_router(edge: Edge) -> Router {
+    metrics::router(edge)
 }
 
 pub use admin::{Need, document, needs};
 
 /// The admin API.
 pub fn admin_router(edge: Edge) -> Router {
-    admin::router(edge)
+    metrics::counted(admin::router(edge.clone()), "admin", edge)
 }

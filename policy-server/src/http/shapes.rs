@@ -343,13 +343,19 @@ fn status() -> Members {
         "epoch",
         "revision",
         "live_holders",
+        "pending_holders",
         "outstanding_leases",
+        "frozen_budgets",
+        "pending_deliveries",
         "cluster_windows",
         "previous_token_calls",
         "commits",
         "jobs",
     ];
-    counts.into_iter().fold(Members::default(), |all, name| all.with(name, Schema::count()))
+    let money = ["outstanding_usd", "parked_usd", "overdraft_usd"];
+    let all =
+        counts.into_iter().fold(Members::default(), |all, name| all.with(name, Schema::count()));
+    money.into_iter().fold(all, |all, name| all.with(name, Schema::decimal()))
 }
 
 fn health() -> Members {

@@ -1,6 +1,8 @@
 //! How budgets and their accounts are loaded and saved.
 
 use metering::budget::Account;
+use wire::NanoUsd;
+use wire::v1::Level;
 
 use super::{AccountId, Budget, BudgetId, StoreResult};
 
@@ -14,6 +16,11 @@ pub trait BudgetRows {
     fn account(&mut self, id: &AccountId) -> StoreResult<Option<Account>>;
     /// Inserts or replaces the sums; the cap is not stored.
     fn save_account(&mut self, id: &AccountId, account: &Account) -> StoreResult<()>;
+    /// By level: what is outstanding, parked and overdrawn in all accounts of all periods. It reads
+    /// every account.
+    fn money_totals(&mut self) -> StoreResult<Vec<(Level, [NanoUsd; 3])>>;
+    /// How many budgets are frozen.
+    fn frozen_count(&mut self) -> StoreResult<u64>;
     /// Freezes every budget that has a cap. Answers how many were not frozen before.
     fn freeze_capped_budgets(&mut self) -> StoreResult<u64>;
     /// Frozen budgets in the order of level and owner, at most `limit`.

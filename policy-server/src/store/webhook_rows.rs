@@ -123,6 +123,8 @@ pub trait WebhookRows {
     fn save_delivery(&mut self, delivery: &DeliveryRow) -> StoreResult<()>;
     /// How many pending deliveries an organisation has, counted up to `most`.
     fn pending_deliveries(&mut self, org: &OrgId, most: u32) -> StoreResult<u64>;
+    /// How many deliveries of all organisations wait.
+    fn all_pending_deliveries(&mut self) -> StoreResult<u64>;
     /// The longest due delivery of each webhook that has any, the longest due first, at most
     /// `limit`.
     fn due_deliveries(&mut self, unix_ms: u64, limit: u32) -> StoreResult<Vec<DeliveryRow>>;

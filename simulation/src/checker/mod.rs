@@ -109,7 +109,7 @@ pub struct Admission<'a> {
 }
 
 /// The checker's memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Checker {
     accounts: BTreeMap<AccountId, AccountRow>,
     /// The largest cap that each budget ever had.
@@ -132,26 +132,6 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// A checker that has seen nothing.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            accounts: BTreeMap::new(),
-            largest_caps: BTreeMap::new(),
-            uncapped: BTreeSet::new(),
-            past_is_lost: false,
-            frozen: BTreeSet::new(),
-            withdrawals: Vec::new(),
-            placements: Placements::default(),
-            plans: Plans::default(),
-            windows: Windows::default(),
-            cover: Cover::default(),
-            prices: BTreeMap::new(),
-            crashed: BTreeSet::new(),
-            renewed: BTreeMap::new(),
-        }
-    }
-
     /// The model's price from this catalogue version on.
     pub fn price_is(&mut self, version: CatalogueVersion, price: Price) {
         self.prices.insert(version, price);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use serde_json::json;
 use wire::v1::Level;
-use wire::{KeyId, OrgId};
+use wire::{KeyId, NanoUsd, OrgId};
 
 use super::{Answer, Body, Pairs, Parameters, Routes, Visitor, asked, bytes, parameters};
 use crate::app::{AdminError, FieldProblem, Page, Target};
@@ -117,12 +117,18 @@ async fn release(visitor: Visitor, pairs: Pairs, body: Body) -> Answer {
 /// Counts that an operator should watch; those that should be zero are named first.
 async fn status(visitor: Visitor, pairs: Pairs) -> Answer {
     parameters(pairs)?.finish()?;
-    let (leases, windows) = visitor.read(Target::Server, |work, _| work.counts()).await?;
+    let totals = visitor.read(Target::Server, |work, _| work.totals()).await?;
+    // A lease, and what became of it, counts on every level above it: the largest is the whole.
+    let most = |of: usize| {
+        let each = totals.money.iter().filter_map(|(_, sums)| sums.get(of)).copied();
+        each.max().unwrap_or(NanoUsd::ZERO).to_usd()
+    };
     let edge = &visitor.edge;
     let now = edge.now();
-    let (epoch, revision, holders) = {
+    let (epoch, revision, holders, pending) = {
         let live = edge.shared.live();
-        (live.epoch(), live.revision(), live.alive(now))
+        let pending = live.pending(live.revision(), now).map_or(0, |pending| pending.holders);
+        (live.epoch(), live.revision(), live.alive(now), pending)
     };
     let counters = &edge.counters;
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -136,8 +142,14 @@ async fn status(visitor: Visitor, pairs: Pairs) -> Answer {
         "epoch": epoch,
         "revision": revision,
         "live_holders": holders,
-        "outstanding_leases": leases,
-        "cluster_windows": windows,
+        "pending_holders": pending,
+        "outstanding_leases": totals.open_leases,
+        "outstanding_usd": most(0),
+        "parked_usd": most(1),
+        "overdraft_usd": most(2),
+        "frozen_budgets": totals.frozen_budgets,
+        "pending_deliveries": totals.pending_deliveries,
+        "cluster_windows": totals.windows,
         "previous_token_calls": read(&counters.previous_token_calls),
         "commits": read(&counters.commits),
         "jobs": read(&counters.jobs),

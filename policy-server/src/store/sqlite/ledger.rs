@@ -3,7 +3,8 @@
 use metering::budget::{Account, LeaseMoney};
 use metering::permits::LeasePermits;
 use rusqlite::{Row, params};
-use wire::{HolderId, KeyId, LeaseId, Revision};
+use wire::v1::Level;
+use wire::{HolderId, KeyId, LeaseId, NanoUsd, Revision};
 
 use super::Rows;
 use super::encoding::{Columns, integer, json, money, standing, word};
@@ -95,6 +96,30 @@ impl BudgetRows for Rows<'_> {
             params![],
         )?;
         Ok(u64::try_from(frozen).unwrap_or(u64::MAX))
+    }
+
+    fn money_totals(&mut self) -> StoreResult<Vec<(Level, [NanoUsd; 3])>> {
+        // For those who watch; nothing is decided by these sums.
+        self.all(
+            "SELECT level, sum(outstanding) AS outstanding, sum(parked) AS parked,
+                 sum(overdraft) AS overdraft
+             FROM accounts GROUP BY level ORDER BY level",
+            [],
+            |row| {
+                let columns = Columns(row);
+                let sums = ["outstanding", "parked", "overdraft"].map(|name| columns.money(name));
+                let [outstanding, parked, overdraft] = sums;
+                Ok((columns.word("level")?, [outstanding?, parked?, overdraft?]))
+            },
+        )
+    }
+
+    fn frozen_count(&mut self) -> StoreResult<u64> {
+        let count =
+            self.one("SELECT count(*) AS count FROM budgets WHERE frozen = 1", [], |row| {
+                Columns(row).number("count")
+            })?;
+        Ok(count.unwrap_or(0))
     }
 
     fn frozen_budgets(

@@ -116,6 +116,15 @@ impl WebhookRows for Rows<'_> {
         Ok(count.unwrap_or(0))
     }
 
+    fn all_pending_deliveries(&mut self) -> StoreResult<u64> {
+        let count = self.one(
+            "SELECT count(*) AS count FROM webhook_deliveries WHERE status = 'pending'",
+            [],
+            |row| Columns(row).number("count"),
+        )?;
+        Ok(count.unwrap_or(0))
+    }
+
     fn due_deliveries(&mut self, unix_ms: u64, limit: u32) -> StoreResult<Vec<DeliveryRow>> {
         self.all(
             // With min() the other columns are those of the row that has the least.
