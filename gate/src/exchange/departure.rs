@@ -50,6 +50,7 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
         metadata: running.metadata.clone(),
         address: running.address,
         user_key: running.policy.user_key.clone(),
+        would_refuse: None,
     };
     let used_tokens = match basis {
         Basis::Refunded => 0,
