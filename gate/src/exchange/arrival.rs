@@ -37,16 +37,24 @@ impl Exchange {
         now: Now,
     ) -> Result<Self, Box<(Self, Refusal)>> {
         let profile = config.profile;
-        let refused = |dialect, refusal| {
+        let path = value(headers, b":path").unwrap_or_default();
+        // Whoever asks for a dry run does not want a call, and what only a server can answer is never
+        // the upstream's.
+        let is_dry_run = dry_run::is_asked_for(headers, profile);
+        let in_shadow = config.shadow.covers(path) && !is_dry_run;
+        let refused_in = |in_shadow, dialect, refusal| {
             let voice = Voice { dialect, profile };
             let (request, notes) = (request.clone(), Notes::at(now));
-            Box::new((Self { request, voice, stage: Stage::Answered, notes }, refusal))
+            let stage = Stage::Answered;
+            Box::new((Self { request, voice, stage, in_shadow, notes }, refusal))
         };
+        let refused = |dialect, refusal| refused_in(in_shadow, dialect, refusal);
         let method = value(headers, b":method").unwrap_or_default();
-        let path = value(headers, b":path").unwrap_or_default();
         let Route { dialect, target } =
             Route::of(method, path, hints(headers, path), &config.paths)
                 .map_err(|dialect| refused(dialect, Refusal::UnknownEndpoint))?;
+        let in_shadow = in_shadow && !target.asks_the_server();
+        let refused = |dialect, refusal| refused_in(in_shadow, dialect, refusal);
         if config.server().is_none() && target.asks_the_server() {
             return Err(refused(dialect, Refusal::UnknownEndpoint));
         }
@@ -86,7 +94,8 @@ impl Exchange {
             } else {
                 None
             },
-            is_dry_run: dry_run::is_asked_for(headers, profile),
+            is_dry_run,
+            body_is_dropped: false,
             has_content_length: value(headers, b"content-length").is_some(),
             is_compressed: coding(b"content-encoding"),
             body,
@@ -111,7 +120,7 @@ impl Exchange {
         };
         let voice = Voice { dialect, profile };
         let (request, notes) = (request.clone(), Notes::at(now));
-        Ok(Self { request, voice, stage: Stage::Open(Box::new(open)), notes })
+        Ok(Self { request, voice, stage: Stage::Open(Box::new(open)), in_shadow, notes })
     }
 }
 

@@ -198,6 +198,8 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) profile: Profile,
     pub(crate) vm: u64,
     pub(crate) outbox_has_room: bool,
+    /// Nothing is refused on its path.
+    pub(crate) in_shadow: bool,
     pub(crate) host: &'a HostAbilities,
     pub(crate) writing: Writing,
 }
@@ -401,23 +403,6 @@ fn admit(
             return Err(refusal);
         }
     };
-    let input_bound = ask.input_tokens;
-    // Its answer has no usage, and its output comes where nobody sees it.
-    let is_answered_later = request.is_some_and(|request| request.needs(FeatureKind::Background));
-    let is_alias = open.model() != Some(model.name.as_str());
-    let path = if is_alias { open.path_for(&model.name) } else { None };
-    let admitted = Admitted {
-        price,
-        body_bytes: request.map_or(0, |request| request.body_bytes),
-        input_bound,
-        input_beyond_text: request.is_some_and(Request::has_input_beyond_text),
-        output_bound: reserves.then(|| output_tokens.saturating_mul(ask.choices)),
-        server_tool_calls: ask.server_tool_calls,
-        reserved: drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
-        reasoning: model.reasoning || request.is_some_and(Request::asks_for_reasoning),
-        streamed: request.is_some_and(|request| request.stream),
-        cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
-    };
     let estimate = open.is_dry_run.then(|| {
         // Where nothing is reserved, no limit is written either.
         let open_ended = Bounds::new(&ask, None);
@@ -429,6 +414,53 @@ fn admit(
         };
         Estimate::of(&ask, &bounds, costs)
     });
+    let output_limit = reserves.then_some(output_tokens);
+    let terms =
+        Terms { drawn, groups, window_call, standings, once, output_limit, would_refuse: None };
+    let forward = forward_of(open, known, checked, &ask, (terms, estimate), now_ms);
+    Ok(Verdict::Forward(Box::new(forward)))
+}
+
+/// Under what a call is made.
+struct Terms {
+    drawn: Option<(LeaseId, Draw)>,
+    groups: Vec<windows::Group>,
+    window_call: WindowCall,
+    standings: windows::Standings,
+    once: Option<repetition::Once>,
+    output_limit: Option<u64>,
+    would_refuse: Option<&'static str>,
+}
+
+/// A call as it goes on.
+fn forward_of(
+    open: &Open,
+    known: &Knowledge<'_>,
+    checked: &Checked<'_>,
+    ask: &Ask,
+    (terms, estimate): (Terms, Option<Estimate>),
+    now_ms: u64,
+) -> Forward {
+    let Checked { request, model, price, metered } = *checked;
+    let policy = known.policy;
+    // Nothing is written that would make an answer shorter where nothing is to be in its way.
+    let output_limit = terms.output_limit.filter(|_| !known.in_shadow && !policy.shadow);
+    // Its answer has no usage, and its output comes where nobody sees it.
+    let is_answered_later = request.is_some_and(|request| request.needs(FeatureKind::Background));
+    let is_alias = open.model() != Some(model.name.as_str());
+    let path = if is_alias { open.path_for(&model.name) } else { None };
+    let admitted = Admitted {
+        price,
+        body_bytes: request.map_or(0, |request| request.body_bytes),
+        input_bound: ask.input_tokens,
+        input_beyond_text: request.is_some_and(Request::has_input_beyond_text),
+        output_bound: output_limit.map(|tokens| tokens.saturating_mul(ask.choices)),
+        server_tool_calls: ask.server_tool_calls,
+        reserved: terms.drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
+        reasoning: model.reasoning || request.is_some_and(Request::asks_for_reasoning),
+        streamed: request.is_some_and(|request| request.stream),
+        cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
+    };
     let running = Running {
         policy: Rc::clone(policy),
         digest: open.digest,
@@ -437,11 +469,12 @@ fn admit(
         admitted,
         metered,
         metadata: open.metadata.clone().unwrap_or_default(),
-        drawn,
-        groups,
-        window_call,
-        standings,
-        once,
+        drawn: terms.drawn,
+        groups: terms.groups,
+        window_call: terms.window_call,
+        standings: terms.standings,
+        once: terms.once,
+        would_refuse: terms.would_refuse,
         shown: Shown {
             stream_usage: known.profile.always_shows_usage()
                 || request.is_some_and(|request| request.wants_stream_usage),
@@ -450,19 +483,49 @@ fn admit(
         admitted_ms: now_ms,
         status: 0,
         answer: Answer::NotYet,
-        stop: Stop::of(known.profile, known.host.ends_streams),
+        stop: Stop::of(known.profile, known.host.ends_streams && !known.in_shadow),
         writes_answer: known.host.writes_answers,
         address: open.address,
         began_ms: open.began_ms,
         began_unix_ms: open.began_unix_ms,
     };
-    Ok(Verdict::Forward(Box::new(Forward {
+    Forward {
         running,
-        output_limit: reserves.then_some(output_tokens),
+        output_limit,
         model_is_alias: is_alias,
         writes_body: known.writing.writes_body(),
         path,
         reads_max_completion_tokens: reads_max_completion_tokens(model),
         estimate,
-    })))
+    }
+}
+
+/// A call that is made although this would have refused it: on nobody's account and in no window, but
+/// with its true cost. None where that cannot be known, for want of a body that can be read, or of a
+/// model with a price.
+pub(crate) fn marked(
+    open: &Open,
+    known: &Knowledge<'_>,
+    code: &'static str,
+    now_ms: u64,
+) -> Option<Forward> {
+    let model = known.models.find(open.model()?)?;
+    let price = known.models.price(model)?.times(known.policy.price_multiplier);
+    let request = match (&open.target, open.request()) {
+        (Target::Listed { .. }, _) => None,
+        (_, request) => Some(request.filter(|_| !open.is_compressed)?),
+    };
+    let metered = request.map_or(Metered::PerCall, |request| Metered::of(request.operation));
+    let checked = Checked { request, model, price, metered };
+    let ask = ask_of(request, model, known.models.version, price.multiplier);
+    let terms = Terms {
+        drawn: None,
+        groups: Vec::new(),
+        window_call: WindowCall { vm: known.vm, tokens: 0 },
+        standings: windows::Standings::default(),
+        once: None,
+        output_limit: None,
+        would_refuse: Some(code),
+    };
+    Some(forward_of(open, known, &checked, &ask, (terms, None), now_ms))
 }

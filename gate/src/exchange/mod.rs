@@ -30,7 +30,7 @@ use crate::windows::Group;
 
 pub(crate) use answer::{Answer, Metered, Shown};
 pub(crate) use arrival::BadMetadata;
-pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide};
+pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide, marked};
 pub(crate) use departure::depart;
 pub(crate) use stop::{Reason, Step as StopStep, Stop};
 pub(crate) use writing::Writing;
@@ -46,6 +46,8 @@ pub(crate) struct Exchange {
     /// In whose form it is answered.
     pub(crate) voice: Voice,
     pub(crate) stage: Stage,
+    /// Nothing is refused on its path.
+    pub(crate) in_shadow: bool,
     /// For those who watch.
     pub(crate) notes: Notes,
 }
@@ -57,6 +59,8 @@ pub(crate) enum Stage {
     Open(Box<Open>),
     /// Sent to the upstream.
     Running(Box<Running>),
+    /// Sent to the upstream unread, although this would have refused it.
+    Passing(&'static str),
     /// Answered by the filter.
     Answered,
 }
@@ -85,6 +89,8 @@ pub(crate) struct Open {
     pub(crate) idempotency: Option<KeyDigest>,
     /// It is to be checked and answered as a call would be, but not sent.
     pub(crate) is_dry_run: bool,
+    /// What had come of its body was thrown away.
+    pub(crate) body_is_dropped: bool,
     pub(crate) is_compressed: bool,
     pub(crate) body: Body,
     /// The call to the server that it waits for.
@@ -175,6 +181,8 @@ pub(crate) struct Running {
     pub(crate) standings: crate::windows::Standings,
     /// What is remembered of it, where it must not be made twice.
     pub(crate) once: Option<Once>,
+    /// The code of what would have refused it.
+    pub(crate) would_refuse: Option<&'static str>,
     pub(crate) shown: Shown,
     /// When the windows counted it, in monotonic milliseconds.
     pub(crate) admitted_ms: u64,

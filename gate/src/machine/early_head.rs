@@ -12,7 +12,7 @@ impl Gate {
         if self.host.holds_head {
             return;
         }
-        let usable = now.is_exact && self.link.usable(now).is_some();
+        let usable = self.may_use_what_it_knows(now);
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         let Stage::Open(open) = &mut exchange.stage else { return };
         if !matches!(open.body, Body::Coming) || open.waits_for.is_some() {

@@ -35,12 +35,12 @@ impl Gate {
 
     /// Whose request it is and which model it asks for, as far as that is known.
     pub(super) fn note_whose(&mut self, stream: StreamId, open: &Open) {
-        let policy = match self.keys.get(&open.digest) {
+        let policy = match self.known(&open.digest) {
             Some(Known::Key(policy)) => Some(policy),
             Some(Known::NoKey) | None => None,
         };
-        let models = self.models.as_ref();
-        let model = open.model().and_then(|name| Some(models?.find(name)?.name.clone()));
+        let models = self.catalogue();
+        let model = open.model().and_then(|name| Some(models.as_ref()?.find(name)?.name.clone()));
         if let Some(exchange) = self.streams.get_mut(&stream) {
             exchange.notes.policy = policy;
             exchange.notes.model = model;
@@ -68,6 +68,10 @@ impl Gate {
     fn count_in(meters: &mut crate::observation::Meters, notes: &mut Notes) {
         if !std::mem::replace(&mut notes.is_counted, true) {
             let decision = notes.decision.unwrap_or(Decision::ABANDONED);
+            if notes.in_shadow {
+                meters.count(Metric::shadow(decision.index()));
+            }
+            let decision = if notes.in_shadow { Decision::ALLOWED } else { decision };
             meters.count(Metric::decision(decision.index()));
         }
     }

@@ -11,6 +11,7 @@ mod hot_restart;
 mod server_tls;
 mod stalled;
 mod two_listeners;
+mod without_server;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
