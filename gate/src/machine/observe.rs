@@ -130,7 +130,7 @@ impl Gate {
     pub(super) fn tell_meters(&mut self, now: Now) {
         let running = |stage: &Stage| matches!(stage, Stage::Running(_));
         let levels = Levels {
-            is_usable: self.link.usable(now).is_some(),
+            is_usable: self.may_use_what_it_knows(now),
             leases: self.pool.leases(),
             money: self.pool.money_held().0,
             asks_ahead: count(self.aheads.len()),
