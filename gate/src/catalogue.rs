@@ -2,32 +2,54 @@
 
 use std::collections::HashMap;
 
-use wire::CatalogueVersion;
 use wire::v1::{Catalogue, Model, ModelSet, Price, Rates};
+use wire::{CatalogueVersion, ModelName};
 
 use crate::route::ListedPath;
 
 /// One catalogue snapshot with an index.
-#[derive(Debug, Clone)]
-pub(crate) struct Models {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Models {
     pub(crate) version: CatalogueVersion,
+    /// A model without a price may be called: nobody pays for it here.
+    need_no_price: bool,
     models: Vec<Model>,
     by_name: HashMap<String, usize>,
 }
 
 impl Models {
     pub(crate) fn new(catalogue: Catalogue) -> Self {
-        let mut by_name = HashMap::with_capacity(catalogue.models.len());
-        for (index, model) in catalogue.models.iter().enumerate() {
+        Self::indexed(catalogue.models, catalogue.version, false)
+    }
+
+    /// Those of a configuration without a server.
+    pub(crate) fn local(models: Vec<Model>) -> Self {
+        Self::indexed(models, CatalogueVersion(0), true)
+    }
+
+    fn indexed(models: Vec<Model>, version: CatalogueVersion, need_no_price: bool) -> Self {
+        let mut by_name = HashMap::with_capacity(models.len());
+        for (index, model) in models.iter().enumerate() {
             for alias in &model.aliases {
                 by_name.entry(alias.as_str().to_owned()).or_insert(index);
             }
         }
         // A concrete name goes before any alias.
-        for (index, model) in catalogue.models.iter().enumerate() {
+        for (index, model) in models.iter().enumerate() {
             by_name.insert(model.name.as_str().to_owned(), index);
         }
-        Self { version: catalogue.version, models: catalogue.models, by_name }
+        Self { version, need_no_price, models, by_name }
+    }
+
+    /// What calls of a model are charged; none where it must not be called for want of a price.
+    pub(crate) fn price(&self, model: &Model) -> Option<Price> {
+        model.price.or_else(|| self.need_no_price.then(Price::default))
+    }
+
+    /// Puts the concrete name in the place of an alias; false where it is neither.
+    pub(crate) fn resolve(&self, name: &mut ModelName) -> bool {
+        let found = self.find(name.as_str()).map(|model| model.name.clone());
+        found.map(|found| *name = found).is_some()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Model> {
@@ -41,7 +63,8 @@ impl Models {
         paths: &'a [ListedPath],
     ) -> impl Iterator<Item = &'a Model> {
         self.models.iter().filter(move |model| {
-            let is_open = !model.retired && model.price.is_some() && allowed.contains(&model.name);
+            let is_open =
+                !model.retired && self.price(model).is_some() && allowed.contains(&model.name);
             is_open && !self.is_for_paths_only(model, paths)
         })
     }

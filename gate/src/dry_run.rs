@@ -30,6 +30,17 @@ pub(crate) fn is_asked_for(headers: &Headers, profile: Profile) -> bool {
     headers.iter().any(|(name, value)| is_ours(name) && !says_no(value))
 }
 
+/// What a call costs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Costs<'a> {
+    /// Nothing, whatever it asks for.
+    Nothing,
+    /// Its model has no price.
+    Unknown,
+    /// As much as this.
+    Price(&'a Price),
+}
+
 /// The bounds within which a call would have been let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Estimate {
@@ -39,18 +50,22 @@ pub(crate) struct Estimate {
     pub(crate) output_tokens: u64,
     /// Most answers.
     pub(crate) choices: u64,
-    /// What every use within these bounds is covered by.
-    pub(crate) cost: NanoUsd,
+    /// What every use within these bounds is covered by; none where nobody knows a price.
+    pub(crate) cost: Option<NanoUsd>,
 }
 
 impl Estimate {
-    /// Of a call with these bounds; it costs nothing where it has no price.
-    pub(crate) fn of(ask: &Ask, bounds: &Bounds, price: Option<&Price>) -> Self {
+    /// Of a call with these bounds.
+    pub(crate) fn of(ask: &Ask, bounds: &Bounds, costs: Costs<'_>) -> Self {
         Self {
             input_tokens: ask.input_tokens,
             output_tokens: bounds.output_tokens(),
             choices: ask.choices,
-            cost: price.map_or(NanoUsd::ZERO, |price| bounds.wanted(price).amount),
+            cost: match costs {
+                Costs::Nothing => Some(NanoUsd::ZERO),
+                Costs::Unknown => None,
+                Costs::Price(price) => Some(bounds.wanted(price).amount),
+            },
         }
     }
 
@@ -65,7 +80,7 @@ impl Estimate {
                 "input_tokens": self.input_tokens,
                 "output_tokens": self.output_tokens,
                 "answers": self.choices,
-                "cost_usd": self.cost.to_usd(),
+                "cost_usd": self.cost.map(NanoUsd::to_usd),
             },
         });
         Reply::json(voice, &body, request_id)
@@ -94,7 +109,7 @@ mod tests {
         let page = include_str!("../../docs/apis.md");
         let section = page.split("## Dry runs").nth(1).unwrap();
         let example = section.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
-        let cost = NanoUsd::from_usd("0.000133").unwrap();
+        let cost = Some(NanoUsd::from_usd("0.000133").unwrap());
         let estimate = Estimate { input_tokens: 113, output_tokens: 10, choices: 1, cost };
         let model = ModelName::new("gpt-4o-mini").unwrap();
         let reply = estimate.reply(Voice::default(), &model, "req_1");

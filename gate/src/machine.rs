@@ -2,6 +2,7 @@
 
 mod ahead;
 mod answering;
+mod authority;
 mod calls;
 mod changes;
 mod early_head;
@@ -75,7 +76,8 @@ impl fmt::Debug for Token {
 #[derive(Debug)]
 pub struct Gate {
     config: Config,
-    token: Token,
+    /// None where no server is to be asked.
+    token: Option<Token>,
     /// Tells this VM's running calls from other VMs' in shared windows.
     vm: u64,
     random: Random,
@@ -148,7 +150,7 @@ impl Gate {
     /// A VM that knows nothing yet. `seed` are random bytes: the first 16 become the nonce by
     /// which it registers, so they must be unpredictable and never repeat.
     #[must_use]
-    pub fn new(config: Config, token: Token, seed: [u8; 32]) -> Self {
+    pub fn new(config: Config, token: impl Into<Option<Token>>, seed: [u8; 32]) -> Self {
         let (nonce, rest) = seed.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
         let number = |from: usize| {
             rest.get(from..from + 8)
@@ -158,7 +160,7 @@ impl Gate {
         let host = HostAbilities::of(config.host.kind.unwrap_or_default(), &config.host);
         Self {
             config,
-            token,
+            token: token.into(),
             found: HostKind::default(),
             host,
             must_register_anew: false,
@@ -186,11 +188,14 @@ impl Gate {
         }
     }
 
-    /// Takes a new configuration; what is known and what runs stays.
-    pub fn reconfigure(&mut self, config: Config, token: Token) {
+    /// Takes a new configuration of the same kind, with a server or without one. What is known from a
+    /// server and what runs stays; calls of keys that a configuration without a server does not hold
+    /// any more, or says to be at an end, end with the next tick.
+    pub fn reconfigure(&mut self, config: Config, token: impl Into<Option<Token>>) {
         self.config = config;
-        self.token = token;
+        self.token = token.into();
         self.runs_on(self.found);
+        self.hold_calls_to_local_keys();
     }
 
     /// Says what the host was found to be. The configuration may say otherwise, and then holds.
@@ -416,7 +421,9 @@ impl Gate {
                     repetition::forget(memory, once);
                 }
                 let reporter = self.reporter();
-                self.outbox.record(reporter, left.record);
+                if self.reports() {
+                    self.outbox.record(reporter, left.record);
+                }
                 if let Some((lease, draw)) = &running.drawn {
                     let (key, at) = (&running.policy.key, now.monotonic_ms);
                     let said = self.pool.end(key, lease, *draw, left.cost, at);

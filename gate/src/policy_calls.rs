@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use wire::v1::Problem;
 use wire::{KeyDigest, Revision};
 
-use crate::config::Server;
+use crate::config::{Config, Server};
 use crate::io::{Call, CallId, StreamId};
 use crate::link::{POLL_MARGIN_MS, Session};
 use crate::machine::Token;
@@ -77,7 +77,12 @@ pub(crate) struct Caller<'a> {
     pub(crate) token: &'a Token,
 }
 
-impl Caller<'_> {
+impl<'a> Caller<'a> {
+    /// None where nobody is to be asked, or where nobody would answer for want of a token.
+    pub(crate) fn of(config: &'a Config, token: Option<&'a Token>) -> Option<Self> {
+        Some(Self { server: config.server()?, token: token? })
+    }
+
     pub(crate) fn post(
         &self,
         id: CallId,

@@ -48,6 +48,13 @@ pub(crate) enum Target {
     UserKey,
 }
 
+impl Target {
+    /// Only a policy server can answer it.
+    pub(crate) fn asks_the_server(&self) -> bool {
+        matches!(self, Self::Usage | Self::UserKey)
+    }
+}
+
 /// What the head of a request says beside its path.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Hints {

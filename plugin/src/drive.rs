@@ -35,19 +35,20 @@ pub struct Vm {
 }
 
 thread_local! {
-    /// One machine for each plugin name, since one VM may run several plugins.
-    static VMS: RefCell<HashMap<String, Rc<Vm>>> = RefCell::new(HashMap::new());
+    /// One machine for each plugin name, since one VM may run several plugins; and another one where
+    /// the plugin gets a server, or has none any more, so that what is owed to a server is still said.
+    static VMS: RefCell<HashMap<(String, bool), Rc<Vm>>> = RefCell::new(HashMap::new());
 }
 
 impl Vm {
     /// The machine of a plugin name, made if there is none yet.
     pub fn configured(
         config: gate::config::Config,
-        token: gate::Token,
+        token: Option<gate::Token>,
         seed: [u8; 32],
         found: Option<HostKind>,
     ) -> Rc<Self> {
-        let name = config.name.clone();
+        let name = (config.name.clone(), config.server().is_some());
         VMS.with_borrow_mut(|vms| {
             if let Some(vm) = vms.get(&name) {
                 vm.found.set(found.or(vm.found.get()));

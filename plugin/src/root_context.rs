@@ -24,34 +24,40 @@ const TOKEN_VARIABLE: &str = "TOLLGATE_FILTER_TOKEN";
 pub struct Root {
     id: u32,
     vm: Option<Rc<Vm>>,
+    /// Its configuration, which a host shows only while it configures.
+    text: Vec<u8>,
+    /// What asking for a timer told of the host; some hosts trap where one is asked for twice.
+    found: Option<Option<HostKind>>,
 }
 
 impl Root {
     /// A root context that is not configured yet.
     pub fn new(id: u32) -> Self {
-        Self { id, vm: None }
+        Self { id, vm: None, text: Vec::new(), found: None }
     }
 
     fn configure(&mut self) -> Result<(), Vec<String>> {
-        let text = host::buffer(Buffer::PluginConfiguration).unwrap_or_default();
         let token = host::environment(TOKEN_VARIABLE).ok().flatten();
         let token = token.as_deref().and_then(Token::new);
-        let config = config::parse(&text);
+        let config = config::parse(&self.text);
         let mut problems: Vec<String> = match &config {
             Ok(_) => Vec::new(),
             Err(problems) => problems.iter().map(ToString::to_string).collect(),
         };
-        if token.is_none() {
+        let needs_token = config.as_ref().is_ok_and(|config| config.server().is_some());
+        if token.is_none() && needs_token {
             problems.push(format!(
                 "environment.{TOKEN_VARIABLE}: must be set, to at least {} visible ASCII characters",
                 Token::SHORTEST
             ));
         }
-        let (Ok(config), Some(token)) = (config, token) else { return Err(problems) };
+        let Some(config) = config.ok().filter(|_| problems.is_empty()) else {
+            return Err(problems);
+        };
         let seed = host::random().map_err(|status| {
             vec![format!("the host gives no random bytes: status {}", status.0)]
         })?;
-        let found = found(config.host.kind);
+        let found = *self.found.get_or_insert_with(|| found(config.host.kind));
         let kind = found.unwrap_or_default();
         config.check_on(kind).map_err(|problems| {
             problems.iter().map(ToString::to_string).collect::<Vec<String>>()
@@ -104,6 +110,7 @@ impl Drop for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
+        self.text = host::buffer(Buffer::PluginConfiguration).unwrap_or_default();
         match self.configure() {
             Ok(()) => true,
             Err(problems) => {
@@ -116,10 +123,15 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        let Some(vm) = &self.vm else { return };
-        if vm.newest_root.get() == NO_ROOT {
-            vm.newest_root.set(self.id);
+        let is_nobodys = self.vm.as_ref().is_some_and(|vm| vm.newest_root.get() == NO_ROOT);
+        if is_nobodys {
+            // The newest is gone, and what it was told with it: a proxy that goes back to an earlier
+            // configuration takes the root up again that it still has, and tells it nothing.
+            if let Err(problems) = self.configure() {
+                log::error!("configuration: {}", problems.join("; "));
+            }
         }
+        let Some(vm) = &self.vm else { return };
         if vm.newest_root.get() == self.id {
             vm.drive(self.id, Input::Tick);
         }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::Config;
 use super::check::{Checker, Problem};
 use super::reference::names_in;
-use crate::host_abilities::{HostAbilities, HostKind};
+use crate::host_abilities::{Counting, HostAbilities, HostKind};
 
 /// Most `host.workers`: more than any machine has cores.
 pub const MOST_WORKERS: u64 = 4_096;
@@ -66,6 +66,10 @@ impl Config {
         if self.idempotency && !host.shares_memory() {
             let message = "must be false here, since the workers of this host share no memory";
             checker.problem::<()>("idempotency", message);
+        }
+        if self.local().is_some() && host.counting == Counting::Server {
+            let message = "must be per_worker or shared where there is no server";
+            checker.problem::<()>("host.windows", message);
         }
         if checker.problems.is_empty() { Ok(()) } else { Err(checker.problems) }
     }

@@ -2,12 +2,20 @@
 
 mod check;
 mod host;
+mod keys;
+mod local;
+#[cfg(test)]
+mod local_tests;
+mod models;
 mod openings;
 mod reference;
 
 pub use check::{Problem, parse};
 pub use host::{HostSettings, MOST_WORKERS, Windows};
+pub use local::{Local, MOST_DIGESTS, MOST_KEYS, MOST_MODELS};
 pub use reference::{MEMBERS, Member};
+
+use std::rc::Rc;
 
 use metering::request::FeatureKind;
 
@@ -17,8 +25,8 @@ pub use crate::route::{ListedPath, OpenTo, PathPattern};
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The policy server.
-    pub server: Server,
+    /// Who says what keys and models there are.
+    pub authority: Authority,
     /// Largest request body in bytes.
     pub body_bytes: usize,
     /// Name of this plugin instance, for the server's list of holders.
@@ -33,6 +41,35 @@ pub struct Config {
     pub allow: Vec<FeatureKind>,
     /// In what kind of proxy it runs.
     pub host: HostSettings,
+}
+
+/// Who says what keys and models there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authority {
+    /// A policy server.
+    Server(Server),
+    /// The configuration itself: nobody is ever asked, and no money is counted.
+    Local(Rc<Local>),
+}
+
+impl Config {
+    /// The policy server, if there is one.
+    #[must_use]
+    pub fn server(&self) -> Option<&Server> {
+        match &self.authority {
+            Authority::Server(server) => Some(server),
+            Authority::Local(_) => None,
+        }
+    }
+
+    /// Keys and models, where they stand here.
+    #[must_use]
+    pub fn local(&self) -> Option<&Local> {
+        match &self.authority {
+            Authority::Server(_) => None,
+            Authority::Local(local) => Some(local),
+        }
+    }
 }
 
 /// How to reach the policy server.

@@ -47,6 +47,9 @@ impl Exchange {
         let Route { dialect, target } =
             Route::of(method, path, hints(headers, path), &config.paths)
                 .map_err(|dialect| refused(dialect, Refusal::UnknownEndpoint))?;
+        if config.server().is_none() && target.asks_the_server() {
+            return Err(refused(dialect, Refusal::UnknownEndpoint));
+        }
         let digest = match credential::find(headers, Voice { dialect, profile }) {
             // It may stand in the body.
             Err(NoCredential::Missing) if target == Target::UserKey => NO_KEY,

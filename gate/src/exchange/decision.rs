@@ -16,7 +16,7 @@ use super::money::{Money, draw, refused_lease};
 use super::writing::most_output;
 use super::{Answer, Metered, Open, Running, Shown, Stop, Writing};
 use crate::catalogue::{Models, reads_max_completion_tokens};
-use crate::dry_run::Estimate;
+use crate::dry_run::{Costs, Estimate};
 use crate::host_abilities::HostAbilities;
 use crate::io::{Now, SharedMemory};
 use crate::pool::Pool;
@@ -91,7 +91,7 @@ pub(crate) fn ask(
 ) -> Option<Ask> {
     let name = open.model().filter(|_| open.metadata.is_ok())?;
     let model = models.find(name).filter(|model| !model.retired)?;
-    let price = model.price?;
+    let price = models.price(model)?;
     if let Some(request) = open.request() {
         check_parameters(open, request, (model, &price), allow).ok()?;
         check_context(request, model.context_length).ok()?;
@@ -266,7 +266,7 @@ fn check_request<'a>(
     if model.retired {
         return Err(Refusal::ModelRemoved(name()));
     }
-    let price = model.price.ok_or_else(|| Refusal::UnknownModel(name()))?;
+    let price = known.models.price(model).ok_or_else(|| Refusal::UnknownModel(name()))?;
     let price = price.times(known.policy.price_multiplier);
     if known.policy.org_has_no_models {
         return Err(Refusal::NoModels);
@@ -422,7 +422,12 @@ fn admit(
         // Where nothing is reserved, no limit is written either.
         let open_ended = Bounds::new(&ask, None);
         let bounds = if reserves { bounds.lowered_to(output_tokens) } else { open_ended };
-        Estimate::of(&ask, &bounds, costs.then_some(&price))
+        let costs = match model.price {
+            _ if !costs => Costs::Nothing,
+            None => Costs::Unknown,
+            Some(_) => Costs::Price(&price),
+        };
+        Estimate::of(&ask, &bounds, costs)
     });
     let running = Running {
         policy: Rc::clone(policy),
@@ -440,7 +445,7 @@ fn admit(
         shown: Shown {
             stream_usage: known.profile.always_shows_usage()
                 || request.is_some_and(|request| request.wants_stream_usage),
-            cost: known.profile.shows_cost(),
+            cost: known.profile.shows_cost() && model.price.is_some(),
         },
         admitted_ms: now_ms,
         status: 0,

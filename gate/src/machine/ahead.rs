@@ -44,9 +44,10 @@ impl Gate {
             want_permits: want.permits,
             void: Vec::new(),
         };
-        let caller = Caller { server: &self.config.server, token: &self.token };
-        let call = caller.post(id, None, "/proxy/v1/leases", &message);
-        self.outputs.push_back(Output::Call(call));
+        if let Some(caller) = Caller::of(&self.config, self.token.as_ref()) {
+            let call = caller.post(id, None, "/proxy/v1/leases", &message);
+            self.outputs.push_back(Output::Call(call));
+        }
     }
 
     /// The server has answered, or nobody has.

@@ -26,7 +26,8 @@ enum Effect {
 }
 
 impl Gate {
-    /// Makes the call that an open request needs and returns its number.
+    /// Makes the call that an open request needs and returns its number; none where nobody can be
+    /// asked.
     pub(super) fn call_for(
         &mut self,
         stream: StreamId,
@@ -34,7 +35,8 @@ impl Gate {
         purpose: Purpose,
         ask: Option<Box<Ask>>,
         now: Now,
-    ) -> CallId {
+    ) -> Option<CallId> {
+        Caller::of(&self.config, self.token.as_ref())?;
         let id = self.pending(purpose, Some(stream), now);
         if ask.is_some() {
             self.number_the_ask(open, ask.as_deref(), now);
@@ -45,7 +47,7 @@ impl Gate {
             _ => Revision(0),
         };
         let report = if purpose == Purpose::Report { self.report_due(now) } else { None };
-        let caller = Caller { server: &self.config.server, token: &self.token };
+        let caller = Caller::of(&self.config, self.token.as_ref())?;
         let at = Some(stream);
         let mut call = match (purpose, &self.link.session, ask) {
             (Purpose::Report, Some(_), _) if let Some(report) = &report => {
@@ -53,8 +55,12 @@ impl Gate {
             }
             (Purpose::Catalogue, Some(session), _) => caller.catalogue(id, at, session),
             (Purpose::Changes, Some(session), _) => caller.changes(id, at, session, (applied, 0)),
-            (Purpose::Usage, Some(session), _) => self.usage_call((id, at), open, session),
-            (Purpose::UserKey, Some(session), _) => self.user_key_call((id, at), open, session),
+            (Purpose::Usage, Some(session), _) => {
+                Self::usage_call(&caller, (id, at), open, session)
+            }
+            (Purpose::UserKey, Some(session), _) => {
+                self.user_key_call(&caller, (id, at), open, session)
+            }
             (Purpose::Admit { .. }, Some(session), ask) => {
                 let message = AdmitRequest {
                     holder: session.holder.clone(),
@@ -86,16 +92,16 @@ impl Gate {
                         };
                         caller.post(id, at, "/proxy/v1/leases", &message)
                     }
-                    None => self.register_call(id, at),
+                    None => self.register_call(&caller, id, at),
                 }
             }
-            _ => self.register_call(id, at),
+            _ => self.register_call(&caller, id, at),
         };
         if let Some(parent) = open.trace_parent {
             call.headers.push(("traceparent", parent.to_text()));
         }
         self.outputs.push_back(Output::Call(call));
-        id
+        Some(id)
     }
 
     /// The same ask keeps its number, unless it was taken before a change; another one gets a new
@@ -121,8 +127,12 @@ impl Gate {
         };
     }
 
-    fn register_call(&self, id: CallId, stream: Option<StreamId>) -> crate::io::Call {
-        let caller = Caller { server: &self.config.server, token: &self.token };
+    fn register_call(
+        &self,
+        caller: &Caller<'_>,
+        id: CallId,
+        stream: Option<StreamId>,
+    ) -> crate::io::Call {
         let message = RegisterRequest {
             protocol: PROTOCOL_VERSION,
             nonce: self.link.nonce,
@@ -137,8 +147,10 @@ impl Gate {
     pub(super) fn register_own(&mut self, now: Now) {
         let id = self.pending(Purpose::Register, None, now);
         self.link.poll_sent(id, now.monotonic_ms);
-        let call = self.register_call(id, None);
-        self.outputs.push_back(Output::Call(call));
+        if let Some(caller) = Caller::of(&self.config, self.token.as_ref()) {
+            let call = self.register_call(&caller, id, None);
+            self.outputs.push_back(Output::Call(call));
+        }
     }
 
     /// Makes one of the VM's own calls.
@@ -147,7 +159,7 @@ impl Gate {
         let id = self.pending(purpose, None, now);
         let wait_ms = self.link.poll_wait_ms();
         let applied = session.revision;
-        let caller = Caller { server: &self.config.server, token: &self.token };
+        let Some(caller) = Caller::of(&self.config, self.token.as_ref()) else { return };
         let call = match purpose {
             Purpose::Changes => {
                 self.link.poll_sent(id, now.monotonic_ms);

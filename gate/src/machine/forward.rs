@@ -58,7 +58,10 @@ impl Gate {
             Step::Call(purpose, ask) => {
                 open.calls_left -= 1;
                 open.called_since_body = !matches!(open.body, Body::Coming);
-                open.waits_for = Some(self.call_for(stream, &mut open, purpose, ask, now));
+                open.waits_for = self.call_for(stream, &mut open, purpose, ask, now);
+                if open.waits_for.is_none() {
+                    return self.reply(stream, &Refusal::PolicyUnavailable);
+                }
                 self.put_back(stream, open);
             }
             Step::Reply(reply) => {
@@ -111,8 +114,8 @@ impl Gate {
         now: Now,
         memory: &mut dyn SharedMemory,
     ) -> Step {
-        let usable = now.is_exact && self.link.usable(now).is_some();
-        let known = if usable { self.keys.get(&open.digest) } else { None };
+        let usable = self.may_use_what_it_knows(now);
+        let known = if usable { self.known(&open.digest) } else { None };
         // Until the body is there, only a key that is known to be bad decides anything.
         if matches!(open.body, Body::Coming) {
             return match known {
@@ -133,7 +136,7 @@ impl Gate {
             let refusal = open.check_body(self.config.body_bytes.min(LONGEST_BODY)).err();
             return Step::Refuse(refusal.unwrap_or(Refusal::UnknownKey));
         }
-        let Some(models) = self.models.clone().filter(|_| usable) else {
+        let Some(models) = self.catalogue().filter(|_| usable) else {
             return self.step_to_key(usable);
         };
         let writing = Writing::of(open, &self.host, &self.config.host);
@@ -214,7 +217,9 @@ impl Gate {
     /// Whether the record of this call, with what its caller says of it, will find a place.
     fn outbox_has_room(&self, open: &Open) -> bool {
         let metadata = open.metadata.as_ref().map_or(0, Metadata::size);
-        self.outbox.has_room(self.streams.len()) && self.outbox.has_room_for_metadata(metadata)
+        !self.reports()
+            || self.outbox.has_room(self.streams.len())
+                && self.outbox.has_room_for_metadata(metadata)
     }
 
     /// The host has refused an edit: the request is answered here, and nothing is charged.
@@ -229,7 +234,9 @@ impl Gate {
             Stage::Answered => return,
             Stage::Open(open) => self.abandon(&open, now),
             Stage::Running(running) => {
-                self.outbox.forget_metadata(running.metadata.size());
+                if self.reports() {
+                    self.outbox.forget_metadata(running.metadata.size());
+                }
                 self.undo(&running, now, memory);
             }
         }
@@ -344,7 +351,9 @@ impl Gate {
             }
         }
         let resumes = open.waited;
-        self.outbox.expect_metadata(running.metadata.size());
+        if self.reports() {
+            self.outbox.expect_metadata(running.metadata.size());
+        }
         if let Some(exchange) = self.streams.get_mut(&stream) {
             exchange.notes.decision = Some(Decision::ALLOWED);
             exchange.notes.policy = Some(policy);

@@ -60,14 +60,16 @@ impl Gate {
     pub(super) fn report(&mut self, now: Now) {
         let Some(message) = self.report_due(now) else { return };
         let id = self.pending(Purpose::Report, None, now);
-        let caller = Caller { server: &self.config.server, token: &self.token };
-        let call = caller.post(id, None, "/proxy/v1/reports", &message);
-        self.outputs.push_back(Output::Call(call));
+        if let Some(caller) = Caller::of(&self.config, self.token.as_ref()) {
+            let call = caller.post(id, None, "/proxy/v1/reports", &message);
+            self.outputs.push_back(Output::Call(call));
+        }
     }
 
     /// The host answers every call, unless the root context that made it is gone.
     pub(super) fn forget_lost_calls(&mut self, now: Now) {
-        let limit = self.config.server.timeout_ms.saturating_add(ANSWER_MARGIN_MS);
+        let Some(server) = self.config.server() else { return };
+        let limit = server.timeout_ms.saturating_add(ANSWER_MARGIN_MS);
         let mut lost: Vec<_> = self
             .calls
             .iter()

@@ -175,9 +175,10 @@ impl Gate {
             let id = self.pending(Purpose::Recheck(digest), None, now);
             let (holder, epoch) = (session.holder.clone(), session.epoch);
             let message = AdmitRequest { holder, epoch, digest, n: 0, ask: None, void: Vec::new() };
-            let caller = Caller { server: &self.config.server, token: &self.token };
-            let call = caller.post(id, None, "/proxy/v1/admit", &message);
-            self.outputs.push_back(Output::Call(call));
+            if let Some(caller) = Caller::of(&self.config, self.token.as_ref()) {
+                let call = caller.post(id, None, "/proxy/v1/admit", &message);
+                self.outputs.push_back(Output::Call(call));
+            }
         }
     }
 

@@ -39,7 +39,7 @@ impl Gate {
 
     /// The call for it.
     pub(super) fn usage_call(
-        &self,
+        caller: &Caller<'_>,
         (id, stream): (CallId, Option<StreamId>),
         open: &Open,
         session: &Session,
@@ -55,7 +55,6 @@ impl Gate {
             limit: query.limit,
             cursor: query.cursor,
         };
-        let caller = Caller { server: &self.config.server, token: &self.token };
         caller.post(id, stream, "/proxy/v1/usage", &message)
     }
 

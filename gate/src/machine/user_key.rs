@@ -41,6 +41,7 @@ impl Gate {
     /// The call for it.
     pub(super) fn user_key_call(
         &self,
+        caller: &Caller<'_>,
         (id, stream): (CallId, Option<StreamId>),
         open: &Open,
         session: &Session,
@@ -51,7 +52,6 @@ impl Gate {
             digest: open.digest,
             form: form(self.config.profile),
         };
-        let caller = Caller { server: &self.config.server, token: &self.token };
         caller.post(id, stream, "/proxy/v1/exchange", &message)
     }
 

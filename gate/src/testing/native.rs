@@ -44,7 +44,7 @@ struct Request {
 impl Native {
     /// A machine with this configuration and a fixed seed.
     #[must_use]
-    pub fn new(config: Config, token: Token) -> Self {
+    pub fn new(config: Config, token: impl Into<Option<Token>>) -> Self {
         Self {
             kind: HostKind::Envoy,
             acted: Vec::new(),

@@ -6,7 +6,7 @@ use serde::Deserialize as _;
 use serde_yaml_ng::Value;
 
 /// The files that configure a filter, and how often each does.
-const CONFIGURED: [(&str, usize); 13] = [
+const CONFIGURED: [(&str, usize); 14] = [
     ("envoy-config/envoy.yaml", 1),
     ("examples/apisix/apisix.yaml", 1),
     ("examples/apisix/route.json", 1),
@@ -16,6 +16,7 @@ const CONFIGURED: [(&str, usize); 13] = [
     ("examples/envoy/providers/envoy.yaml", 1),
     ("examples/envoy/server-tls/gateway.yaml", 1),
     ("examples/envoy/two-listeners/envoy.yaml", 2),
+    ("examples/envoy/without-server/envoy.yaml", 1),
     ("examples/higress/wasm-plugin.yaml", 1),
     ("examples/istio/envoy-filter.yaml", 1),
     ("examples/istio/wasm-plugin.yaml", 1),

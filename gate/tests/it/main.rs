@@ -6,5 +6,6 @@ mod configuration_page;
 mod examples;
 mod host_sequences;
 mod observed;
+mod reload;
 mod scripts;
 mod sequences;

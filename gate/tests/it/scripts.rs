@@ -23,10 +23,15 @@ fn play_folder(folder: &str, kind: HostKind) -> usize {
         let script = std::fs::read_to_string(path).unwrap();
         let config = gate::config::parse(&config).unwrap();
         config.check_on(kind).unwrap();
-        let mut filter = Native::new(config, Token::new(TOKEN).unwrap()).on(kind);
+        let has_server = config.server().is_some();
+        // Where nobody is to be called no token is needed.
+        let token = Token::new(TOKEN).filter(|_| has_server);
+        let mut filter = Native::new(config, token).on(kind);
         let outcome = play(&script, &mut filter).unwrap_or_else(|why| panic!("{path:?}: {why}"));
         assert!(!outcome.contains("  FAULT"), "{path:?}:\n{outcome}");
         assert!(!outcome.contains(TOKEN), "a script shows the token");
+        let calls = outcome.lines().any(|line| line.starts_with("  call "));
+        assert!(!calls || has_server, "{path:?} calls a server that is not there");
         if std::env::var_os("UPDATE_SCRIPTS").is_some() {
             std::fs::write(path, outcome).unwrap();
         } else {
@@ -47,4 +52,9 @@ fn other_hosts_have_their_own() {
     assert_eq!(play_folder("apisix_strict", HostKind::Apisix), 1);
     assert_eq!(play_folder("ngx_wasm", HostKind::NgxWasm), 1);
     assert_eq!(play_folder("early_head", HostKind::Envoy), 1);
+}
+
+#[test]
+fn without_a_server_keys_and_models_stand_in_the_configuration() {
+    assert_eq!(play_folder("without_server", HostKind::Envoy), 2);
 }

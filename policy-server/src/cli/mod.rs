@@ -22,9 +22,9 @@ use tracing_subscriber::EnvFilter;
 
 use self::client::{Client, ClientError};
 use self::commands::{
-    AliasCommand, AuditCommand, BudgetCommand, GroupCommand, KeyCommand, MeCommand, ModelCommand,
-    OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand, StatusArgs,
-    TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand, WebhookCommand,
+    AliasCommand, AuditCommand, BudgetCommand, ExportArgs, GroupCommand, KeyCommand, MeCommand,
+    ModelCommand, OrgCommand, PlanCommand, RequestCommand, ServiceAccountCommand, SettingsCommand,
+    StatusArgs, TeamCommand, TokenCommand, UsageArgs, UserCommand, WalletCommand, WebhookCommand,
 };
 use self::doctor::DoctorArgs;
 use self::offline::{AdminTokenCommand, BackupArgs, RestoreArgs};
@@ -114,6 +114,8 @@ enum Command {
     /// Whom organisations want told of events.
     #[command(subcommand, alias = "webhook")]
     Webhooks(WebhookCommand),
+    /// Write keys and models as the configuration of filters without a server.
+    Export(ExportArgs),
     /// Check a deployment from here: the server, its database, a gateway, its Envoy.
     Doctor(DoctorArgs),
     /// Counts of the server: live proxies, open leases, and what went wrong.
@@ -201,6 +203,7 @@ pub fn main() -> ExitCode {
         Command::Settings(command) => administer(|client| command.run(client)),
         Command::Wallets(command) => administer(|client| command.run(client)),
         Command::Webhooks(command) => administer(|client| command.run(client)),
+        Command::Export(args) => administer(|client| args.run(client)),
         Command::Doctor(args) => {
             let report = args.run();
             let _ = writeln!(std::io::stdout(), "{}", report.text);

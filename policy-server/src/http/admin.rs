@@ -3,6 +3,7 @@
 mod audit;
 mod catalogue;
 mod entitlement;
+mod filter_configuration;
 mod key_secrets;
 mod key_test;
 mod keys;
@@ -73,6 +74,7 @@ fn routes() -> Routes {
         entitlement::routes,
         requests::routes,
         audit::routes,
+        filter_configuration::routes,
     ];
     families.into_iter().fold(Routes::default(), |routes, add| add(routes))
 }

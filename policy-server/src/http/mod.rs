@@ -8,6 +8,7 @@ mod conditions;
 mod edge;
 mod export;
 mod filter;
+mod filter_configuration;
 mod form;
 mod key_form;
 mod key_test_form;

@@ -144,6 +144,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("GET /requests/{request}", "requests show {request}"),
     ("GET /usage", "usage --by model"),
     ("GET /audit", "audit list"),
+    ("GET /filter-configuration", "export"),
     ("GET /settings", "settings show"),
     ("PUT /settings", "settings audit-retention 365"),
 ];
@@ -153,7 +154,7 @@ const OTHER_SPELLINGS: &[(&str, &str)] =
     &[("GET /records", "GET /requests"), ("DELETE /models/{id}", "POST /models/{id}/retire")];
 
 /// Commands that print what they got as it comes.
-const WITHOUT_JSON: &[&str] = &["requests export"];
+const WITHOUT_JSON: &[&str] = &["requests export", "export"];
 
 fn name(need: &Need) -> String {
     format!("{} {}", need.method, need.path.strip_prefix("/admin/v1").unwrap())

@@ -22,6 +22,7 @@ mod exhausted;
 mod failpoints;
 mod fences;
 mod filter;
+mod filter_configuration;
 mod full_disk;
 mod group_commit;
 mod interleavings;

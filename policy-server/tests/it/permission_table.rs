@@ -228,7 +228,7 @@ async fn cases(world: &World, made: &mut Made, actor: &Actor, need: &Need) -> Ve
         "models" => (&[Foreign], Unseen::Forbidden, true),
         "budgets" => (&all, Unseen::NotFound, false),
         "budgets/release" => (&[Team, Org, Foreign], Unseen::NotFound, false),
-        "status" | "settings" => (&[Foreign], Unseen::Forbidden, false),
+        "status" | "settings" | "filter-configuration" => (&[Foreign], Unseen::Forbidden, false),
         "models/{id}" | "models/{id}/retire" => (&[Foreign], Unseen::Forbidden, false),
         "plans" | "plans/{id}" | "groups" | "groups/{id}" | "aliases" | "aliases/{id}" => {
             (&[Foreign], Unseen::Forbidden, false)

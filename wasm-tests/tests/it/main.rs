@@ -30,3 +30,4 @@ mod shared_state;
 mod stream_end;
 mod suite;
 mod with_server;
+mod without_server;

@@ -11,8 +11,11 @@ use crate::script_filter::Shipped;
 const CONFIG: &str = include_str!("../../../gate/tests/scripts/config.json");
 const TOKEN: &str = "filter-token-for-tests-0123456789";
 
-fn scripts() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gate/tests/scripts");
+/// The configuration where keys and models stand in it: there is no server and no token.
+const LOCAL_CONFIG: &str = include_str!("../../../gate/tests/scripts/without_server/config.json");
+
+fn scripts(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gate/tests").join(folder);
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let is_script = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "txt");
     let mut scripts: Vec<_> = entries.filter(is_script).collect();
@@ -41,13 +44,24 @@ fn difference(outcome: &str, script: &str) -> Option<String> {
 fn every_script_has_the_same_outcome_in_the_shipped_module() {
     let config: Value = serde_json::from_str(CONFIG).unwrap();
     let cluster = config["server"]["cluster"].as_str().unwrap();
-    let scripts = scripts();
+    let scripts = scripts("scripts");
     assert!(scripts.len() >= 5, "scripts are missing");
+    play_all(scripts, || Shipped::start(CONFIG, cluster, TOKEN));
+}
+
+#[test]
+fn every_script_without_a_server_has_the_same_outcome_in_the_shipped_module() {
+    let scripts = scripts("scripts/without_server");
+    assert!(scripts.len() >= 2, "scripts are missing");
+    play_all(scripts, || Shipped::start(LOCAL_CONFIG, "nobody", ""));
+}
+
+fn play_all(scripts: Vec<PathBuf>, start: impl Fn() -> Shipped) {
     let mut differences = Vec::new();
     for path in scripts {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let script = std::fs::read_to_string(&path).unwrap();
-        let mut filter = Shipped::start(CONFIG, cluster, TOKEN);
+        let mut filter = start();
         let found = match play(&script, &mut filter) {
             Ok(outcome) => difference(&outcome, &script),
             Err(why) => Some(why),

@@ -36,7 +36,7 @@ fn a_configuration_that_is_moved_into_place_takes_effect_and_a_wrong_one_does_no
     std::fs::write(folder.join("clusters.yaml"), read("envoy/dynamic/clusters.yaml")).unwrap();
     let bootstrap = Example::read("envoy/dynamic/envoy.yaml").in_place_of(&fixture);
     let bootstrap = bootstrap.with("/etc/envoy", &folder.display().to_string());
-    let envoy = bootstrap.start(&fixture, "dynamic");
+    let envoy = bootstrap.start_draining_for(&fixture, "dynamic", 2);
     wait_within(LIMIT, PAUSE, "the listener", || Ok(envoy.listener_port("gateway").is_ok()))
         .unwrap();
     assert_guarded(&envoy, "gateway");
@@ -56,8 +56,14 @@ fn a_configuration_that_is_moved_into_place_takes_effect_and_a_wrong_one_does_no
     let log = std::fs::read_to_string(envoy.process.log()).unwrap();
     assert!(log.contains("limits.body_byte: is not known"), "the log does not name the slip");
 
-    // Back to what was there at first, with one more space: a configuration that Envoy still knows,
-    // letter for letter, from the ten minutes of its drain time is not given to the filter again.
+    // Back to what was there at first. Envoy still has a plugin with that text and tells it nothing: it
+    // holds when the newer one has drained.
+    move_over(&folder, &listeners);
+    wait_within(LIMIT, PAUSE, "the way back", || Ok(send() == 200)).unwrap();
+
+    // With one more space it is another text, and holds at once.
+    move_over(&folder, &small.replace("2048", "1024"));
+    wait_within(LIMIT, PAUSE, "the smaller limit", || Ok(send() == 413)).unwrap();
     move_over(&folder, &listeners.replace("\"body_bytes\": 10485760", "\"body_bytes\":  10485760"));
     wait_within(LIMIT, PAUSE, "the way back", || Ok(send() == 200)).unwrap();
     assert_guarded(&envoy, "gateway");

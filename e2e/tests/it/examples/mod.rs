@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use e2e::Fixture;
 use serde_json::json;
 use xtask::envoy_binary;
-use xtask::envoy_process::{EnvoyCommand, StartedEnvoy};
+use xtask::envoy_process::{EnvoyCommand, Generation, StartedEnvoy};
 use xtask::http_client::{Answer, Client};
 
 /// Where the examples expect the module.
@@ -64,10 +64,20 @@ impl Example {
 
     /// Starts Envoy with it.
     fn start(&self, fixture: &Fixture, name: &str) -> StartedEnvoy {
-        let binary = envoy_binary::find().unwrap();
-        let token = fixture.stack.filter_token();
-        let command = EnvoyCommand::new(binary, name, 1, token);
+        self.command(fixture, name).start(&self.text, &fixture.stack.run_folder).unwrap()
+    }
+
+    /// The same, where what has been replaced ends after so many seconds and not after ten minutes.
+    fn start_draining_for(&self, fixture: &Fixture, name: &str, drain_s: u32) -> StartedEnvoy {
+        let generation = Generation { epoch: 0, drain_s, parent_shutdown_s: drain_s + 1 };
+        let command = self.command(fixture, name);
+        let command = EnvoyCommand { generation: Some(generation), ..command };
         command.start(&self.text, &fixture.stack.run_folder).unwrap()
+    }
+
+    fn command(&self, fixture: &Fixture, name: &str) -> EnvoyCommand {
+        let binary = envoy_binary::find().unwrap();
+        EnvoyCommand::new(binary, name, 1, fixture.stack.filter_token())
     }
 }
 
