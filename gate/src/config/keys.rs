@@ -133,6 +133,7 @@ impl Checker {
             max_call,
             allowed_ips,
             user_key: None,
+            shadow: false,
         };
         for (at, mut limit) in limits {
             match policy.owner(limit.subject.level) {
