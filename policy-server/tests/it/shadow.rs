@@ -225,14 +225,14 @@ fn the_command_line_sets_shadow_mode_and_says_it() {
     let key: Value = serde_json::from_str(&ok("keys create --org acme --shadow --json")).unwrap();
     assert_eq!(key["shadow"], true);
     let id = key["id"].as_str().unwrap();
-    let line = "shadow mode   on: the gateway refuses none";
+    let line = "on: the gateway refuses none of its calls";
     assert!(ok(&format!("keys test {id}")).contains(line));
     // What its policy says is the verdict all the same.
     ok(&format!("keys disable {id} --wait 0"));
     let (code, shown, _) = run(&format!("keys test {id}"));
     assert!(code == Some(3) && shown.contains(line) && shown.contains("key_disabled"), "{shown}");
     ok(&format!("keys patch {id} --shadow false --wait 0"));
-    assert!(!run(&format!("keys test {id}")).1.contains("shadow mode"));
+    assert!(!run(&format!("keys test {id}")).1.contains(line));
     assert!(ok("requests list --would-refuse any --json").contains("\"data\": []"));
     let (_, _, complaint) = run("requests list --would-refuse No");
     assert!(complaint.contains("must be the code of an error"), "{complaint}");
