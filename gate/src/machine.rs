@@ -382,7 +382,7 @@ impl Gate {
         self.more_of_the_request(stream, now);
         let Some(Stage::Open(open)) = self.stage(stream) else { return };
         let too_large_now = open.body_grows(size, most);
-        if matches!(open.body, Body::TooLarge) && !self.is_large_body_let_through(stream) {
+        if matches!(open.body, Body::TooLarge) && !self.is_large_body_let_through(stream, now) {
             if let Some(Stage::Open(open)) = self.stage(stream) {
                 open.body_is_dropped = true;
             }

@@ -38,10 +38,11 @@ impl Exchange {
     ) -> Result<Self, Box<(Self, Refusal)>> {
         let profile = config.profile;
         let path = value(headers, b":path").unwrap_or_default();
-        // Whoever asks for a dry run does not want a call, and what only a server can answer is never
-        // the upstream's.
         let is_dry_run = dry_run::is_asked_for(headers, profile);
-        let in_shadow = config.shadow.covers(path) && !is_dry_run;
+        // Where nothing can be written into it, a credential in the URL would reach the upstream.
+        let shows_credential = !host.writes_paths && url_query::without_credentials(path).is_some();
+        // Whoever asks for a dry run does not want a call.
+        let in_shadow = config.shadow.covers(path) && !is_dry_run && !shows_credential;
         let refused_in = |in_shadow, dialect, refusal| {
             let voice = Voice { dialect, profile };
             let (request, notes) = (request.clone(), Notes::at(now));
@@ -53,6 +54,7 @@ impl Exchange {
         let Route { dialect, target } =
             Route::of(method, path, hints(headers, path), &config.paths)
                 .map_err(|dialect| refused(dialect, Refusal::UnknownEndpoint))?;
+        // What only a server can answer is never the upstream's.
         let in_shadow = in_shadow && !target.asks_the_server();
         let refused = |dialect, refusal| refused_in(in_shadow, dialect, refusal);
         if config.server().is_none() && target.asks_the_server() {
@@ -63,8 +65,7 @@ impl Exchange {
             Err(NoCredential::Missing) if target == Target::UserKey => NO_KEY,
             found => found.map_err(|why| refused(dialect, Refusal::Credential(why)))?,
         };
-        if !host.writes_paths && url_query::without_credentials(path).is_some() {
-            // It could not be kept from the upstream.
+        if shows_credential {
             return Err(refused(dialect, Refusal::Credential(NoCredential::InUrl)));
         }
         let coding = |name: &[u8]| {

@@ -51,7 +51,6 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
         address: running.address,
         user_key: running.policy.user_key.clone(),
         would_refuse: running.would_refuse.and_then(|code| RefusalCode::new(code).ok()),
-        would_refuse: None,
     };
     let used_tokens = match basis {
         Basis::Refunded => 0,

@@ -4,6 +4,7 @@ mod answer;
 mod arrival;
 mod decision;
 mod departure;
+mod forwarded;
 mod money;
 mod stop;
 mod writing;
@@ -30,9 +31,10 @@ use crate::windows::Group;
 
 pub(crate) use answer::{Answer, Metered, Shown};
 pub(crate) use arrival::BadMetadata;
-pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide, marked};
+pub(crate) use decision::{Knowledge, Verdict, ask, check_key, decide};
 pub(crate) use departure::depart;
-pub(crate) use stop::{Reason, Step as StopStep, Stop};
+pub(crate) use forwarded::{Forward, marked};
+pub(crate) use stop::{EndedBy, Reason, Step as StopStep, Stop};
 pub(crate) use writing::Writing;
 
 /// Most calls to the server for one request: register, catalogue, catch up, key, lease, and some

@@ -124,7 +124,7 @@ impl Gate {
                 Some(Known::Key(policy)) => {
                     match check_key(&policy, open.address, now) {
                         // With its body it is known what it asks for.
-                        Err(refusal) if !self.passes(in_shadow, open, &refusal) => {
+                        Err(refusal) if !self.passes(in_shadow, open, &refusal, now) => {
                             Step::Refuse(refusal)
                         }
                         _ => Step::Wait,

@@ -23,7 +23,7 @@ impl Gate {
     ) {
         let in_shadow = self.streams.get(&stream).is_some_and(|exchange| exchange.in_shadow);
         let passes = match open.as_deref() {
-            Some(open) => self.passes(in_shadow, open, refusal),
+            Some(open) => self.passes(in_shadow, open, refusal, now),
             None => in_shadow,
         };
         if !passes {
@@ -54,7 +54,7 @@ impl Gate {
 
     /// Whether a request goes on although this would refuse it. A key that has been ended has been ended
     /// on purpose: then its own shadow mode is over, too.
-    pub(super) fn passes(&self, in_shadow: bool, open: &Open, refusal: &Refusal) -> bool {
+    pub(super) fn passes(&self, in_shadow: bool, open: &Open, refusal: &Refusal, now: Now) -> bool {
         if open.is_dry_run || open.body_is_dropped || open.target.asks_the_server() {
             return false;
         }
@@ -62,21 +62,25 @@ impl Gate {
             refusal,
             Refusal::Revoked | Refusal::Disabled | Refusal::Expired | Refusal::UnknownKey
         );
-        in_shadow || (!ends_the_key && self.key_is_in_shadow(open))
+        in_shadow || (!ends_the_key && self.key_is_in_shadow(open, now))
     }
 
-    fn key_is_in_shadow(&self, open: &Open) -> bool {
-        matches!(self.known(&open.digest), Some(Known::Key(policy)) if policy.shadow)
+    /// As far as that may be relied on now: a key of which nothing was heard for too long may have been
+    /// revoked.
+    fn key_is_in_shadow(&self, open: &Open, now: Now) -> bool {
+        self.may_use_what_it_knows(now)
+            && matches!(self.known(&open.digest), Some(Known::Key(policy)) if policy.shadow)
     }
 
     /// Whether the body of an open request goes on however large it is.
-    pub(super) fn is_large_body_let_through(&self, stream: StreamId) -> bool {
+    pub(super) fn is_large_body_let_through(&self, stream: StreamId, now: Now) -> bool {
         let Some(exchange) = self.streams.get(&stream) else { return false };
         match &exchange.stage {
             Stage::Open(open) => self.passes(
                 exchange.in_shadow,
                 open,
                 &Refusal::BodyTooLarge(self.config.body_bytes),
+                now,
             ),
             _ => false,
         }
@@ -85,7 +89,7 @@ impl Gate {
     /// Lets a request with too large a body pass at once, whatever it waits for. False where it is
     /// not to pass.
     pub(super) fn let_large_body_pass(&mut self, stream: StreamId, now: Now) -> bool {
-        if !self.is_large_body_let_through(stream) {
+        if !self.is_large_body_let_through(stream, now) {
             return false;
         }
         let Some(stage) = self.stage(stream) else { return false };
