@@ -59,7 +59,8 @@ pub(super) fn forward_of(
     // Its answer has no usage, and its output comes where nobody sees it.
     let is_answered_later = request.is_some_and(|request| request.needs(FeatureKind::Background));
     let is_alias = open.model() != Some(model.name.as_str());
-    let path = if is_alias { open.path_for(&model.name) } else { None };
+    let path =
+        if is_alias && known.writing.writes_path() { open.path_for(&model.name) } else { None };
     let admitted = Admitted {
         price,
         body_bytes: request.map_or(0, |request| request.body_bytes),
