@@ -11,9 +11,10 @@ use crate::events::Event;
 use crate::keys::Key;
 use crate::scenario::Clients;
 use crate::traffic::{
-    INPUT_OVERHEAD_TOKENS, TOOL_CALLS, chat_body, chat_headers, list_headers, steady_body,
+    INPUT_OVERHEAD_TOKENS, MAX_OUTPUT_TOKENS, TOOL_CALLS, chat_body, chat_headers, list_headers,
+    steady_body,
 };
-use crate::upstream::{Terms, UpstreamCall};
+use crate::upstream::{Terms, UNLIMITED_OUTPUT, UpstreamCall};
 use crate::worker::{Place, Request, Stream, StreamAt};
 use crate::world::World;
 
@@ -179,6 +180,11 @@ impl World {
             long_per_mille: self.scenario.long_per_mille,
             overruns: self.scenario.overruns,
             is_reliable: self.scenario.clients != Clients::Mixed,
+            // Where no limit can be written, the model's own is reserved.
+            unlimited_output: match self.kind_of(at.place.proxy) {
+                HostKind::Envoy => UNLIMITED_OUTPUT,
+                _ => MAX_OUTPUT_TOKENS,
+            },
         };
         let mut call = UpstreamCall::begin(at, names, &body, terms, &mut self.dice);
         self.log.note(self.now_ms, || {

@@ -31,6 +31,8 @@ pub struct Terms {
     pub overruns: bool,
     /// Every answer is complete.
     pub is_reliable: bool,
+    /// The most that it produces where the request holds it to no limit.
+    pub unlimited_output: u64,
 }
 
 /// One call that an upstream works on, or has worked on.
@@ -69,8 +71,8 @@ pub struct UpstreamCall {
 
 /// Prompts of which caches hold some, where there are caches, in a thousand.
 const CACHED_PER_MILLE: u64 = 500;
-/// Output tokens where no limit is written into the request.
-const UNLIMITED_OUTPUT: u64 = 400;
+/// Output tokens of a call for which nothing is reserved, so that no limit is written into it.
+pub const UNLIMITED_OUTPUT: u64 = 400;
 
 impl UpstreamCall {
     /// Takes a call in and decides what becomes of it.
@@ -85,7 +87,7 @@ impl UpstreamCall {
         let limit = ["max_tokens", "max_completion_tokens"]
             .iter()
             .find_map(|field| document.get(field)?.as_u64())
-            .unwrap_or(UNLIMITED_OUTPUT);
+            .unwrap_or(terms.unlimited_output);
         let is_streamed = document.get("stream").and_then(Value::as_bool).unwrap_or(false);
         let counts = document.pointer("/stream_options/continuous_usage_stats").is_some();
         let server_tool_calls = document.get("web_search_options").map_or(0, |_| terms.tool_calls);

@@ -145,6 +145,9 @@ impl World {
         };
         world.log.note(0, || format!("seed {seed}: {scenario:?}"));
         world.build_proxies()?;
+        if scenario.has_timerless {
+            world.checker.counts_at_server(scenario.proxies.saturating_sub(1));
+        }
         world.furnish()?;
         world.schedule();
         Ok(world)

@@ -307,7 +307,7 @@ impl Core {
     }
 
     /// Makes a callback for a stream; a trap in it is answered as the proxy would.
-    fn filter_call(
+    pub(crate) fn filter_call(
         &mut self,
         phase: Phase,
         id: u32,

@@ -130,7 +130,7 @@ impl Core {
             Carriage::Apisix => 0,
             _ => stream.request.headers.as_ref().map_or(0, HeaderMap::len) as u32,
         };
-        let answered = self.nginx_ask(Phase::RequestHeaders, id, &[count, u32::from(told)])?;
+        let answered = self.filter_call(Phase::RequestHeaders, id, &[count, u32::from(told)])?;
         self.nginx_answered(id, answered)
     }
 
@@ -152,7 +152,7 @@ impl Core {
         if carriage == Carriage::Apisix && !body.is_empty() {
             self.state_mut().stale_body = body;
         }
-        let asked = self.nginx_ask(Phase::RequestBody, id, &[held, 1]);
+        let asked = self.filter_call(Phase::RequestBody, id, &[held, 1]);
         let request = &mut self.stream_mut(id)?.request;
         request.body_live = false;
         request.held = Some(std::mem::take(&mut request.chunk));
@@ -174,22 +174,6 @@ impl Core {
         self.pass_headers(id, Side::Request, false)?;
         let body = std::mem::take(&mut body);
         self.pass_data(id, Side::Request, body, true)
-    }
-
-    /// Makes a callback for a request. One that traps is answered by the proxy.
-    fn nginx_ask(
-        &mut self,
-        phase: Phase,
-        id: u32,
-        arguments: &[u32],
-    ) -> Result<Answered, HostError> {
-        self.stream_mut(id)?.in_callback = true;
-        let outcome = self.call(phase, id, arguments);
-        self.stream_mut(id)?.in_callback = false;
-        if outcome.is_err() {
-            self.fail_stream(id)?;
-        }
-        outcome
     }
 
     /// What follows from a callback about a request.

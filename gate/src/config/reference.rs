@@ -3,6 +3,9 @@
 //!
 //! Only the names reach the module: they are picked out of the table while the compiler runs, the
 //! sentences for people stay behind.
+//!
+//! Longer than 500 lines because it is one table and nothing else: a member in another file could be
+//! forgotten there.
 
 /// One member that an operator may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

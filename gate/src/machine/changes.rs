@@ -23,11 +23,11 @@ impl Gate {
             match change {
                 Change::Key { key, digests, state, user_keys } => {
                     if *user_keys {
-                        self.age_asks_below(Level::Key, key.as_str());
+                        self.age_asks_below(Level::Key, key.as_str(), now);
                         self.keys.forget_below(Level::Key, key.as_str());
                     }
                     digests.iter().for_each(|digest| self.keys.forget(digest));
-                    self.age_asks(|digest| digests.contains(digest));
+                    self.age_asks(|digest| digests.contains(digest), now);
                     self.key_is(key, *state);
                     let said = self.pool.recall_key(key, now_ms);
                     self.say(said);
@@ -35,12 +35,12 @@ impl Gate {
                 // Where history does not reach back, it may have held a recall.
                 Change::AllKeys => {
                     self.forget_keys(told, now);
-                    self.age_asks(|_| true);
+                    self.age_asks(|_| true, now);
                     let said = self.pool.recall_all(now_ms);
                     self.say(said);
                 }
                 Change::Below { level, owner } => {
-                    self.age_asks_below(*level, owner);
+                    self.age_asks_below(*level, owner, now);
                     self.forget_below(*level, owner, told, now);
                 }
                 Change::Exhausted { level, owner } => self.is_exhausted(*level, owner),
@@ -60,7 +60,7 @@ impl Gate {
 
     /// Something above the keys of an owner has changed. To be said before what is known of them is
     /// forgotten.
-    fn age_asks_below(&mut self, level: Level, owner: &str) {
+    fn age_asks_below(&mut self, level: Level, owner: &str, now: Now) {
         let concerned = |digest: &KeyDigest| match self.keys.get(digest) {
             Some(Known::Key(policy)) => policy.is_below(level, owner),
             Some(Known::NoKey) => false,
@@ -72,18 +72,27 @@ impl Gate {
             Stage::Running(_) | Stage::Answered => None,
         });
         let concerned: HashSet<KeyDigest> = open.filter(concerned).collect();
-        self.age_asks(|digest| concerned.contains(digest));
+        self.age_asks(|digest| concerned.contains(digest), now);
     }
 
     /// These keys, or what is above them, have changed: numbers under which money is asked for are
-    /// of no use any more. (Not at a recall alone: it may be for the sake of this very ask.)
-    fn age_asks(&mut self, concerns: impl Fn(&KeyDigest) -> bool) {
+    /// of no use any more, and a lease that a request has but has not drawn on goes back. (Not at a
+    /// recall alone: it may be for the sake of this very ask.)
+    fn age_asks(&mut self, concerns: impl Fn(&KeyDigest) -> bool, now: Now) {
+        let mut granted = Vec::new();
         for exchange in self.streams.values_mut() {
             if let Stage::Open(open) = &mut exchange.stage
                 && concerns(&open.digest)
             {
                 open.ask_is_stale = open.lease_number.is_some();
+                granted.extend(open.granted.take());
             }
+        }
+        // The map has no order, what is said must have one.
+        granted.sort();
+        for (key, lease) in granted {
+            let said = self.pool.unused(&key, &lease, now.monotonic_ms);
+            self.say(said);
         }
     }
 }

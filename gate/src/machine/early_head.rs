@@ -12,7 +12,10 @@ impl Gate {
         if self.host.holds_head {
             return;
         }
-        let usable = now.is_exact && self.link.usable(now).is_some();
+        let Some(Stage::Open(open)) = self.streams.get(&stream).map(|one| &one.stage) else {
+            return;
+        };
+        let known = if self.may_use_what_it_knows(now) { self.known(&open.digest) } else { None };
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         let Stage::Open(open) = &mut exchange.stage else { return };
         if !matches!(open.body, Body::Coming) || open.waits_for.is_some() {
@@ -20,7 +23,6 @@ impl Gate {
         }
         open.head_is_gone = true;
         let request = exchange.request.as_str().to_owned();
-        let known = if usable { self.keys.get(&open.digest) } else { None };
         if open.has_content_length {
             for (name, _) in headers.iter().filter(|(name, _)| name == b"content-length") {
                 let name = name.clone();

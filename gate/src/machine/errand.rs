@@ -27,7 +27,9 @@ impl Gate {
 
     /// A call that the request makes for the VM before it goes on by itself.
     pub(super) fn errand(&mut self, open: &mut Open, now: Now) -> Option<Purpose> {
-        let may_call = !self.host.timers && !matches!(open.body, Body::Coming);
+        // With its money in hand it goes on at once.
+        let may_call =
+            !self.host.timers && !matches!(open.body, Body::Coming) && open.granted.is_none();
         if !may_call || open.calls_left <= CALLS_KEPT || !now.is_exact {
             return None;
         }

@@ -35,12 +35,12 @@ impl Gate {
 
     /// Whose request it is and which model it asks for, as far as that is known.
     pub(super) fn note_whose(&mut self, stream: StreamId, open: &Open) {
-        let policy = match self.keys.get(&open.digest) {
+        let policy = match self.known(&open.digest) {
             Some(Known::Key(policy)) => Some(policy),
             Some(Known::NoKey) | None => None,
         };
-        let models = self.models.as_ref();
-        let model = open.model().and_then(|name| Some(models?.find(name)?.name.clone()));
+        let models = self.catalogue();
+        let model = open.model().and_then(|name| Some(models.as_ref()?.find(name)?.name.clone()));
         if let Some(exchange) = self.streams.get_mut(&stream) {
             exchange.notes.policy = policy;
             exchange.notes.model = model;
@@ -126,7 +126,7 @@ impl Gate {
     pub(super) fn tell_meters(&mut self, now: Now) {
         let running = |stage: &Stage| matches!(stage, Stage::Running(_));
         let levels = Levels {
-            is_usable: self.link.usable(now).is_some(),
+            is_usable: self.may_use_what_it_knows(now),
             leases: self.pool.leases(),
             money: self.pool.money_held().0,
             asks_ahead: count(self.aheads.len()),

@@ -13,7 +13,12 @@ const SECRET: &str = "sk-AbCdEfGhIjKlMnOpQrStUv";
 
 /// Values of counters and gauges, and the lines, after a script.
 fn observed(script: &str) -> (BTreeMap<String, i64>, Vec<serde_json::Value>) {
-    let config = gate::config::parse(CONFIG.as_bytes()).unwrap();
+    observed_under(CONFIG, script)
+}
+
+/// The same under another configuration.
+fn observed_under(config: &str, script: &str) -> (BTreeMap<String, i64>, Vec<serde_json::Value>) {
+    let config = gate::config::parse(config.as_bytes()).unwrap();
     let mut filter = Native::new(config, Token::new(TOKEN).unwrap());
     play(script, &mut filter).unwrap();
     let (mut values, mut lines) = (BTreeMap::new(), Vec::new());
@@ -63,6 +68,20 @@ fn a_call_is_counted_with_its_charge_and_its_call_outs() {
     assert_eq!(second["decision"], "budget_exceeded");
     assert_eq!((&second["key"], &second["model"]), (&"key_1".into(), &"gpt-4o-mini".into()));
     assert_eq!((second.get("cost_usd"), &second["callouts"]), (None, &1.into()));
+}
+
+#[test]
+fn without_a_server_as_much_is_seen() {
+    let config = include_str!("../scripts/without_server/config.json");
+    let (values, lines) =
+        observed_under(config, &(script("without_server/calls") + "clock 999999\ntick\n"));
+    let [first, ..] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((&first["decision"], &first["callouts"]), (&"allowed".into(), &0.into()));
+    assert_eq!((&first["key"], &first["org"]), (&"key_1".into(), &"acme".into()));
+    let (_, lines) = observed_under(config, &script("without_server/refusals"));
+    let line = lines.iter().find(|line| line["decision"] == "model_not_allowed").unwrap();
+    assert_eq!((&line["key"], &line["model"]), (&"key_2".into(), &"unpriced".into()));
+    assert_eq!(values["tollgate_sessions_usable"], 1, "the alarm for a lost server stays quiet");
 }
 
 #[test]

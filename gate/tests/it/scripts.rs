@@ -57,4 +57,5 @@ fn other_hosts_have_their_own() {
 #[test]
 fn without_a_server_keys_and_models_stand_in_the_configuration() {
     assert_eq!(play_folder("without_server", HostKind::Envoy), 2);
+    assert_eq!(play_folder("without_server_early_head", HostKind::Envoy), 1);
 }

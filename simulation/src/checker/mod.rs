@@ -166,6 +166,11 @@ impl Checker {
         self.windows.past_is_lost(until_ms);
     }
 
+    /// The windows of this proxy are counted at the server.
+    pub fn counts_at_server(&mut self, proxy: usize) {
+        self.windows.are_at_server(proxy);
+    }
+
     /// An operator has released every frozen budget.
     pub fn released(&mut self) {
         self.frozen.clear();

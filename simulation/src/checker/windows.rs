@@ -83,6 +83,10 @@ impl Cluster {
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     counted: BTreeMap<(usize, String), Counted>,
+    /// A proxy whose windows are counted at the server.
+    at_server: Option<usize>,
+    /// From when on the server knows what was used there.
+    at_server_from_ms: u64,
     clusters: BTreeMap<String, Cluster>,
 }
 
@@ -103,10 +107,18 @@ impl Windows {
 
     /// The server does not know all that was used until this time.
     pub(super) fn past_is_lost(&mut self, until_ms: u64) {
+        self.at_server_from_ms = until_ms;
+        let at_server = self.at_server;
+        self.counted.retain(|(proxy, _), _| Some(*proxy) != at_server);
         for cluster in self.clusters.values_mut() {
             cluster.admissions.clear();
             cluster.counts_from_ms = until_ms;
         }
+    }
+
+    /// The windows of this proxy are counted at the server.
+    pub(super) fn are_at_server(&mut self, proxy: usize) {
+        self.at_server = Some(proxy);
     }
 
     pub(super) fn forget(&mut self, proxy: usize) {
@@ -126,6 +138,9 @@ impl Windows {
             let text =
                 format!("{count} calls of key {key} in a minute over all proxies: {limits:?}");
             return broken(Invariant::Windows, text);
+        }
+        if self.at_server == Some(proxy) && now_ms < self.at_server_from_ms {
+            return Ok(());
         }
         let counted = self.counted(now_ms, proxy, key);
         counted.admissions.push_back(now_ms);
