@@ -35,6 +35,7 @@ mod sdk;
 mod second_server;
 mod server_killed;
 mod server_unreachable;
+mod shadow;
 mod stream_end;
 mod trailers;
 mod usage_page;
