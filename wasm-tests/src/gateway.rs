@@ -237,9 +237,18 @@ impl Gateway {
         body: impl IntoIterator<Item = P>,
     ) -> Result<RequestScript> {
         let vm = self.workers.get(worker).ok_or_else(|| anyhow!("no worker {worker}"))?;
+        Ok(Self::chat_through(vm, &key.secret, body))
+    }
+
+    /// Begins a chat completion with this secret at any worker, one of no gateway, too.
+    pub fn chat_through<P: AsRef<[u8]>>(
+        vm: &Vm,
+        secret: &str,
+        body: impl IntoIterator<Item = P>,
+    ) -> RequestScript {
         let body: Vec<P> = body.into_iter().collect();
         let length = body.iter().map(|piece| piece.as_ref().len()).sum::<usize>().to_string();
-        let bearer = format!("Bearer {}", key.secret);
+        let bearer = format!("Bearer {secret}");
         let headers = [
             (":method", "POST"),
             (":path", "/v1/chat/completions"),
@@ -249,7 +258,7 @@ impl Gateway {
             ("content-length", length.as_str()),
             ("authorization", bearer.as_str()),
         ];
-        Ok(vm.request(headers).body(body))
+        vm.request(headers).body(body)
     }
 
     /// A plain chat completion that the upstream answers with this usage.
@@ -257,7 +266,7 @@ impl Gateway {
         &self,
         worker: usize,
         key: &MintedKey,
-        (prompt_tokens, completion_tokens): (u64, u64),
+        usage: (u64, u64),
     ) -> Result<Exchange> {
         let question = json!({
             "model": "gpt-4o-mini", "max_tokens": 64,
@@ -267,6 +276,16 @@ impl Gateway {
         if exchange.ended() {
             return Ok(exchange);
         }
+        Self::answer_plainly(&exchange, usage)?;
+        Ok(exchange)
+    }
+
+    /// The upstream's plain JSON answer to a chat completion, with these tokens of the prompt and of
+    /// the completion.
+    pub fn answer_plainly(
+        exchange: &Exchange,
+        (prompt_tokens, completion_tokens): (u64, u64),
+    ) -> Result<()> {
         let answer = json!({
             "id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-4o-mini",
             "choices": [{"index": 0, "finish_reason": "stop",
@@ -278,7 +297,7 @@ impl Gateway {
         let length = answer.len().to_string();
         let headers = [("content-type", "application/json"), ("content-length", length.as_str())];
         exchange.respond(200, &headers, [answer])?;
-        Ok(exchange)
+        Ok(())
     }
 
     fn tell_time(&self) {

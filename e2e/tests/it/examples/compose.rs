@@ -6,7 +6,7 @@ use e2e::Fixture;
 use serde_json::json;
 
 use super::certificates::Certificates;
-use super::{Example, assert_guarded, chat_of, client_of, port, port_of};
+use super::{Example, assert_guarded, chat_of, client_of, port};
 
 fn check(gateway: &str) -> Output {
     Command::new(super::folder().join("apisix/check.sh"))
@@ -22,17 +22,8 @@ fn the_gateway_of_the_compose_file_serves_and_the_check_tells_a_guarded_door_fro
     let (_, key) = fixture.key(json!({})).unwrap();
     let folder = fixture.stack.run_folder.join("compose");
     let certificates = Certificates::new(&folder);
-    certificates.issue("policy-server", &["api.openai.com"]);
-    let front = Example::read("envoy/server-tls/terminator.yaml")
-        .with("/etc/envoy/tls", &folder.display().to_string())
-        .with("address: 0.0.0.0", "address: 127.0.0.1")
-        .with("require_client_certificate: true", "require_client_certificate: false")
-        .with("prefix: /proxy/v1/", "prefix: /")
-        .with(&port(8443), &port(0))
-        .with(&port(9902), &port(0))
-        .with(&port(8700), &port(port_of(&fixture.stack.upstream_url)))
-        .start(&fixture, "compose-front");
-    let tls_port = front.listener_port("filter_api").unwrap();
+    let (_front, tls_port) =
+        super::tls_upstream::start(&fixture, &certificates, &["api.openai.com"], "compose-front");
     let secret = super::folder().join("compose");
     let envoy = Example::read("compose/envoy.yaml")
         .in_place_of(&fixture)

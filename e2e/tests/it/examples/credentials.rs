@@ -7,7 +7,7 @@ use e2e::{Fixture, wait_within};
 use serde_json::{Value, json};
 
 use super::certificates::Certificates;
-use super::{Example, assert_guarded, chat_of, client_of, port, port_of};
+use super::{Example, assert_guarded, chat_of, client_of, port};
 
 /// File, host and header of each provider.
 const PROVIDERS: [(&str, &str, &str); 3] = [
@@ -30,19 +30,9 @@ fn each_provider_gets_its_own_credential_and_no_other() {
     let folder = fixture.stack.run_folder.join("providers");
     let certificates = Certificates::new(&folder);
     certificates.issue("gateway", &["gateway"]);
-    certificates.issue("policy-server", &PROVIDERS.map(|(_, host, _)| host));
-
-    // The mock upstream with the certificates of all three, by the other example's terminator.
-    let front = Example::read("envoy/server-tls/terminator.yaml")
-        .with("/etc/envoy/tls", &folder.display().to_string())
-        .with("address: 0.0.0.0", "address: 127.0.0.1")
-        .with("require_client_certificate: true", "require_client_certificate: false")
-        .with("prefix: /proxy/v1/", "prefix: /")
-        .with(&port(8443), &port(0))
-        .with(&port(9902), &port(0))
-        .with(&port(8700), &port(port_of(&fixture.stack.upstream_url)))
-        .start(&fixture, "providers-front");
-    let tls_port = front.listener_port("filter_api").unwrap();
+    let hosts = PROVIDERS.map(|(_, host, _)| host);
+    let (_front, tls_port) =
+        super::tls_upstream::start(&fixture, &certificates, &hosts, "providers-front");
 
     let mut example = Example::read("envoy/providers/envoy.yaml").in_place_of(&fixture);
     for (name, host, _) in PROVIDERS {

@@ -10,6 +10,7 @@ mod field_tree;
 mod hot_restart;
 mod server_tls;
 mod stalled;
+mod tls_upstream;
 mod two_listeners;
 mod without_server;
 
