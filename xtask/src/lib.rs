@@ -16,6 +16,7 @@ pub mod envoy_config;
 pub mod envoy_process;
 pub mod gateway;
 pub mod http_client;
+pub mod indirect_calls;
 pub mod node_packages;
 pub mod oci_layout;
 pub mod plugin_build;

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 
+use crate::indirect_calls;
 use crate::run_command::run;
 use crate::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::workspace;
@@ -68,6 +69,7 @@ fn build_variant(variant: &Variant) -> anyhow::Result<BuiltPlugin> {
     let module = std::fs::read(&built).with_context(|| {
         format!("the build left no {}; is the package `plugin` a cdylib?", built.display())
     })?;
+    let module = indirect_calls::through_the_table(&module)?;
     let path = workspace::work_dir()?.join(variant.file);
     replace(&path, &module)?;
     Ok(BuiltPlugin {

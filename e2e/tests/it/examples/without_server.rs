@@ -7,9 +7,22 @@ use e2e::Fixture;
 use serde_json::{Value, json};
 
 use super::{Example, assert_guarded, chat_of, client_of};
+use crate::documents::commands;
 
 /// The key whose digest stands in the example.
 const DOCUMENTED_KEY: &str = "sk-AbCdEfGhIjKlMnOpQrStUv";
+const ITS_DIGEST: &str = "8d4be1bc480e7edb96e0fb485045beadc9d07e43eefd2b00f594393ec45d93cd";
+
+/// A key and its digest, made as the page says.
+fn made_by_hand() -> (String, String) {
+    let commands = commands("docs/without-a-server.md").join("\n");
+    let script = format!("set -euo pipefail\n{commands}\nprintf '%s\\n' \"$key\"\n");
+    let run = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let out = String::from_utf8(run.stdout).unwrap();
+    let (sum, key) = out.trim().split_once('\n').unwrap();
+    (key.to_owned(), sum.split(' ').next().unwrap().to_owned())
+}
 
 /// The filter's configuration as the example has it.
 fn configuration(example: &Example) -> String {
@@ -41,10 +54,15 @@ fn what_a_server_exported_guards_a_gateway_without_it() {
     }
     fixture.stack.kill_server();
 
+    let (own_key, digest) = made_by_hand();
     let example = Example::read("envoy/without-server/envoy.yaml").in_place_of(&fixture);
+    let both = format!("{ITS_DIGEST}\", \"{digest}");
+    let example = example.with(ITS_DIGEST, &both);
     let envoy = example.start(&fixture, "without-server");
     assert_guarded(&envoy, "gateway");
-    assert_eq!(chat_of(&client_of(&envoy, "gateway", Some(DOCUMENTED_KEY)), 1).status, 200);
+    for key in [DOCUMENTED_KEY, &own_key] {
+        assert_eq!(chat_of(&client_of(&envoy, "gateway", Some(key)), 1).status, 200);
+    }
     drop(envoy);
 
     let written = configuration(&example);
