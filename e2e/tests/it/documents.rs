@@ -16,7 +16,7 @@ fn project() -> PathBuf {
 }
 
 /// The commands of a document's console blocks, in order.
-fn commands(document: &str) -> Vec<String> {
+pub(crate) fn commands(document: &str) -> Vec<String> {
     let text = std::fs::read_to_string(project().join(document)).unwrap();
     let mut inside = false;
     let mut commands = Vec::new();

@@ -37,6 +37,7 @@ mod second_server;
 mod secrets;
 mod server_killed;
 mod server_unreachable;
+mod shadow;
 mod stream_end;
 mod trailers;
 mod usage_page;

@@ -63,6 +63,7 @@ mod requests;
 mod restart;
 mod restore;
 mod self_service;
+mod shadow;
 mod sight;
 mod slices;
 mod suspension;
