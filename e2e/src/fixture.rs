@@ -1,6 +1,8 @@
 //! A running stack with something to call.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -10,6 +12,8 @@ use xtask::http_client::{Answer, Client};
 use xtask::stack::{Stack, StackOptions};
 
 use crate::audit::{Comparison, Spend, UpstreamCall, compare};
+use crate::outputs;
+use crate::vm_watch;
 
 /// The model that every fixture has. Prices are chosen so that every token matters to the
 /// nano-dollar: 0.153 and 0.617 USD per million tokens.
@@ -24,9 +28,15 @@ const REST: Duration = Duration::from_millis(400);
 const MOST_CONNECTIONS: usize = 64;
 
 /// A stack with the organisation `acme` and [`MODEL`] (alias `fast`).
+///
+/// When it is dropped, no VM of the filter has died in it, by the statistics of its Envoys and by every
+/// log of the run, and no secret of it stands in anything that a process of it has put out.
 pub struct Fixture {
     /// The stack.
     pub stack: Stack,
+    /// What must not be put out by any process, each without its first half, which may be shown.
+    secrets: Mutex<Vec<String>>,
+    vms_may_die: AtomicBool,
 }
 
 impl Fixture {
@@ -43,7 +53,15 @@ impl Fixture {
     /// # Errors
     /// When the stack does not start or the admin API refuses.
     pub fn with(options: &StackOptions) -> anyhow::Result<Self> {
-        let fixture = Self { stack: Stack::start(options)? };
+        let fixture = Self {
+            stack: Stack::start(options)?,
+            secrets: Mutex::default(),
+            vms_may_die: AtomicBool::default(),
+        };
+        for secret in [fixture.stack.admin_token.as_deref(), options.upstream_key.as_deref()] {
+            fixture.keep_secret(secret.unwrap_or_default());
+        }
+        fixture.keep_secret(fixture.stack.filter_token());
         let admin = fixture.stack.admin();
         let model = json!({
             "input_usd_per_mtok": "0.153", "output_usd_per_mtok": "0.617",
@@ -72,7 +90,52 @@ impl Fixture {
         }
         let made = self.stack.admin().post("/admin/v1/keys", &body)?.success()?.json();
         let text = |name: &str| made[name].as_str().map(str::to_owned).context("no such member");
-        Ok((text("id")?, text("key")?))
+        let secret = text("key")?;
+        self.keep_secret(&secret);
+        Ok((text("id")?, secret))
+    }
+
+    /// Nothing that a process of this run puts out may hold this.
+    pub fn keep_secret(&self, secret: &str) {
+        if let Some(half) = secret.get(secret.len() / 2..).filter(|half| !half.is_empty()) {
+            self.secrets.lock().unwrap_or_else(PoisonError::into_inner).push(half.to_owned());
+        }
+    }
+
+    /// A VM is made to die here: that is then seen, or the test fails.
+    pub fn expect_dead_vms(&self) {
+        self.vms_may_die.store(true, Ordering::Relaxed);
+    }
+
+    /// What Envoys, those that run and those that have ended, say of dead VMs.
+    ///
+    /// # Errors
+    /// When one that runs does not answer or a log cannot be read.
+    pub fn dead_vms(&self) -> anyhow::Result<Vec<String>> {
+        let mut dead = vm_watch::logged(&self.stack.run_folder)?;
+        for gateway in self.stack.gateways().iter().filter(|gateway| gateway.is_running()) {
+            dead.extend(vm_watch::counted(gateway)?);
+        }
+        Ok(dead)
+    }
+
+    /// A line for each secret of this run that stands in a text.
+    #[must_use]
+    pub fn secrets_in(&self, place: &str, text: &[u8]) -> Vec<String> {
+        outputs::found(place, text, &self.secrets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where secrets of this run stand in what its processes have put out.
+    ///
+    /// # Errors
+    /// When one that runs does not answer or a file cannot be read.
+    pub fn told_secrets(&self) -> anyhow::Result<Vec<String>> {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut told = outputs::in_files(&self.stack.run_folder, &secrets)?;
+        for gateway in self.stack.gateways().iter().filter(|gateway| gateway.is_running()) {
+            told.extend(outputs::in_pages(gateway, &secrets)?);
+        }
+        Ok(told)
     }
 
     /// Clients with a connection each, at least so many and as many more as it takes until this many
@@ -278,29 +341,26 @@ impl Fixture {
         })?;
         Ok(spend)
     }
-
-    /// No VM of Envoy has trapped: asserted at the end of every test.
-    ///
-    /// # Panics
-    /// When one has.
-    pub fn assert_no_trap(&self) {
-        for gateway in self.stack.gateways() {
-            let stats = gateway.admin().get("/stats").unwrap().success().unwrap().body;
-            assert_no_trap(&stats);
-        }
-    }
 }
 
-fn assert_no_trap(stats: &str) {
-    let bad = stats.lines().find(|line| {
-        let failed = ["vm_reload", "runtime_error", "vm_failed", "crash"];
-        line.contains("wasm")
-            && failed.iter().any(|word| line.contains(word))
-            && !line.ends_with(": 0")
-    });
-    assert_eq!(bad, None, "a VM has failed");
-    let created = stats.lines().find(|line| line.contains("wasm.envoy.wasm.runtime.v8.active"));
-    assert!(created.is_some(), "Envoy shows no wasm VM: {stats}");
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        // The first failure is the one to tell.
+        if std::thread::panicking() {
+            return;
+        }
+        match self.dead_vms() {
+            Ok(dead) if self.vms_may_die.load(Ordering::Relaxed) => {
+                assert!(!dead.is_empty(), "no VM has died, and one was to");
+            }
+            Ok(dead) => assert_eq!(dead, [""; 0], "a VM has died"),
+            Err(why) => panic!("whether a VM has died cannot be seen: {why:#}"),
+        }
+        match self.told_secrets() {
+            Ok(told) => assert_eq!(told, [""; 0], "a secret was put out"),
+            Err(why) => panic!("whether a secret was put out cannot be seen: {why:#}"),
+        }
+    }
 }
 
 /// Waits until a condition holds, for at most ten seconds.

@@ -8,10 +8,12 @@ mod fixture;
 pub mod load;
 pub mod models;
 pub mod operations;
+pub mod outputs;
 pub mod process_memory;
 mod raw;
 pub mod sdk_suites;
 pub mod streaming;
+mod vm_watch;
 
 pub use fixture::{Fixture, MODEL, chat, chat_as, faulty_chat, streamed_chat, wait_within};
 pub use raw::{RawAnswer, raw_request};

@@ -6,9 +6,16 @@ use crate::io::Headers;
 
 /// Other fields by which clients identify themselves; no provider needs them from a client.
 const OTHER_SECRETS: [&[u8]; 2] = [b"cookie", b"proxy-authorization"];
-/// Fields that make some servers read another method than the one that was checked.
-const METHOD_OVERRIDES: [&[u8]; 3] =
-    [b"x-http-method-override", b"x-http-method", b"x-method-override"];
+/// Fields that make some servers read another method or path than the one that was checked (the last
+/// three: IIS and several frameworks).
+const OVERRIDES: [&[u8]; 6] = [
+    b"x-http-method-override",
+    b"x-http-method",
+    b"x-method-override",
+    b"x-original-url",
+    b"x-original-uri",
+    b"x-rewrite-url",
+];
 /// Fields that choose which account or project at the provider pays, or (Azure) which deployment
 /// answers: neither is the client's to choose.
 const CHOOSE_ACCOUNT: [&[u8]; 7] = [
@@ -83,7 +90,7 @@ pub(crate) fn not_for_client(headers: &Headers, set: &[(String, String)]) -> Vec
 fn is_not_for_upstream(name: &[u8], betas: Betas) -> bool {
     KEY_HEADERS.contains(&name)
         || OTHER_SECRETS.contains(&name)
-        || METHOD_OVERRIDES.contains(&name)
+        || OVERRIDES.contains(&name)
         || CHOOSE_ACCOUNT.contains(&name)
         || (name.starts_with(GOOGLE_PREFIX) && name != GOOGLE_CLIENT)
         || name.starts_with(PROXY_PREFIX)
@@ -117,6 +124,9 @@ mod tests {
     fn what_chooses_accounts_answers_or_retries_does_not_pass() {
         for name in [
             "authorization",
+            "x-original-url",
+            "x-original-uri",
+            "x-rewrite-url",
             "x-api-key",
             "x-goog-api-key",
             "x-goog-user-project",

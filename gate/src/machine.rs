@@ -1,5 +1,7 @@
 //! One VM: its bond with the server, what it knows, and the exchanges that run in it.
 
+#[cfg(feature = "testing")]
+pub(crate) mod accounts;
 mod ahead;
 mod answering;
 mod authority;
@@ -11,6 +13,7 @@ mod forward;
 mod housekeeping;
 mod observe;
 mod recheck;
+mod shadow;
 mod stop;
 mod usage;
 mod user_key;
@@ -277,7 +280,10 @@ impl Gate {
     /// stream that is not known must never go on.
     #[must_use]
     pub fn holds(&self, stream: StreamId) -> bool {
-        !matches!(self.streams.get(&stream), Some(Exchange { stage: Stage::Running(_), .. }))
+        !matches!(
+            self.streams.get(&stream).map(|exchange| &exchange.stage),
+            Some(Stage::Running(_) | Stage::Passing(_))
+        )
     }
 
     /// Whether the host must be kept from going on behind the head: as [`Gate::holds`], but where the
@@ -344,8 +350,10 @@ impl Gate {
             Err(refused) => {
                 let (exchange, refusal) = *refused;
                 self.streams.insert(stream, exchange);
-                self.strip(stream, headers, Betas::Removed);
-                self.reply(stream, &refusal);
+                let in_shadow = self.streams.get(&stream).is_some_and(|one| one.in_shadow);
+                let betas = if in_shadow { Betas::Pass } else { Betas::Removed };
+                self.strip(stream, headers, betas);
+                self.refuse(stream, None, &refusal, now);
             }
         }
     }
@@ -376,8 +384,14 @@ impl Gate {
         self.more_of_the_request(stream, now);
         let Some(Stage::Open(open)) = self.stage(stream) else { return };
         let too_large_now = open.body_grows(size, most);
-        if matches!(open.body, Body::TooLarge) {
+        if matches!(open.body, Body::TooLarge) && !self.is_large_body_let_through(stream, now) {
+            if let Some(Stage::Open(open)) = self.stage(stream) {
+                open.body_is_dropped = true;
+            }
             self.outputs.push_back(Output::DropRequestBody { stream });
+        }
+        if too_large_now && self.let_large_body_pass(stream, now) {
+            return;
         }
         if too_large_now {
             self.advance(stream, now, memory);
@@ -396,6 +410,7 @@ impl Gate {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         exchange.stage = Stage::Answered;
         exchange.notes.decision = Some(Decision::refused(refusal.code()));
+        exchange.notes.in_shadow = false;
         let reply = refusal.reply(exchange.voice, exchange.request.as_str());
         self.outputs.push_back(Output::Reply { stream, reply });
     }
@@ -404,7 +419,9 @@ impl Gate {
         let Some(mut exchange) = self.streams.remove(&stream) else { return };
         self.count_decision(&mut exchange.notes);
         match exchange.stage {
-            Stage::Answered => self.log_fields(stream, &exchange.request, &exchange.notes, None),
+            Stage::Answered | Stage::Passing(_) => {
+                self.log_fields(stream, &exchange.request, &exchange.notes, None)
+            }
             Stage::Open(open) => {
                 self.log_fields(stream, &exchange.request, &exchange.notes, None);
                 self.abandon(&open, now);

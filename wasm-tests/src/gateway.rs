@@ -120,17 +120,18 @@ impl Gateway {
 
     /// Starts one more worker, as after a crash of another.
     pub fn add_worker(&mut self) -> Result<&Vm> {
-        self.add_worker_with_host(&json!({}))
+        self.add_worker_with(&json!({}))
     }
 
-    /// The same with more in the member `host` of the filter's configuration.
-    pub fn add_worker_with_host(&mut self, host: &Value) -> Result<&Vm> {
+    /// The same with more in the filter's configuration. Members of `host` stand beside those that the
+    /// profile needs.
+    pub fn add_worker_with(&mut self, more: &Value) -> Result<&Vm> {
         let mut configuration = json!({"server": {"cluster": POLICY_CLUSTER}});
-        if !self.host.state.borrow().profile.holds_headers() {
-            configuration["host"] = json!({"holds_headers": false});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            configuration[name] = value.clone();
         }
-        for (name, value) in host.as_object().into_iter().flatten() {
-            configuration["host"][name] = value.clone();
+        if !self.host.state.borrow().profile.holds_headers() {
+            configuration["host"]["holds_headers"] = json!(false);
         }
         let vm = Vm::start(&self.host, &self.module, configuration.to_string())?;
         self.workers.push(vm);

@@ -9,15 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 pub struct InvalidId {
     kind: &'static str,
     longest: usize,
+    of: &'static str,
 }
 
 impl fmt::Display for InvalidId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} must have 1 to {} characters, each a visible ASCII character",
-            self.kind, self.longest
-        )
+        write!(f, "{} must have 1 to {} characters, each {}", self.kind, self.longest, self.of)
     }
 }
 
@@ -25,6 +22,15 @@ impl std::error::Error for InvalidId {}
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $longest:literal) => {
+        id! {
+            $(#[$doc])*
+            $name, $kind, $longest,
+            "a visible ASCII character", |byte: u8| byte.is_ascii_graphic()
+        }
+    };
+    (
+        $(#[$doc:meta])* $name:ident, $kind:literal, $longest:literal, $of:literal, $may_hold:expr
+    ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
@@ -37,14 +43,15 @@ macro_rules! id {
             /// Checks the text and makes an id of it.
             ///
             /// # Errors
-            /// When the text is empty, longer than [`Self::LONGEST`] or not visible ASCII.
+            /// When the text is empty, longer than [`Self::LONGEST`], or holds a character that this
+            /// kind of id may not have.
             pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
                 let text = text.into();
                 let fits = !text.is_empty() && text.len() <= $longest;
-                if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+                if fits && text.bytes().all($may_hold) {
                     Ok(Self(text))
                 } else {
-                    Err(InvalidId { kind: $kind, longest: $longest })
+                    Err(InvalidId { kind: $kind, longest: $longest, of: $of })
                 }
             }
 
@@ -107,6 +114,12 @@ id! {
     /// A model's name or alias as clients write it.
     ModelName, "model name", 256
 }
+id! {
+    /// Why a request is refused: the code of an error, not its text.
+    RefusalCode, "refusal code", 64,
+    "a lower-case ASCII letter, a digit or `_`",
+    |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
+}
 
 #[cfg(test)]
 mod tests {
@@ -118,6 +131,14 @@ mod tests {
         assert!(ModelName::new("models/gemini-2.5-pro:free").is_ok());
         for text in ["", " ", "a b", "ä", "a\n", &"k".repeat(65)] {
             assert!(KeyId::new(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refusal_codes_hold_what_codes_of_errors_hold() {
+        assert!(RefusalCode::new("insufficient_quota").is_ok());
+        for text in ["", "a-b", "A", "a b", "{code}", &"k".repeat(65)] {
+            assert!(RefusalCode::new(text).is_err(), "{text:?}");
         }
     }
 }

@@ -13,7 +13,9 @@ mod revision;
 pub mod v1;
 
 pub use digest::{KeyDigest, Nonce, ParseHexError};
-pub use ids::{HolderId, InvalidId, KeyId, LeaseId, ModelName, OrgId, RequestId, TeamId, UserId};
+pub use ids::{
+    HolderId, InvalidId, KeyId, LeaseId, ModelName, OrgId, RefusalCode, RequestId, TeamId, UserId,
+};
 pub use metadata::{InvalidMetadata, Metadata};
 pub use money::{MoneyError, NanoUsd, PicoUsdPerToken};
 pub use multiplier::{InvalidMultiplier, PriceMultiplier};

@@ -17,8 +17,8 @@ use wire::v1::{
 };
 use wire::{
     CatalogueVersion, Epoch, HolderId, KeyDigest, KeyId, LeaseId, Metadata, ModelName, NanoUsd,
-    Nonce, OrgId, PROTOCOL_VERSION, PicoUsdPerToken, PriceMultiplier, RequestId, Revision, TeamId,
-    UserId,
+    Nonce, OrgId, PROTOCOL_VERSION, PicoUsdPerToken, PriceMultiplier, RefusalCode, RequestId,
+    Revision, TeamId, UserId,
 };
 
 const EPOCH: Epoch = Epoch(1_795_176_000_000);
@@ -116,6 +116,7 @@ fn policy() -> KeyPolicy {
         max_call: None,
         allowed_ips: None,
         user_key: None,
+        shadow: false,
     }
 }
 
@@ -276,6 +277,7 @@ fn record() -> CallRecord {
         metadata: Metadata::default(),
         address: None,
         user_key: None,
+        would_refuse: None,
     }
 }
 
@@ -458,6 +460,24 @@ fn user_keys() {
     golden("user_key_record", &CallRecord { user_key, ..record() });
     let (digests, state) = (vec![KeyDigest([0x0f; 32])], KeyState::Active);
     golden("user_keys_change", &Change::Key { key: key(), digests, state, user_keys: true });
+}
+
+/// A key in shadow mode, and a call that it would have been refused without.
+#[test]
+fn shadow_mode() {
+    let shadow = KeyPolicy { shadow: true, ..policy() };
+    golden("shadow_policy", &shadow);
+    let code = RefusalCode::new("insufficient_quota").unwrap();
+    let passed =
+        CallRecord { lease: None, reserved: NanoUsd::ZERO, would_refuse: Some(code), ..record() };
+    golden("shadow_record", &passed);
+    let text = serde_json::to_string(&passed).unwrap();
+    for code in ["", "Too many", "a-b"] {
+        let text = text.replace(r#""insufficient_quota""#, &format!("{code:?}"));
+        refuses::<CallRecord>(&text);
+    }
+    let usual = serde_json::to_string(&policy()).unwrap();
+    also_reads(&usual.replacen('{', r#"{"shadow":false,"#, 1), &policy());
 }
 
 /// What a key may be restricted to beyond models, limits and budgets.

@@ -24,6 +24,8 @@ pub struct EnvoyCommand {
     pub concurrency: u32,
     /// The token that the filter shows the policy server.
     pub filter_token: String,
+    /// Further arguments.
+    pub arguments: Vec<String>,
     /// Further environment variables.
     pub environment: Vec<(String, String)>,
     /// Where this process stands in a chain of hot restarts; none: it takes no part in any.
@@ -59,6 +61,7 @@ impl EnvoyCommand {
             name: name.to_owned(),
             concurrency,
             filter_token: filter_token.to_owned(),
+            arguments: Vec::new(),
             environment: Vec::new(),
             generation: None,
         }
@@ -84,6 +87,7 @@ impl EnvoyCommand {
             .arg(&address_file)
             .args(["--concurrency", &self.concurrency.to_string()])
             .args(["--log-level", "warn"])
+            .args(&self.arguments)
             .env("TOLLGATE_FILTER_TOKEN", &self.filter_token)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.add_generation(&mut command, run_folder)?;

@@ -64,6 +64,8 @@ pub struct StackOptions {
     pub filter_api_port: Option<u16>,
     /// The filter; `None` builds the one that ships.
     pub wasm_file: Option<PathBuf>,
+    /// Further arguments of the Envoys.
+    pub envoy_arguments: Vec<String>,
     /// Further environment variables of the policy server and the Envoys.
     pub environment: Vec<(String, String)>,
     /// SQLite file; `None` for a new one in the run's own folder, which is removed in time.
@@ -98,6 +100,7 @@ impl Default for StackOptions {
             hot_restart: false,
             filter_api_port: None,
             wasm_file: None,
+            envoy_arguments: Vec::new(),
             environment: Vec::new(),
             database: None,
             upstream: None,
@@ -173,6 +176,7 @@ impl Stack {
             }),
         };
         let command = EnvoyCommand {
+            arguments: options.envoy_arguments.clone(),
             environment: options.environment.clone(),
             generation: options.hot_restart.then_some(FIRST_GENERATION),
             ..EnvoyCommand::new(envoy_binary, "envoy", options.concurrency, backend.filter_token())

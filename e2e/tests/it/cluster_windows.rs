@@ -103,5 +103,4 @@ fn a_window_holds_over_two_proxies() {
         assert!(used >= floor, "{used} of {} in two windows", 2 * limit);
     }
     println!("{took:?}: {tally}");
-    fixture.assert_no_trap();
 }

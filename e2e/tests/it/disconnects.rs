@@ -97,7 +97,6 @@ fn a_thousand_clients_that_leave_are_charged_once_for_what_they_got() {
     let both = compare(&fixture.all_records(&id).unwrap(), &fixture.upstream_calls(&id).unwrap());
     assert_eq!((both.records, both.lost, spend.overdraft), (20, 0, 0), "{both:?}");
     assert!(both.recorded >= both.upstream, "{both:?}");
-    fixture.assert_no_trap();
 }
 
 /// Streams of each kind and mode.
@@ -203,5 +202,4 @@ fn clients_of_other_dialects_that_leave_are_charged_within_what_was_reserved() {
             println!("{path}{faults}, {mode}: charged {charged}, upstream {upstream}, {reserved}");
         }
     }
-    fixture.assert_no_trap();
 }

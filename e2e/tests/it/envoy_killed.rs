@@ -85,5 +85,4 @@ fn what_a_killed_envoy_had_not_reported_is_parked() {
     println!("{ROUNDS} rounds: {tally}");
     fixture.stack.gateways_mut()[0].restart().unwrap();
     chat(&fixture.stack.gateway(&wide_secret), json!({})).unwrap().success().unwrap();
-    fixture.assert_no_trap();
 }

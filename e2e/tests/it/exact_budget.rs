@@ -70,5 +70,4 @@ fn a_budget_of_a_thousand_calls_serves_a_thousand() {
     let both = compare(&fixture.all_records(&id).unwrap(), &fixture.upstream_calls(&id).unwrap());
     assert_eq!((both.calls, both.lost, both.upstream), (1_000, 0, cap), "{both:?}");
     println!("{CALLS} calls in {took:?}, refused for the moment {} times", contended.into_inner());
-    fixture.assert_no_trap();
 }

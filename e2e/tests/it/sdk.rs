@@ -78,10 +78,8 @@ fn the_official_sdks_simply_work() {
     for call in through {
         assert_eq!(call["credentials"], json!([]), "{call}");
     }
-    fixture.assert_no_trap();
 
     fixture.stack.stop_server();
     let checks = all_of(served.into_iter().map(RunningSuite::finish).collect());
     assert!(checks.iter().all(|checks| *checks >= 50), "{checks:?}");
-    fixture.assert_no_trap();
 }

@@ -84,7 +84,6 @@ fn a_server_that_is_killed_loses_nothing_and_charges_nothing_twice() {
     assert_eq!((&status["differing_records"], &status["unknown_leases"]), (&json!(0), &json!(0)));
     chat(&fixture.stack.gateway(&wide_secret), json!({})).unwrap().success().unwrap();
     println!("{ROUNDS} rounds: {tally}; longest start {longest_start:?}");
-    fixture.assert_no_trap();
 }
 
 /// Each step of a batch that grants, and of one that takes a report, in order. Before a batch
@@ -202,7 +201,6 @@ fn kill_at_each_step(journal: bool) {
     assert_eq!(nano_of(&org["spend"], "settled_usd"), settled, "{org}");
     let status = fixture.stack.admin().get("/admin/v1/status").unwrap().success().unwrap().json();
     assert_eq!((&status["differing_records"], &status["unknown_leases"]), (&json!(0), &json!(0)));
-    fixture.assert_no_trap();
 }
 
 #[test]

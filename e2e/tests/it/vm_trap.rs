@@ -42,6 +42,7 @@ fn a_vm_that_dies_takes_nothing_with_it() {
         ..StackOptions::default()
     };
     let fixture = Fixture::with(&options).unwrap();
+    fixture.expect_dead_vms();
     proxy.forward_to(&fixture.stack.policy_server_url).unwrap();
     let (id, secret) = fixture.key(json!({"budget": {"usd": "0.05", "period": "none"}})).unwrap();
     let fresh = |secret: &str| fixture.stack.gateway(secret);

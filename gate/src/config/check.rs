@@ -80,6 +80,7 @@ impl Checker {
         let paths = self.paths(&root);
         let allow = self.allow(&root);
         let host = self.host(&root);
+        let shadow = self.shadow(&root);
         let idempotency = match root.get("idempotency") {
             None => Some(profile == Some(Profile::MindProxy)),
             Some(Value::Bool(wanted)) => Some(*wanted),
@@ -93,6 +94,7 @@ impl Checker {
             paths: paths?,
             allow: allow?,
             idempotency: idempotency?,
+            shadow: shadow?,
             host: host?,
         })
     }

@@ -104,6 +104,7 @@ impl Checker {
         let expires_at_unix_ms = self.parsed(here, item, "expires_at", AN_INSTANT, unix_ms);
         let org_has_no_models = self.boolean(here, item, "org_has_no_models");
         let models = self.model_set(here, item);
+        let shadow = self.boolean(here, item, "shadow");
         let limits = self.limits(here, item);
         let default_max_output_tokens = self.whole(here, item, "default_max_output_tokens", TOKENS);
         let price_multiplier =
@@ -133,6 +134,7 @@ impl Checker {
             max_call,
             allowed_ips,
             user_key: None,
+            shadow,
         };
         for (at, mut limit) in limits {
             match policy.owner(limit.subject.level) {

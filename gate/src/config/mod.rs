@@ -39,6 +39,8 @@ pub struct Config {
     pub idempotency: bool,
     /// What requests may ask for although no reservation covers it.
     pub allow: Vec<FeatureKind>,
+    /// Where nothing is refused.
+    pub shadow: Shadow,
     /// In what kind of proxy it runs.
     pub host: HostSettings,
 }
@@ -50,6 +52,30 @@ pub enum Authority {
     Server(Server),
     /// The configuration itself: nobody is ever asked, and no money is counted.
     Local(Rc<Local>),
+}
+
+/// Where requests are checked and nothing is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Shadow {
+    /// Nowhere.
+    #[default]
+    Nowhere,
+    /// On every path.
+    Everywhere,
+    /// On these.
+    Paths(Vec<PathPattern>),
+}
+
+impl Shadow {
+    /// Whether nothing is refused on this path, whose query does not count.
+    pub(crate) fn covers(&self, path: &[u8]) -> bool {
+        let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+        match self {
+            Self::Nowhere => false,
+            Self::Everywhere => true,
+            Self::Paths(patterns) => patterns.iter().any(|pattern| pattern.takes(path)),
+        }
+    }
 }
 
 impl Config {

@@ -6,7 +6,7 @@ use wire::ModelName;
 
 use super::check::{Checker, join};
 use super::reference::names_in;
-use super::{ListedPath, MOST_PATHS, OpenTo, PathPattern, Profile};
+use super::{ListedPath, MOST_PATHS, OpenTo, PathPattern, Profile, Shadow};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -58,6 +58,28 @@ impl Checker {
             let names = Profile::ALL.map(Profile::name).join(", ");
             self.problem("profile", &format!("must be one of {names}"))
         })
+    }
+
+    /// `shadow`: true, or the paths on which nothing is refused.
+    pub(super) fn shadow(&mut self, root: &Map<String, Value>) -> Option<Shadow> {
+        const PATHS: &str =
+            "must be a list of 1 to 64 plain paths, each with at most one * at its end";
+        let object = match root.get("shadow") {
+            None | Some(Value::Bool(false)) => return Some(Shadow::Nowhere),
+            Some(Value::Bool(true)) => return Some(Shadow::Everywhere),
+            Some(Value::Object(object)) => object,
+            Some(_) => {
+                return self.problem("shadow", "must be true, false or an object with paths");
+            }
+        };
+        self.known("shadow", object, names_in!("shadow"));
+        let patterns = match object.get("paths") {
+            Some(Value::Array(items)) if (1..=MOST_PATHS).contains(&items.len()) => {
+                items.iter().map(|item| PathPattern::read(item.as_str()?)).collect()
+            }
+            _ => None,
+        };
+        patterns.map(Shadow::Paths).or_else(|| self.problem("shadow.paths", PATHS))
     }
 
     /// `allow`: codes of features.

@@ -139,6 +139,7 @@ pub const MEMBERS: &[Member] = &[
         "none",
         "the most that one call may cost; every model needs a price",
     ),
+    member("keys[].shadow", "boolean", "`false`", "the key is in [shadow mode](shadow.md)"),
     member(
         "keys[].price_multiplier",
         "string, a decimal number",
@@ -388,6 +389,18 @@ pub const MEMBERS: &[Member] = &[
         "none",
         "kinds of features that requests may ask for although no reservation covers them, see \
          [the APIs](apis.md#what-needs-permission)",
+    ),
+    member(
+        "shadow",
+        "boolean, or an object",
+        "`false`",
+        "nothing is refused, only recorded and told: see [shadow mode](shadow.md)",
+    ),
+    member(
+        "shadow.paths",
+        "array of 1 to 64 strings",
+        "required",
+        "only on these paths, with at most one `*` at the end of each",
     ),
     member(
         "idempotency",

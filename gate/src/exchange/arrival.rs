@@ -11,6 +11,7 @@ use crate::dry_run;
 use crate::header_filter::{BETA_HEADERS, Betas};
 use crate::host_abilities::{BodyEnd, HostAbilities};
 use crate::io::{Headers, Now};
+use crate::media_type::is_plain_json;
 use crate::observation::Notes;
 use crate::pool::Want;
 use crate::profile::Voice;
@@ -37,16 +38,26 @@ impl Exchange {
         now: Now,
     ) -> Result<Self, Box<(Self, Refusal)>> {
         let profile = config.profile;
-        let refused = |dialect, refusal| {
+        let path = value(headers, b":path").unwrap_or_default();
+        let is_dry_run = dry_run::is_asked_for(headers, profile);
+        // Where nothing can be written into it, a credential in the URL would reach the upstream.
+        let shows_credential = !host.writes_paths && url_query::without_credentials(path).is_some();
+        // Whoever asks for a dry run does not want a call.
+        let in_shadow = config.shadow.covers(path) && !is_dry_run && !shows_credential;
+        let refused_in = |in_shadow, dialect, refusal| {
             let voice = Voice { dialect, profile };
             let (request, notes) = (request.clone(), Notes::at(now));
-            Box::new((Self { request, voice, stage: Stage::Answered, notes }, refusal))
+            let stage = Stage::Answered;
+            Box::new((Self { request, voice, stage, in_shadow, notes }, refusal))
         };
+        let refused = |dialect, refusal| refused_in(in_shadow, dialect, refusal);
         let method = value(headers, b":method").unwrap_or_default();
-        let path = value(headers, b":path").unwrap_or_default();
         let Route { dialect, target } =
             Route::of(method, path, hints(headers, path), &config.paths)
                 .map_err(|dialect| refused(dialect, Refusal::UnknownEndpoint))?;
+        // What only a server can answer is never the upstream's.
+        let in_shadow = in_shadow && !target.asks_the_server();
+        let refused = |dialect, refusal| refused_in(in_shadow, dialect, refusal);
         if config.server().is_none() && target.asks_the_server() {
             return Err(refused(dialect, Refusal::UnknownEndpoint));
         }
@@ -55,15 +66,9 @@ impl Exchange {
             Err(NoCredential::Missing) if target == Target::UserKey => NO_KEY,
             found => found.map_err(|why| refused(dialect, Refusal::Credential(why)))?,
         };
-        if !host.writes_paths && url_query::without_credentials(path).is_some() {
-            // It could not be kept from the upstream.
+        if shows_credential {
             return Err(refused(dialect, Refusal::Credential(NoCredential::InUrl)));
         }
-        let coding = |name: &[u8]| {
-            headers.iter().any(|(other, value)| {
-                other == name && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
-            })
-        };
         let body = match target {
             Target::Call { .. } | Target::UserKey => Body::Coming,
             // What a path of the configuration costs does not depend on its body.
@@ -86,9 +91,10 @@ impl Exchange {
             } else {
                 None
             },
-            is_dry_run: dry_run::is_asked_for(headers, profile),
+            is_dry_run,
+            body_is_dropped: false,
             has_content_length: value(headers, b"content-length").is_some(),
-            is_compressed: coding(b"content-encoding"),
+            is_plain_json: is_plain_json(headers),
             body,
             waits_for: None,
             calls_left: MOST_CALLS,
@@ -111,7 +117,7 @@ impl Exchange {
         };
         let voice = Voice { dialect, profile };
         let (request, notes) = (request.clone(), Notes::at(now));
-        Ok(Self { request, voice, stage: Stage::Open(Box::new(open)), notes })
+        Ok(Self { request, voice, stage: Stage::Open(Box::new(open)), in_shadow, notes })
     }
 }
 
@@ -246,7 +252,7 @@ impl Open {
             Body::TooLarge => Err(Refusal::BodyTooLarge(most)),
             Body::Coming => Ok(false),
             Body::NoKey(why) => Err(Refusal::Credential(*why)),
-            Body::Read(_) if self.is_compressed => Err(Refusal::UnsupportedEncoding),
+            Body::Read(_) if !self.is_plain_json => Err(Refusal::UnsupportedEncoding),
             Body::Read(Err(problem)) => Err(Refusal::Body(problem.clone())),
             Body::Read(Ok(_)) | Body::None => Ok(true),
         }

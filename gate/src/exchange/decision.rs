@@ -3,19 +3,19 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use metering::charge::Admitted;
 use metering::request::{
     FeatureKind, InputLimits, Operation, OutputLimit, Problem, Request, input_bound,
 };
 use metering::reservation::Bounds;
 use metering::window::Call as WindowCall;
-use wire::v1::{Ask, CutCalls, KeyPolicy, KeyState, Model, Price, Rates};
+use wire::v1::{Ask, KeyPolicy, KeyState, Model, Price, Rates};
 use wire::{AllowedNetworks, CatalogueVersion, ModelName, NanoUsd, PriceMultiplier};
 
+use super::forwarded::{Forward, Terms, forward_of};
 use super::money::{Money, draw, refused_lease};
 use super::writing::most_output;
-use super::{Answer, Metered, Open, Running, Shown, Stop, Writing};
-use crate::catalogue::{Models, reads_max_completion_tokens};
+use super::{Metered, Open, Writing};
+use crate::catalogue::Models;
 use crate::dry_run::{Costs, Estimate};
 use crate::host_abilities::HostAbilities;
 use crate::io::{Now, SharedMemory};
@@ -36,21 +36,6 @@ pub(crate) enum Verdict {
     Forward(Box<Forward>),
     /// It may not.
     Refuse(Refusal),
-}
-
-/// An admitted call and what is written into it.
-pub(crate) struct Forward {
-    pub(crate) running: Running,
-    pub(crate) output_limit: Option<u64>,
-    pub(crate) model_is_alias: bool,
-    /// What is to be written into the body can be.
-    pub(crate) writes_body: bool,
-    /// The path with the model's own name, where it named another.
-    pub(crate) path: Option<String>,
-    /// The limit of chat that the model reads.
-    pub(crate) reads_max_completion_tokens: bool,
-    /// What the call could come to, where only that was asked for.
-    pub(crate) estimate: Option<Estimate>,
 }
 
 impl From<Refusal> for Verdict {
@@ -104,7 +89,7 @@ pub(crate) fn ask(
 }
 
 /// `request` is none where a call costs the same whatever it asks for.
-fn ask_of(
+pub(super) fn ask_of(
     request: Option<&Request>,
     model: &Model,
     writing: Writing,
@@ -198,6 +183,8 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) profile: Profile,
     pub(crate) vm: u64,
     pub(crate) outbox_has_room: bool,
+    /// Nothing is refused on its path.
+    pub(crate) in_shadow: bool,
     pub(crate) host: &'a HostAbilities,
     pub(crate) writing: Writing,
 }
@@ -241,12 +228,12 @@ fn window_refusal(
 }
 
 /// A call that nothing is wrong with, before windows and money.
-struct Checked<'a> {
+pub(super) struct Checked<'a> {
     /// None where a call costs the same whatever it asks for.
-    request: Option<&'a Request>,
-    model: &'a Model,
-    price: Price,
-    metered: Metered,
+    pub(super) request: Option<&'a Request>,
+    pub(super) model: &'a Model,
+    pub(super) price: Price,
+    pub(super) metered: Metered,
 }
 
 /// Body, model, entitlement, context: everything that costs nothing to check.
@@ -401,23 +388,6 @@ fn admit(
             return Err(refusal);
         }
     };
-    let input_bound = ask.input_tokens;
-    // Its answer has no usage, and its output comes where nobody sees it.
-    let is_answered_later = request.is_some_and(|request| request.needs(FeatureKind::Background));
-    let is_alias = open.model() != Some(model.name.as_str());
-    let path = if is_alias { open.path_for(&model.name) } else { None };
-    let admitted = Admitted {
-        price,
-        body_bytes: request.map_or(0, |request| request.body_bytes),
-        input_bound,
-        input_beyond_text: request.is_some_and(Request::has_input_beyond_text),
-        output_bound: reserves.then(|| output_tokens.saturating_mul(ask.choices)),
-        server_tool_calls: ask.server_tool_calls,
-        reserved: drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
-        reasoning: model.reasoning || request.is_some_and(Request::asks_for_reasoning),
-        streamed: request.is_some_and(|request| request.stream),
-        cut_calls: if is_answered_later { CutCalls::Reservation } else { policy.cut_calls },
-    };
     let estimate = open.is_dry_run.then(|| {
         // Where nothing is reserved, no limit is written either.
         let open_ended = Bounds::new(&ask, None);
@@ -429,40 +399,9 @@ fn admit(
         };
         Estimate::of(&ask, &bounds, costs)
     });
-    let running = Running {
-        policy: Rc::clone(policy),
-        digest: open.digest,
-        model: model.name.clone(),
-        catalogue_version: known.models.version,
-        admitted,
-        metered,
-        metadata: open.metadata.clone().unwrap_or_default(),
-        drawn,
-        groups,
-        window_call,
-        standings,
-        once,
-        shown: Shown {
-            stream_usage: known.profile.always_shows_usage()
-                || request.is_some_and(|request| request.wants_stream_usage),
-            cost: known.profile.shows_cost() && model.price.is_some(),
-        },
-        admitted_ms: now_ms,
-        status: 0,
-        answer: Answer::NotYet,
-        stop: Stop::of(known.profile, known.host.ends_streams),
-        writes_answer: known.host.writes_answers,
-        address: open.address,
-        began_ms: open.began_ms,
-        began_unix_ms: open.began_unix_ms,
-    };
-    Ok(Verdict::Forward(Box::new(Forward {
-        running,
-        output_limit: reserves.then_some(output_tokens),
-        model_is_alias: is_alias,
-        writes_body: known.writing.writes_body(),
-        path,
-        reads_max_completion_tokens: reads_max_completion_tokens(model),
-        estimate,
-    })))
+    let output_limit = reserves.then_some(output_tokens);
+    let terms =
+        Terms { drawn, groups, window_call, standings, once, output_limit, would_refuse: None };
+    let forward = forward_of(open, known, checked, &ask, (terms, estimate), now_ms);
+    Ok(Verdict::Forward(Box::new(forward)))
 }

@@ -2,7 +2,7 @@
 
 use metering::charge::{Charge, Outcome, charge};
 use wire::v1::{Basis, CallRecord, Ending};
-use wire::{NanoUsd, RequestId};
+use wire::{NanoUsd, RefusalCode, RequestId};
 
 use super::{Metered, Running};
 use crate::io::Now;
@@ -50,6 +50,7 @@ pub(crate) fn depart(running: &Running, request: RequestId, sequence: u64, now: 
         metadata: running.metadata.clone(),
         address: running.address,
         user_key: running.policy.user_key.clone(),
+        would_refuse: running.would_refuse.and_then(|code| RefusalCode::new(code).ok()),
     };
     let used_tokens = match basis {
         Basis::Refunded => 0,

@@ -4,6 +4,7 @@ mod answer;
 mod arrival;
 mod decision;
 mod departure;
+mod forwarded;
 mod money;
 mod stop;
 mod writing;
@@ -30,9 +31,10 @@ use crate::windows::Group;
 
 pub(crate) use answer::{Answer, Metered, Shown};
 pub(crate) use arrival::BadMetadata;
-pub(crate) use decision::{Forward, Knowledge, Verdict, ask, check_key, decide};
+pub(crate) use decision::{Knowledge, Verdict, ask, check_key, decide};
 pub(crate) use departure::depart;
-pub(crate) use stop::{Reason, Step as StopStep, Stop};
+pub(crate) use forwarded::{Forward, marked};
+pub(crate) use stop::{EndedBy, Reason, Step as StopStep, Stop};
 pub(crate) use writing::Writing;
 
 /// Most calls to the server for one request: register, catalogue, catch up, key, lease, and some
@@ -46,6 +48,8 @@ pub(crate) struct Exchange {
     /// In whose form it is answered.
     pub(crate) voice: Voice,
     pub(crate) stage: Stage,
+    /// Nothing is refused on its path.
+    pub(crate) in_shadow: bool,
     /// For those who watch.
     pub(crate) notes: Notes,
 }
@@ -57,6 +61,8 @@ pub(crate) enum Stage {
     Open(Box<Open>),
     /// Sent to the upstream.
     Running(Box<Running>),
+    /// Sent to the upstream unread, although this would have refused it.
+    Passing(&'static str),
     /// Answered by the filter.
     Answered,
 }
@@ -85,7 +91,10 @@ pub(crate) struct Open {
     pub(crate) idempotency: Option<KeyDigest>,
     /// It is to be checked and answered as a call would be, but not sent.
     pub(crate) is_dry_run: bool,
-    pub(crate) is_compressed: bool,
+    /// What had come of its body was thrown away.
+    pub(crate) body_is_dropped: bool,
+    /// Its body is what the filter reads, for the upstream too.
+    pub(crate) is_plain_json: bool,
     pub(crate) body: Body,
     /// The call to the server that it waits for.
     pub(crate) waits_for: Option<CallId>,
@@ -175,6 +184,8 @@ pub(crate) struct Running {
     pub(crate) standings: crate::windows::Standings,
     /// What is remembered of it, where it must not be made twice.
     pub(crate) once: Option<Once>,
+    /// The code of what would have refused it.
+    pub(crate) would_refuse: Option<&'static str>,
     pub(crate) shown: Shown,
     /// When the windows counted it, in monotonic milliseconds.
     pub(crate) admitted_ms: u64,

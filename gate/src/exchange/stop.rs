@@ -33,8 +33,33 @@ pub(crate) struct Stop {
     profile: Profile,
     /// Why it was ended, once the end has begun.
     reason: Option<Reason>,
-    /// The host cannot end streams: the call runs to its own end.
-    is_impossible: bool,
+    /// What may end it.
+    ended_by: EndedBy,
+}
+
+/// What may end a running call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// Whatever ends calls.
+    #[default]
+    Anything,
+    /// Only that its key may not be used any more: the key is in shadow mode, which ends with it.
+    EndOfKey,
+    /// Nothing: the host cannot end streams, or nothing is refused on its path.
+    Nothing,
+}
+
+impl EndedBy {
+    fn takes(self, reason: Reason) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::EndOfKey => match reason {
+                Reason::Revoked | Reason::Disabled | Reason::Expired | Reason::InDoubt => true,
+                Reason::OutputBound | Reason::Exhausted(_) => false,
+            },
+            Self::Nothing => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,8 +134,8 @@ impl Reason {
 
 impl Stop {
     /// Nobody asks for the end.
-    pub(crate) fn of(profile: Profile, is_possible: bool) -> Self {
-        Self { profile, is_impossible: !is_possible, ..Self::default() }
+    pub(crate) fn of(profile: Profile, ended_by: EndedBy) -> Self {
+        Self { profile, ended_by, ..Self::default() }
     }
 
     /// Why it was ended by us; none while it was not.
@@ -139,7 +164,7 @@ impl Running {
     /// Asks for the end of this call. False where nothing is left to end: the answer is one
     /// document on its way (paid for as it is), an error, or complete.
     pub(crate) fn ask_stop(&mut self, reason: Reason) -> bool {
-        let asks = self.can_be_stopped();
+        let asks = self.can_be_stopped() && self.stop.ended_by.takes(reason);
         if asks {
             self.stop.phase = Phase::Asked(reason);
             self.stop.reason = Some(reason);
@@ -157,7 +182,8 @@ impl Running {
             Answer::Plain(plain) => self.admitted.streamed && plain.is_open_array(),
             Answer::Failed => false,
         };
-        is_open && !self.stop.is_impossible && matches!(self.stop.phase, Phase::Unasked)
+        let may_end = self.stop.ended_by != EndedBy::Nothing;
+        is_open && may_end && matches!(self.stop.phase, Phase::Unasked)
     }
 
     /// Asks for the end of a call whose key has expired, as far as was known at its admission.
@@ -200,7 +226,7 @@ impl Running {
                 if self.admitted.streamed
                     && answer.is_open_array()
                     && matches!(self.stop.phase, Phase::Unasked)
-                    && !self.stop.is_impossible
+                    && self.stop.ended_by.takes(Reason::OutputBound)
                     && answer.has_passed_bound()
                 {
                     // What passes the bound is within a chunk that has gone; the next one ends it.
@@ -227,7 +253,8 @@ impl Stop {
         match self.phase {
             Phase::Unasked => {
                 let replaced = passes(answer, chunk, end, cost);
-                if self.is_impossible || !answer.has_passed_bound() {
+                let may_end = self.ended_by.takes(Reason::OutputBound);
+                if !may_end || !answer.has_passed_bound() {
                     return Passage { replaced, close: false };
                 }
                 self.phase = Phase::Told { at_ms: now_ms };

@@ -42,6 +42,10 @@ impl Writing {
         self.body
     }
 
+    pub(super) fn writes_path(self) -> bool {
+        self.path
+    }
+
     /// Where no limit can be written and the upstream would hold the call to none of its own, nothing
     /// but the model bounds its output, and nothing lowers that.
     pub(crate) fn bound(self, ask: &mut Ask, request: &Request, model: &Model) {

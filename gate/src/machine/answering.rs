@@ -1,6 +1,7 @@
 //! The upstream's answer passes.
 
 use super::Gate;
+use super::shadow::SHADOW_HEADER;
 use crate::exchange::{Answer, Stage};
 use crate::header_filter::not_for_client;
 use crate::io::{Headers, Now, Output, StreamId};
@@ -16,6 +17,9 @@ impl Gate {
         now: Now,
     ) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
+        if let Stage::Passing(code) = exchange.stage {
+            return self.passing_response(stream, headers, code);
+        }
         let Stage::Running(running) = &mut exchange.stage else { return };
         if running.stop.has_begun() {
             // Our own answer passes by.
@@ -37,6 +41,9 @@ impl Gate {
         if running.answer.may_change() && running.writes_answer && !end {
             let name = b"content-length".to_vec();
             self.outputs.push_back(Output::RemoveResponseHeader { stream, name });
+        }
+        if let Some(code) = running.would_refuse {
+            self.outputs.push_back(set(SHADOW_HEADER, code.to_owned()));
         }
         let id = exchange.request.as_str();
         for name in exchange.voice.request_id_headers() {

@@ -236,10 +236,12 @@ impl Gate {
                 open.ask_is_open |= pending.purpose.asks();
             }
         }
-        let hopeless = open.failures > 1;
+        // Where nothing may be in the way, nobody waits for a second try.
+        let in_shadow = self.streams.get(&stream).is_some_and(|exchange| exchange.in_shadow);
+        let hopeless = open.failures > u8::from(!in_shadow);
         if hopeless {
             self.abandon(&open, now);
-            return self.reply(stream, &Refusal::PolicyUnavailable);
+            return self.refuse(stream, Some(open), &Refusal::PolicyUnavailable, now);
         }
         if let Some(stage) = self.stage(stream) {
             *stage = Stage::Open(open);
@@ -411,7 +413,7 @@ impl Gate {
             .values()
             .filter_map(|exchange| match &exchange.stage {
                 Stage::Open(open) => open.lease_number,
-                Stage::Running(_) | Stage::Answered => None,
+                Stage::Running(_) | Stage::Passing(_) | Stage::Answered => None,
             })
             .collect();
         // The map has no order, what is said must have one.

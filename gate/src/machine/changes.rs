@@ -69,7 +69,7 @@ impl Gate {
         };
         let open = self.streams.values().filter_map(|exchange| match &exchange.stage {
             Stage::Open(open) => Some(open.digest),
-            Stage::Running(_) | Stage::Answered => None,
+            Stage::Running(_) | Stage::Passing(_) | Stage::Answered => None,
         });
         let concerned: HashSet<KeyDigest> = open.filter(concerned).collect();
         self.age_asks(|digest| concerned.contains(digest), now);

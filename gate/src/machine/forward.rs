@@ -37,6 +37,7 @@ impl Gate {
     pub(super) fn advance(&mut self, stream: StreamId, now: Now, memory: &mut dyn SharedMemory) {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         let (voice, request) = (exchange.voice, exchange.request.clone());
+        let in_shadow = exchange.in_shadow;
         let Stage::Open(open) = &mut exchange.stage else { return };
         if open.waits_for.is_some() {
             return;
@@ -47,20 +48,20 @@ impl Gate {
         let errand = self.errand(&mut open, now).map(|purpose| Step::Call(purpose, None));
         let step = match errand {
             Some(errand) => errand,
-            None => self.step(&open, (voice, &request), now, memory),
+            None => self.step(&open, (voice, &request, in_shadow), now, memory),
         };
         match step {
             Step::Wait => self.put_back(stream, open),
             Step::Call(..) if open.calls_left == 0 => {
                 self.abandon(&open, now);
-                self.reply(stream, &Refusal::PolicyUnavailable);
+                self.refuse(stream, Some(open), &Refusal::PolicyUnavailable, now);
             }
             Step::Call(purpose, ask) => {
                 open.calls_left -= 1;
                 open.called_since_body = !matches!(open.body, Body::Coming);
                 open.waits_for = self.call_for(stream, &mut open, purpose, ask, now);
                 if open.waits_for.is_none() {
-                    return self.reply(stream, &Refusal::PolicyUnavailable);
+                    return self.refuse(stream, Some(open), &Refusal::PolicyUnavailable, now);
                 }
                 self.put_back(stream, open);
             }
@@ -72,7 +73,7 @@ impl Gate {
             Step::Refuse(refusal) => {
                 self.note_whose(stream, &open);
                 self.abandon(&open, now);
-                self.reply(stream, &refusal);
+                self.refuse(stream, Some(open), &refusal, now);
             }
             Step::Forward(forward) => {
                 let drawn = forward.running.drawn.as_ref().map(|(lease, _)| lease.clone());
@@ -110,7 +111,7 @@ impl Gate {
     fn step(
         &mut self,
         open: &Open,
-        (voice, request): (Voice, &RequestId),
+        (voice, request, in_shadow): (Voice, &RequestId, bool),
         now: Now,
         memory: &mut dyn SharedMemory,
     ) -> Step {
@@ -121,7 +122,13 @@ impl Gate {
             return match known {
                 Some(Known::NoKey) => Step::Refuse(Refusal::UnknownKey),
                 Some(Known::Key(policy)) => {
-                    check_key(&policy, open.address, now).map_or_else(Step::Refuse, |()| Step::Wait)
+                    match check_key(&policy, open.address, now) {
+                        // With its body it is known what it asks for.
+                        Err(refusal) if !self.passes(in_shadow, open, &refusal, now) => {
+                            Step::Refuse(refusal)
+                        }
+                        _ => Step::Wait,
+                    }
                 }
                 // Where nothing can be written once a request has waited, it waits before its body.
                 None if self.host.body_writing == BodyWriting::BeforeWaiting
@@ -173,6 +180,7 @@ impl Gate {
                     profile: self.config.profile,
                     vm: self.vm,
                     outbox_has_room: self.outbox_has_room(open),
+                    in_shadow,
                     host: &self.host,
                     writing,
                 };
@@ -215,7 +223,7 @@ impl Gate {
     }
 
     /// Whether the record of this call, with what its caller says of it, will find a place.
-    fn outbox_has_room(&self, open: &Open) -> bool {
+    pub(super) fn outbox_has_room(&self, open: &Open) -> bool {
         let metadata = open.metadata.as_ref().map_or(0, Metadata::size);
         !self.reports()
             || self.outbox.has_room(self.streams.len())
@@ -232,6 +240,7 @@ impl Gate {
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         match std::mem::replace(&mut exchange.stage, Stage::Answered) {
             Stage::Answered => return,
+            Stage::Passing(_) => {}
             Stage::Open(open) => self.abandon(&open, now),
             Stage::Running(running) => {
                 if self.reports() {
@@ -300,7 +309,13 @@ impl Gate {
         }
     }
 
-    fn forward(&mut self, stream: StreamId, open: &Open, forward: Forward, request: &RequestId) {
+    pub(super) fn forward(
+        &mut self,
+        stream: StreamId,
+        open: &Open,
+        forward: Forward,
+        request: &RequestId,
+    ) {
         if open.ask_is_open {
             self.disclaim(open);
         }

@@ -68,6 +68,10 @@ impl Gate {
     fn count_in(meters: &mut crate::observation::Meters, notes: &mut Notes) {
         if !std::mem::replace(&mut notes.is_counted, true) {
             let decision = notes.decision.unwrap_or(Decision::ABANDONED);
+            if notes.in_shadow {
+                meters.count(Metric::shadow(decision.index()));
+            }
+            let decision = if notes.in_shadow { Decision::ALLOWED } else { decision };
             meters.count(Metric::decision(decision.index()));
         }
     }

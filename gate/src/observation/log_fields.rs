@@ -14,6 +14,9 @@ pub(crate) fn fields(request: &RequestId, notes: &Notes, record: Option<&CallRec
     out.push('{');
     text(&mut out, "request", request.as_str());
     text(&mut out, "decision", notes.decision.unwrap_or(Decision::ABANDONED).code());
+    if notes.in_shadow {
+        text(&mut out, "mode", "shadow");
+    }
     if let Some(policy) = &notes.policy {
         text(&mut out, "key", policy.key.as_str());
         text(&mut out, "org", policy.org.as_str());

@@ -54,6 +54,9 @@ pub(crate) const DECISIONS: &[&str] = &[
     "user_key_required",
     "other",
 ];
+/// Verdicts before the codes of refusals.
+const NO_REFUSALS: usize = 4;
+const REFUSALS: &[&str] = DECISIONS.split_at(NO_REFUSALS).1;
 const PURPOSES: &[&str] = &[
     "register",
     "catalogue",
@@ -112,6 +115,7 @@ const FAMILIES: &[Family] = &[
     counter("tollgate_charged_nanousd_total", &[("basis", CHARGED)]),
     counter("tollgate_answers_without_usage_total", &[("reason", WITHOUT_USAGE)]),
     counter("tollgate_streams_ended_total", &[("reason", ENDED)]),
+    counter("tollgate_shadow_decisions_total", &[("code", REFUSALS)]),
     plain("tollgate_window_swaps_lost_total", Kind::Counter),
     plain("tollgate_window_memory_failures_total", Kind::Counter),
     plain("tollgate_vms", Kind::Gauge),
@@ -131,7 +135,8 @@ const CALLS_AT: usize = CALLOUTS_AT + PURPOSES.len() * OUTCOMES.len();
 const CHARGED_AT: usize = CALLS_AT + BASES.len();
 const WITHOUT_USAGE_AT: usize = CHARGED_AT + CHARGED.len();
 const ENDED_AT: usize = WITHOUT_USAGE_AT + WITHOUT_USAGE.len();
-const SWAPS_LOST_AT: usize = ENDED_AT + ENDED.len();
+const SHADOW_AT: usize = ENDED_AT + ENDED.len();
+const SWAPS_LOST_AT: usize = SHADOW_AT + REFUSALS.len();
 /// How many counters there are; they come first.
 pub(crate) const COUNTERS: usize = SWAPS_LOST_AT + 2;
 /// How many gauges there are; they come next.
@@ -175,6 +180,11 @@ impl Metric {
     /// A request was decided so.
     pub(crate) fn decision(code: usize) -> Self {
         Self::at(DECISIONS_AT + code.min(DECISIONS.len() - 1))
+    }
+
+    /// A request went on although this (a refusal's place among the decisions) would have refused it.
+    pub(crate) fn shadow(code: usize) -> Self {
+        Self::at(SHADOW_AT + code.saturating_sub(NO_REFUSALS).min(REFUSALS.len() - 1))
     }
 
     /// A call to the policy server for this purpose had this outcome.

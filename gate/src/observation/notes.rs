@@ -45,6 +45,8 @@ pub(crate) struct Notes {
     /// When all of the request was there, in microseconds of the monotonic clock.
     ready_us: u64,
     pub(crate) decision: Option<Decision>,
+    /// It went on although that would have refused it.
+    pub(crate) in_shadow: bool,
     /// It has been counted.
     pub(crate) is_counted: bool,
     /// Between the whole request and the verdict, in microseconds.
@@ -63,6 +65,7 @@ impl Notes {
         Self {
             ready_us: now.monotonic_us(),
             decision: None,
+            in_shadow: false,
             is_counted: false,
             added_us: None,
             callouts: 0,

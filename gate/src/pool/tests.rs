@@ -22,6 +22,7 @@ fn policy(key: &str, org: &str) -> Rc<KeyPolicy> {
         max_call: None,
         allowed_ips: None,
         user_key: None,
+        shadow: false,
     })
 }
 

@@ -79,7 +79,7 @@ impl PathPattern {
         self.is_prefix
     }
 
-    fn takes(&self, path: &[u8]) -> bool {
+    pub(crate) fn takes(&self, path: &[u8]) -> bool {
         match path.strip_prefix(self.text.as_bytes()) {
             Some(rest) => rest.is_empty() || (self.is_prefix && is_plain(path)),
             None => false,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::io::{SharedMemory, SharedMemoryFailed};
 
 /// Values with versions that grow by one with every write.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct ProcessMemory {
     values: HashMap<u32, (Vec<u8>, u32)>,
     /// So many swaps from now on are lost to an imagined other worker.

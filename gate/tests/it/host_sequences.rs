@@ -1,5 +1,6 @@
 //! Random requests, answers and failures on hosts that are not Envoy: the machine asks of them nothing that
-//! they cannot do or do not survive, lets each request go at most once, and forgets every stream.
+//! they cannot do or do not survive, lets each request go at most once, and forgets every stream. In shadow
+//! mode it refuses none.
 
 use std::collections::HashSet;
 
@@ -79,11 +80,14 @@ struct World {
     open: HashSet<u32>,
     /// With the upstream, or answered.
     gone: HashSet<u32>,
+    /// Nothing may be refused.
+    in_shadow: bool,
 }
 
 impl World {
-    fn new(kind: HostKind) -> Self {
-        let config = gate::config::parse(br#"{"server":{"cluster":"policy"}}"#).unwrap();
+    fn new(kind: HostKind, in_shadow: bool) -> Self {
+        let config = format!(r#"{{"server":{{"cluster":"policy"}},"shadow":{in_shadow}}}"#);
+        let config = gate::config::parse(config.as_bytes()).unwrap();
         let token = Token::new(&"t".repeat(32)).unwrap();
         Self {
             filter: Native::new(config, token).on(kind),
@@ -91,6 +95,7 @@ impl World {
             bodies: Vec::new(),
             open: HashSet::new(),
             gone: HashSet::new(),
+            in_shadow,
         }
     }
 
@@ -179,8 +184,9 @@ impl World {
                 Seen::Upstream { stream, .. } => {
                     assert!(self.gone.insert(stream), "{stream} went twice, or after an answer");
                 }
-                Seen::Reply { stream, .. } => {
+                Seen::Reply { stream, status, .. } => {
                     assert!(self.gone.insert(stream), "{stream} was answered too late");
+                    assert!(!self.in_shadow || status == 200, "{stream} was refused");
                 }
                 Seen::Closed { .. } => panic!("closed"),
                 Seen::Call { .. } | Seen::Head { .. } | Seen::Data { .. } => {}
@@ -189,8 +195,8 @@ impl World {
     }
 }
 
-fn run(kind: HostKind, events: &[Event]) {
-    let mut world = World::new(kind);
+fn run(kind: HostKind, in_shadow: bool, events: &[Event]) {
+    let mut world = World::new(kind, in_shadow);
     world.filter.clock(world.now_ms);
     events.iter().for_each(|event| world.happen(event, kind));
     for stream in 1..4 {
@@ -203,12 +209,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn apisix_survives_whatever_happens(events in events()) {
-        run(HostKind::Apisix, &events);
+    fn apisix_survives_whatever_happens(in_shadow: bool, events in events()) {
+        run(HostKind::Apisix, in_shadow, &events);
     }
 
     #[test]
-    fn ngx_wasm_survives_whatever_happens(events in events()) {
-        run(HostKind::NgxWasm, &events);
+    fn ngx_wasm_survives_whatever_happens(in_shadow: bool, events in events()) {
+        run(HostKind::NgxWasm, in_shadow, &events);
     }
 }

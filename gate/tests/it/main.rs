@@ -9,3 +9,4 @@ mod observed;
 mod reload;
 mod scripts;
 mod sequences;
+mod shadow;

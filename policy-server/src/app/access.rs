@@ -3,7 +3,7 @@
 use wire::v1::Level;
 use wire::{KeyId, ModelName, OrgId, TeamId, UserId};
 
-use super::{AdminError, KeyForm, Member, TokenStatus, Work};
+use super::{AdminError, Given, KeyForm, Member, TokenStatus, Work};
 use crate::entitlement::{GroupName, PlanId};
 use crate::permissions::{
     Action, Reach, Role, Scope, Sight, Standing, Verdict, decide, decide_list, reach,
@@ -306,7 +306,7 @@ impl Work<'_> {
         }
     }
 
-    /// Whether somebody who may change a key may also give it to this team and user, and this plan.
+    /// Whether somebody who may change a key may also give it to this team and user, and these terms.
     ///
     /// # Errors
     /// When he may not, or the store fails.
@@ -316,11 +316,8 @@ impl Work<'_> {
         id: &KeyId,
         form: &KeyForm,
     ) -> Result<(), AdminError> {
-        if !form.team.is_given() && !form.user.is_given() && !form.plan.is_given() {
-            return Ok(());
-        }
         let key = self.stored_key(id)?;
-        self.permit_plan(by, &key.org, form)?;
+        self.permit_terms(by, &key.org, form)?;
         if !form.team.is_given() && !form.user.is_given() {
             return Ok(());
         }
@@ -331,18 +328,20 @@ impl Work<'_> {
         self.permit(by, Action::KeysWrite, &Target::Place { org: key.org, team, user })
     }
 
-    /// Whether somebody who may make or change a key may also give it a plan. That decides what its
-    /// calls cost, so it is for whoever may change the organisation.
+    /// Whether somebody who may make or change a key may also give it a plan, which decides what its
+    /// calls cost, or put it into shadow mode, where no budget above it and no wallet stops it. Both
+    /// are for whoever may change the organisation; anybody may end shadow mode.
     ///
     /// # Errors
     /// When he may not, or the store fails.
-    pub fn permit_plan(
+    pub fn permit_terms(
         &mut self,
         by: &Standing,
         org: &OrgId,
         form: &KeyForm,
     ) -> Result<(), AdminError> {
-        if form.plan.is_given() && !self.may(by, Action::OrgsWrite, &Target::Org(org.clone()))? {
+        let gives_terms = form.plan.is_given() || form.shadow == Given::Value(true);
+        if gives_terms && !self.may(by, Action::OrgsWrite, &Target::Org(org.clone()))? {
             return Err(forbidden(by, Action::OrgsWrite));
         }
         Ok(())

@@ -48,6 +48,8 @@ pub struct KeyForm {
     pub default_max_output_tokens: Given<u64>,
     /// What a call without usage is charged.
     pub cut_calls: Given<CutCalls>,
+    /// Whether none of its calls is refused.
+    pub shadow: Given<bool>,
 }
 
 impl KeyForm {
@@ -66,7 +68,9 @@ impl KeyForm {
             || self.plan.is_given()
             || self.default_max_output_tokens.is_given()
             || self.cut_calls.is_given()
+            || self.shadow.is_given()
     }
+
     /// Its expiry, whichever way it is said.
     pub(super) fn expiry(&self, now_unix_ms: u64, problems: &mut Vec<FieldProblem>) -> Given<u64> {
         let Some(lifetime) = self.expires_in else { return self.expires_at_unix_ms };

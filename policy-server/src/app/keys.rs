@@ -102,6 +102,7 @@ impl Work<'_> {
             allowed_ips: form.allowed_ips.value(),
             default_max_output_tokens: form.default_max_output_tokens.value(),
             cut_calls: form.cut_calls.value().unwrap_or_default(),
+            shadow: form.shadow.value().unwrap_or_default(),
             moved_revision: Revision(0),
             created_unix_ms: self.now.unix_ms,
             updated_unix_ms: self.now.unix_ms,
@@ -201,6 +202,7 @@ impl Work<'_> {
             form.default_max_output_tokens.or_current(key.default_max_output_tokens);
         let cut_calls = form.cut_calls.or_current(Some(key.cut_calls));
         key.cut_calls = cut_calls.unwrap_or_default();
+        key.shadow = form.shadow.or_current(Some(key.shadow)).unwrap_or_default();
         if form.budget.is_given() {
             self.save_cap(&key_budget(&key.id), form.budget.value())?;
         }

@@ -48,6 +48,7 @@ impl Work<'_> {
             max_call: key.max_call,
             allowed_ips: key.allowed_ips.clone(),
             user_key: None,
+            shadow: key.shadow,
         })
     }
 

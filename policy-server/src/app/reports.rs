@@ -136,7 +136,9 @@ impl Work<'_> {
                 "a record's cost differs from what its usage and price come to"
             );
         }
+        // What shadow mode let pass is on nobody's account: it cost money, and no budget gave it.
         if let Some(key) = &key
+            && call.would_refuse.is_none()
             && !self.is_paid_by_lease(call)?
         {
             self.settle_without_lease(key, call.cost)?;
@@ -151,7 +153,7 @@ impl Work<'_> {
             recorded_unix_ms: self.now.unix_ms,
         };
         self.rows.add_record(&record)?;
-        let (day, sums) = (UsageDay::of(&record), UsageSums::of(&call.usage, call.cost));
+        let (day, sums) = (UsageDay::of(&record), UsageSums::of(call));
         let new = Some(New { key, day, sums });
         Ok(Recorded { differs: recomputed.is_some(), new })
     }

@@ -27,7 +27,7 @@ impl Work<'_> {
         mut form: KeyForm,
     ) -> Result<Changed<CreatedKey>, AdminError> {
         let (org, user) = own(by)?;
-        self.permit_plan(by, &org, &form)?;
+        self.permit_terms(by, &org, &form)?;
         let Some(team) = form.team.clone().value() else {
             return Err(AdminError::field("team", "team_required", "is required"));
         };

@@ -6,6 +6,7 @@ mod commands;
 mod configuration_page;
 mod doctor;
 mod download;
+mod memory_image;
 mod offline;
 mod table;
 mod webhooks;
@@ -249,6 +250,9 @@ fn finish(outcome: Result<String, impl std::error::Error>) -> ExitCode {
 
 fn run_server(args: ServeArgs) -> ExitCode {
     let usage = ExitCode::from(EXIT_USAGE);
+    if let Err(error) = memory_image::withhold() {
+        return complain(&error, ExitCode::FAILURE);
+    }
     let token = std::env::var("TOLLGATE_FILTER_TOKEN").ok();
     let previous = std::env::var("TOLLGATE_FILTER_TOKEN_PREVIOUS").ok();
     let filter_token =

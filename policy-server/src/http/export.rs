@@ -42,6 +42,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("address", "/address"),
     ("metadata", "/metadata"),
     ("user_key", "/user_key"),
+    ("would_refuse", "/would_refuse"),
 ];
 
 /// What kind of file.

@@ -126,6 +126,7 @@ fn key(exported: &ExportedKey) -> Value {
             KeyKind::User => json!(key_form::kind(policy.kind)),
         },
     );
+    put("shadow", if policy.shadow { json!(true) } else { Value::Null });
     put("default_max_output_tokens", json!(policy.default_max_output_tokens));
     put("max_call_usd", json!(policy.max_call.map(|most| most.to_usd())));
     put(

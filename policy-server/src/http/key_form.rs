@@ -9,7 +9,7 @@ use wire::{AllowedNetworks, KeyDigest, ModelName, Network, OrgId, TeamId, UserId
 use super::budget_form::{budget, usd};
 use super::form::{Form, Read, Reader};
 use super::plan_form::plan;
-use super::reader::{id, line, number, texts, word};
+use super::reader::{boolean, id, line, number, texts, word};
 use super::schema::Schema;
 use super::selection_form::models;
 use crate::app::{AdminError, Given, ImportedSecret, KeyForm, Lifetime};
@@ -116,6 +116,7 @@ pub fn key(form: &mut Form) -> Option<KeyForm> {
         plan: plan(form),
         default_max_output_tokens: form.given("default_max_output_tokens", number(1, TOKENS_MOST)),
         cut_calls: form.given("cut_calls", word(&CUT_CALLS, cut_calls)),
+        shadow: form.given("shadow", boolean()),
     })
 }
 

@@ -3,7 +3,7 @@
 
 use metering::period::Period;
 use wire::v1::{Basis, Ending, Level};
-use wire::{HolderId, KeyId, LeaseId, ModelName, OrgId, RequestId, TeamId, UserId};
+use wire::{HolderId, KeyId, LeaseId, ModelName, OrgId, RefusalCode, RequestId, TeamId, UserId};
 
 use super::key_form;
 use super::operation::Shape;
@@ -83,6 +83,7 @@ fn key() -> Members {
         .with("max_call_usd", Schema::decimal().or_null())
         .with("default_max_output_tokens", Schema::count().or_null())
         .with("cut_calls", Schema::words(key_form::CUT_CALLS.map(key_form::cut_calls)))
+        .with("shadow", Schema::boolean())
         .with("previous_secret_until", Schema::instant().or_null())
         .with("usage", Schema::from(key_usage()).named("KeyUsage"))
         .with("spend", Schema::from(spend()).named("Spend"))
@@ -186,6 +187,7 @@ fn record() -> Members {
         .with("status", Schema::whole(0, 999))
         .with("streamed", Schema::boolean())
         .with("ending", Schema::words(ENDINGS.map(ending)))
+        .with("would_refuse", Schema::id(RefusalCode::LONGEST).or_null())
         .with("started_at", Schema::instant())
         .with("duration_ms", Schema::count())
         .with("address", Schema::text().or_null())
@@ -241,6 +243,7 @@ fn sums() -> Members {
         .with("cached_input_tokens", Schema::count())
         .with("output_tokens", Schema::count())
         .with("cost_usd", Schema::decimal())
+        .with("would_refuse", Schema::count())
 }
 
 fn account() -> Members {

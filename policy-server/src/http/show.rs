@@ -48,6 +48,7 @@ pub fn key(view: &KeyView) -> Map<String, Value> {
         "max_call_usd": key.max_call.map(NanoUsd::to_usd),
         "default_max_output_tokens": key.default_max_output_tokens,
         "cut_calls": cut_calls(key.cut_calls),
+        "shadow": key.shadow,
         "previous_secret_until": view.previous_valid_until_unix_ms.map(instant),
         "usage": usage(&key.usage),
         "spend": spend(&view.spend),
@@ -138,6 +139,7 @@ pub fn record(record: &RecordRow) -> Map<String, Value> {
         "status": call.status,
         "streamed": call.streamed,
         "ending": call.ending,
+        "would_refuse": call.would_refuse,
         "started_at": instant(call.started_unix_ms),
         "duration_ms": call.duration_ms,
         "address": call.address,
@@ -164,6 +166,7 @@ pub fn group_sums((owner, sums): &GroupSums, group: UsageGroup) -> Map<String, V
         "cached_input_tokens": sums.cached_input_tokens,
         "output_tokens": sums.output_tokens,
         "cost_usd": sums.cost.to_usd(),
+        "would_refuse": sums.would_refuse,
     })));
     shown
 }

@@ -195,6 +195,8 @@ pub struct KeyRow {
     pub default_max_output_tokens: Option<u64>,
     /// What a call without usage is charged.
     pub cut_calls: CutCalls,
+    /// Its calls are checked and recorded, and none is refused.
+    pub shadow: bool,
     /// It came under another team or user, and what it held before was recalled, by this revision;
     /// zero: never.
     pub moved_revision: Revision,

@@ -32,7 +32,7 @@ pub use key_rows::{
 use metering::permits::Permits;
 pub use record_rows::{
     FoundRecord, RecordPlace, RecordRow, RecordRows, RecordSearch, UsageDay, UsageGroup,
-    UsageOwner, UsageSearch, UsageSums, Whose,
+    UsageOwner, UsageSearch, UsageSums, Whose, WouldRefuse,
 };
 pub use removal_rows::{RemovalRow, RemovalRows};
 pub use repeatable_rows::RepeatableRow;

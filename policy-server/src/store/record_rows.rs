@@ -1,7 +1,7 @@
 //! Rows of the request log and of the sums that are kept of it.
 
-use wire::v1::{CallRecord, Usage};
-use wire::{HolderId, ModelName, NanoUsd, OrgId, TeamId, UserId};
+use wire::v1::CallRecord;
+use wire::{HolderId, ModelName, NanoUsd, OrgId, RefusalCode, TeamId, UserId};
 
 use super::StoreResult;
 use crate::permissions::Sight;
@@ -93,6 +93,29 @@ impl Whose {
 /// all the same.
 pub type FoundRecord = (RecordPlace, StoreResult<RecordRow>);
 
+/// Of the calls that shadow mode let pass, those that would have been refused …
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WouldRefuse {
+    /// … for whatever reason.
+    Any,
+    /// … with this code.
+    Code(RefusalCode),
+}
+
+impl WouldRefuse {
+    /// The word in the API for all of them. It is no error's code.
+    pub const ANY: &'static str = "any";
+
+    /// From the word in the API; none where it can be no code.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            Self::ANY => Some(Self::Any),
+            code => RefusalCode::new(code).ok().map(Self::Code),
+        }
+    }
+}
+
 /// Which records to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordSearch {
@@ -106,6 +129,8 @@ pub struct RecordSearch {
     pub model: Option<ModelName>,
     /// Only calls with this status.
     pub status: Option<u16>,
+    /// Only calls that shadow mode let pass, for whatever reason or for one.
+    pub would_refuse: Option<WouldRefuse>,
     /// Only calls that began at this time or later, in milliseconds since 1970 UTC.
     pub from_unix_ms: Option<u64>,
     /// Only calls that began before this time.
@@ -177,20 +202,23 @@ pub struct UsageSums {
     pub cached_input_tokens: u64,
     /// Output tokens.
     pub output_tokens: u64,
-    /// What they were charged.
+    /// What they cost.
     pub cost: NanoUsd,
+    /// Calls among them that would have been refused but for shadow mode.
+    pub would_refuse: u64,
 }
 
 impl UsageSums {
     /// The sums of one call.
     #[must_use]
-    pub fn of(usage: &Usage, cost: NanoUsd) -> Self {
+    pub fn of(call: &CallRecord) -> Self {
         Self {
             requests: 1,
-            input_tokens: usage.input_tokens,
-            cached_input_tokens: usage.cached_input_tokens,
-            output_tokens: usage.output_tokens,
-            cost,
+            input_tokens: call.usage.input_tokens,
+            cached_input_tokens: call.usage.cached_input_tokens,
+            output_tokens: call.usage.output_tokens,
+            cost: call.cost,
+            would_refuse: call.would_refuse.is_some().into(),
         }
     }
 
@@ -203,6 +231,7 @@ impl UsageSums {
             cached_input_tokens: self.cached_input_tokens.saturating_add(other.cached_input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             cost: self.cost.saturating_add(other.cost),
+            would_refuse: self.would_refuse.saturating_add(other.would_refuse),
         }
     }
 }

@@ -71,3 +71,14 @@ async fn pages_hold_every_key_once_with_the_secrets_that_are_good() {
     let of_one = export(&world, "?org=other").await;
     assert_eq!(ids(&of_one), [&*all[1]]);
 }
+
+#[tokio::test]
+async fn shadow_mode_is_written_where_a_key_is_in_it() {
+    let world = World::with_org(None).await;
+    for shadow in [true, false] {
+        world.admin_ok("POST", "keys", json!({"org": "acme", "shadow": shadow})).await;
+    }
+    let page = export(&world, "").await;
+    assert_eq!(page["keys"][0]["shadow"], true);
+    assert_eq!(page["keys"][1].get("shadow"), None);
+}

@@ -62,6 +62,7 @@ mod requests;
 mod restart;
 mod restore;
 mod self_service;
+mod shadow;
 mod sight;
 mod slices;
 mod suspension;

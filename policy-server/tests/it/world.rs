@@ -495,5 +495,6 @@ pub fn record(key: &Key, lease: Option<LeaseId>, sequence: u64, output_tokens: u
         metadata: Metadata::default(),
         address: None,
         user_key: None,
+        would_refuse: None,
     }
 }

@@ -58,6 +58,10 @@ pub struct KeyPolicy {
     /// exchanged for, from which it spends, but for `kind` and for the expiry, which is the earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_key: Option<KeyId>,
+    /// Its requests are checked and recorded, and none is refused: what would have refused one is
+    /// told beside the answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
 }
 
 impl KeyPolicy {

@@ -8,7 +8,7 @@ use super::lease::is_zero;
 
 use crate::{
     CatalogueVersion, Epoch, HolderId, KeyId, LeaseId, Metadata, ModelName, NanoUsd,
-    PriceMultiplier, RequestId, Revision,
+    PriceMultiplier, RefusalCode, RequestId, Revision,
 };
 
 /// A batch of reports. Repeating, reordering or losing one changes nothing: `spent` only grows and
@@ -105,6 +105,10 @@ pub struct CallRecord {
     /// The user key that it was made with, where that was exchanged for `key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_key: Option<KeyId>,
+    /// The refusal that the call would have met, had its key or its path not been in shadow mode.
+    /// Such a call has no lease and is charged to no budget; its cost is what it really cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_refuse: Option<RefusalCode>,
 }
 
 /// Tokens of one call in the semantics of OpenAI's chat completions, whatever the dialect: every

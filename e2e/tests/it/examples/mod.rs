@@ -12,6 +12,7 @@ mod server_tls;
 mod stalled;
 mod tls_upstream;
 mod two_listeners;
+mod without_server;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

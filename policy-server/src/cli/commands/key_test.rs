@@ -90,6 +90,9 @@ fn report(answer: &Value) -> String {
     let refusal = text("/refusal/code");
     say("may call", Some(if refusal.is_none() { "yes" } else { "no" }.to_owned()));
     say("why not", refusal.map(|code| why_not(answer, code)));
+    let in_shadow = answer.pointer("/key/shadow").and_then(Value::as_bool) == Some(true);
+    let passes = "on: the gateway refuses none of its calls, and records why it would";
+    say("shadow mode", in_shadow.then(|| passes.to_owned()));
     say("form", text("/form/format").map(|format| form(answer, format)));
     say("secret", text("/secret/standing").map(|standing| secret(answer, standing)));
     say("key", text("/key/id").map(|id| join(&[Some(id), text("/key/name")], " ")));

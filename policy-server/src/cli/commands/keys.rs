@@ -61,6 +61,9 @@ pub struct KeyFields {
     /// What a call without usage is charged: estimate or reservation.
     #[arg(long)]
     cut_calls: Option<String>,
+    /// Shadow mode: calls are checked and recorded, and none is refused (true), or they are (false).
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    shadow: Option<bool>,
 }
 
 impl KeyFields {
@@ -83,6 +86,7 @@ impl KeyFields {
         insert(&mut body, "plan", self.plan.clone().map(or_null));
         insert(&mut body, "default_max_output_tokens", self.default_max_output_tokens);
         insert(&mut body, "cut_calls", self.cut_calls.clone());
+        insert(&mut body, "shadow", self.shadow);
         Ok(body)
     }
 }

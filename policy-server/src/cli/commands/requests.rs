@@ -51,6 +51,9 @@ pub struct FilterArgs {
     /// Only calls with this status.
     #[arg(long)]
     status: Option<u16>,
+    /// Only calls that shadow mode let pass: with the code of this error, or "any".
+    #[arg(long, value_name = "CODE")]
+    would_refuse: Option<String>,
     /// Only calls that began at this time or later: a date or an instant.
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -107,8 +110,13 @@ impl FilterArgs {
     fn query(self) -> Query {
         let mut query = self.owner.query();
         let status = self.status.map(|status| status.to_string());
-        let more =
-            [("request", self.request), ("status", status), ("from", self.from), ("to", self.to)];
+        let more = [
+            ("request", self.request),
+            ("status", status),
+            ("would_refuse", self.would_refuse),
+            ("from", self.from),
+            ("to", self.to),
+        ];
         query.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
         query
     }
@@ -124,6 +132,7 @@ const REQUEST_COLUMNS: &[Column] = &[
     ("cost", "/cost_usd"),
     ("basis", "/basis"),
     ("status", "/status"),
+    ("would refuse", "/would_refuse"),
 ];
 
 impl RequestCommand {
@@ -208,6 +217,7 @@ impl UsageArgs {
             ("cached", "/cached_input_tokens"),
             ("output", "/output_tokens"),
             ("cost", "/cost_usd"),
+            ("would refuse", "/would_refuse"),
         ];
         let mut query = self.owner.query();
         query.push(("group_by", group.to_owned()));

@@ -131,7 +131,7 @@ fn check_place(
     match place {
         Target::Place { org, team, user } => {
             work.check_names(by, org, team.as_ref(), user.as_ref())?;
-            work.permit_plan(by, org, form)
+            work.permit_terms(by, org, form)
         }
         _ => Ok(()),
     }

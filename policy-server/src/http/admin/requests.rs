@@ -14,7 +14,9 @@ use crate::http::schema::Schema;
 use crate::http::shapes::{RECORD, SUMS};
 use crate::http::show;
 use crate::permissions::Action::RecordsRead;
-use crate::store::{RecordPlace, RecordSearch, UsageGroup, UsageOwner, UsageSearch, Whose};
+use crate::store::{
+    RecordPlace, RecordSearch, UsageGroup, UsageOwner, UsageSearch, Whose, WouldRefuse,
+};
 use crate::time_range;
 
 /// Days in one answer of sums where nothing is said, today included.
@@ -24,6 +26,7 @@ const DAYS_DEFAULT: u64 = 30;
 /// have to be read.
 const DAYS_MOST: u64 = 366;
 
+const A_CODE: &str = "must be the code of an error, such as budget_exceeded, or any";
 const A_TIME: &str = "must be a date such as 2026-11-20, or an instant of RFC 3339";
 const A_DATE: &str = "must be a date such as 2026-11-20";
 
@@ -97,6 +100,7 @@ fn search(query: &mut Parameters, own: Option<OrgId>) -> RecordSearch {
         status: query
             .number("status", "must be a status such as 200", 0, 999)
             .and_then(|status| u16::try_from(status).ok()),
+        would_refuse: query.typed("would_refuse", A_CODE, a_code(), WouldRefuse::parse),
         from_unix_ms: query.parsed("from", A_TIME, time_range::beginning),
         to_unix_ms: query.parsed("to", A_TIME, time_range::end),
         after: query.parsed(
@@ -106,6 +110,11 @@ fn search(query: &mut Parameters, own: Option<OrgId>) -> RecordSearch {
         ),
         limit: 0,
     }
+}
+
+/// A code, or the word for all of them.
+fn a_code() -> Schema {
+    Schema::pattern("^[a-z0-9_]{1,64}$")
 }
 
 /// `org`, `team` and `user`. Other organisations may have teams and users of the same name: whoever

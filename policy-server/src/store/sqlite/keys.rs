@@ -132,8 +132,8 @@ impl Rows<'_> {
             "INSERT INTO keys (id, org, team, user, name, description, notes, tags, kind, prefix,
                  format, life, status, expires_ms, models, limits, max_call, allowed_ips,
                  default_max_output_tokens, cut_calls, moved_revision, created_ms, updated_ms,
-                 version)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 version, shadow)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 key.id.as_str(),
                 key.org.as_str(),
@@ -158,7 +158,8 @@ impl Rows<'_> {
                 integer(key.moved_revision.0),
                 integer(key.created_unix_ms),
                 integer(key.updated_unix_ms),
-                integer(key.version)
+                integer(key.version),
+                key.shadow
             ],
         )?;
         Ok(self.connection.last_insert_rowid())
@@ -170,7 +171,7 @@ impl Rows<'_> {
             "UPDATE keys SET team = ?, user = ?, name = ?, description = ?, notes = ?, tags = ?,
                  prefix = ?, life = ?, status = ?, expires_ms = ?, models = ?, limits = ?,
                  max_call = ?, allowed_ips = ?, default_max_output_tokens = ?, cut_calls = ?,
-                 moved_revision = ?, updated_ms = ?, version = ?
+                 moved_revision = ?, updated_ms = ?, version = ?, shadow = ?
              WHERE position = ?",
             params![
                 key.team.as_ref().map(TeamId::as_str),
@@ -192,6 +193,7 @@ impl Rows<'_> {
                 integer(key.moved_revision.0),
                 integer(key.updated_unix_ms),
                 integer(key.version),
+                key.shadow,
                 position
             ],
         )
@@ -298,6 +300,7 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
         allowed_ips: columns.optional_json("allowed_ips")?,
         default_max_output_tokens: columns.optional_number("default_max_output_tokens")?,
         cut_calls: columns.word("cut_calls")?,
+        shadow: columns.flag("shadow")?,
         moved_revision: Revision(columns.number("moved_revision")?),
         created_unix_ms: columns.number("created_ms")?,
         updated_unix_ms: columns.number("updated_ms")?,

@@ -4,12 +4,13 @@
 use rusqlite::types::Value;
 use rusqlite::{Row, params, params_from_iter};
 use wire::v1::CallRecord;
-use wire::{HolderId, OrgId, TeamId, UserId};
+use wire::{HolderId, OrgId, RefusalCode, TeamId, UserId};
 
 use super::Rows;
 use super::encoding::{Columns, integer, json, money};
 use crate::store::{
     FoundRecord, RecordPlace, RecordRow, RecordRows, RecordSearch, StoreError, StoreResult,
+    WouldRefuse,
 };
 
 impl RecordRows for Rows<'_> {
@@ -25,8 +26,8 @@ impl RecordRows for Rows<'_> {
     fn add_record(&mut self, record: &RecordRow) -> StoreResult<()> {
         self.execute(
             "INSERT INTO records (holder, sequence, request, key, org, team, user, model, cost,
-                 recomputed, call, status, started_ms, recorded_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 recomputed, call, status, started_ms, recorded_ms, would_refuse)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 record.holder.as_str(),
                 integer(record.call.sequence),
@@ -41,7 +42,8 @@ impl RecordRows for Rows<'_> {
                 json(&record.call)?,
                 record.call.status,
                 integer(record.call.started_unix_ms),
-                integer(record.recorded_unix_ms)
+                integer(record.recorded_unix_ms),
+                record.call.would_refuse.as_ref().map(RefusalCode::as_str)
             ],
         )
     }
@@ -107,6 +109,15 @@ impl Listing {
             conditions.push_str("status = ? AND ");
             listing.values.push(i64::from(status).into());
         }
+        match &search.would_refuse {
+            None => {}
+            Some(WouldRefuse::Any) => conditions.push_str("would_refuse IS NOT NULL AND "),
+            Some(WouldRefuse::Code(code)) => {
+                // The first half says that the index of such calls has them.
+                conditions.push_str("would_refuse IS NOT NULL AND would_refuse = ? AND ");
+                listing.values.push(code.as_str().to_owned().into());
+            }
+        }
         let from = integer(search.from_unix_ms.unwrap_or(0));
         let before = search.to_unix_ms.map_or(i64::MAX, integer);
         listing.values.extend([Value::from(from), Value::from(before)]);
@@ -128,12 +139,14 @@ impl Listing {
 
 /// The index of the filter that is likely to leave the fewest rows.
 fn index(search: &RecordSearch) -> &'static str {
-    let RecordSearch { request, key, whose, model, status, .. } = search;
+    let RecordSearch { request, key, whose, model, status, would_refuse, .. } = search;
     match (&whose.org, &whose.team, &whose.user) {
         _ if request.is_some() => "records_by_request",
         _ if key.is_some() => "records_of_key",
         (Some(_), _, Some(_)) => "records_of_user",
         (Some(_), Some(_), None) => "records_of_team",
+        (Some(_), None, None) if would_refuse.is_some() => "records_of_org_would_refuse",
+        _ if would_refuse.is_some() => "records_would_refuse",
         (Some(_), None, None) if model.is_some() => "records_of_org_model",
         (Some(_), None, None) if status.is_some() => "records_of_org_status",
         (Some(_), None, None) => "records_of_org",
@@ -172,7 +185,7 @@ mod tests {
     fn no_list_scans_the_log() {
         let connection = test_connection();
         let text = || Some("x".to_owned());
-        for filters in 0..1u32 << 9 {
+        for filters in 0..1u32 << 11 {
             let has = |bit: u32| filters & 1 << bit != 0;
             let only = |bit| if has(bit) { text() } else { None };
             let search = RecordSearch {
@@ -181,6 +194,11 @@ mod tests {
                 whose: Whose { org: only(2), team: only(3), user: only(4) },
                 model: only(5).map(|text| ModelName::new(text).unwrap()),
                 status: has(6).then_some(200),
+                would_refuse: match (has(9), has(10)) {
+                    (false, _) => None,
+                    (true, false) => Some(WouldRefuse::Any),
+                    (true, true) => WouldRefuse::parse("budget_exceeded"),
+                },
                 from_unix_ms: has(7).then_some(1),
                 to_unix_ms: has(7).then_some(2),
                 after: has(8).then_some(RecordPlace { started_unix_ms: 1, position: 1 }),
@@ -214,9 +232,10 @@ mod tests {
                 "PRAGMA foreign_keys = OFF;
                  WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
                  INSERT INTO records (holder, sequence, request, key, org, team, user, model, cost,
-                     call, status, started_ms, recorded_ms)
+                     call, status, started_ms, recorded_ms, would_refuse)
                  SELECT 'h', i, 'r' || i, 'k' || (i = 1), 'o' || (i = 2), 't' || (i = 1),
-                     'u' || (i = 1), 'm' || (i = 1), 0, '', 200 + (i = 1), i, i FROM n;",
+                     'u' || (i = 1), 'm' || (i = 1), 0, '', 200 + (i = 1), i, i,
+                     iif(i = 1, 'c', NULL) FROM n;",
             )
             .unwrap();
         let text = |text: &str| Some(text.to_owned());
@@ -230,6 +249,12 @@ mod tests {
             RecordSearch { whose: org(), key: text("k1"), ..RecordSearch::default() },
             RecordSearch { model: Some(model), ..RecordSearch::default() },
             RecordSearch { status: Some(201), ..RecordSearch::default() },
+            RecordSearch { would_refuse: WouldRefuse::parse("any"), ..RecordSearch::default() },
+            RecordSearch {
+                whose: org(),
+                would_refuse: WouldRefuse::parse("c"),
+                ..RecordSearch::default()
+            },
             RecordSearch { whose: Whose { org: text("o1"), ..org() }, ..RecordSearch::default() },
         ] {
             let search = RecordSearch { limit: 10, ..search };

@@ -24,6 +24,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0015_exchanges_and_log.sql"),
     include_str!("../../../migrations/sqlite/0016_removals.sql"),
     include_str!("../../../migrations/sqlite/0018_holders_without_push.sql"),
+    include_str!("../../../migrations/sqlite/0019_shadow.sql"),
 ];
 
 /// The number of the last step.

@@ -24,12 +24,13 @@ impl UsageRows for Rows<'_> {
     fn save_usage_day(&mut self, day: &UsageDay, sums: &UsageSums) -> StoreResult<()> {
         self.execute(
             "INSERT INTO usage_by_day (day, key, model, org, team, user, requests, input_tokens,
-                 cached_input_tokens, output_tokens, cost)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                 cached_input_tokens, output_tokens, cost, would_refuse)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (day, key, model, org, team, user) DO UPDATE SET
                  requests = excluded.requests, input_tokens = excluded.input_tokens,
                  cached_input_tokens = excluded.cached_input_tokens,
-                 output_tokens = excluded.output_tokens, cost = excluded.cost",
+                 output_tokens = excluded.output_tokens, cost = excluded.cost,
+                 would_refuse = excluded.would_refuse",
             params![
                 integer(day.day),
                 day.key,
@@ -41,7 +42,8 @@ impl UsageRows for Rows<'_> {
                 integer(sums.input_tokens),
                 integer(sums.cached_input_tokens),
                 integer(sums.output_tokens),
-                money(sums.cost)
+                money(sums.cost),
+                integer(sums.would_refuse)
             ],
         )
     }
@@ -172,6 +174,7 @@ fn sums(row: &Row<'_>) -> rusqlite::Result<UsageSums> {
         cached_input_tokens: columns.number("cached_input_tokens")?,
         output_tokens: columns.number("output_tokens")?,
         cost: columns.money("cost")?,
+        would_refuse: columns.number("would_refuse")?,
     })
 }
 

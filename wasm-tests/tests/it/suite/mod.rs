@@ -4,6 +4,7 @@
 mod host_table;
 mod scenarios;
 mod settings;
+mod shadow;
 mod stage;
 mod table;
 

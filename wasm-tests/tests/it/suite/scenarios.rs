@@ -7,12 +7,17 @@ use super::stage::{SESSION_MS, Stage};
 
 type Facts = Vec<String>;
 
-fn key_with_secret(secret: &str) -> MintedKey {
+pub fn key_with_secret(secret: &str) -> MintedKey {
     MintedKey { id: String::new(), secret: secret.to_owned() }
 }
 
 /// A request with exactly these headers beside those that every request has.
-fn with_headers(stage: &Stage, path: &str, headers: &[(&str, &[u8])], body: Option<&str>) -> usize {
+pub fn with_headers(
+    stage: &Stage,
+    path: &str,
+    headers: &[(&str, &[u8])],
+    body: Option<&str>,
+) -> usize {
     let method = if body.is_some() { "POST" } else { "GET" };
     let worker = &stage.gateway.workers()[0];
     let mut script = worker.request([
@@ -33,7 +38,7 @@ fn with_headers(stage: &Stage, path: &str, headers: &[(&str, &[u8])], body: Opti
     stage.keep(script.send().unwrap())
 }
 
-const CHAT: &str = "/v1/chat/completions";
+pub const CHAT: &str = "/v1/chat/completions";
 
 pub fn bad_credentials(stage: &Stage) -> Facts {
     let question = Stage::question().to_string();
@@ -464,5 +469,36 @@ pub fn edits_that_are_refused(stage: &Stage) -> Facts {
         facts.push(format!("{call}: {}", stage.told(number)));
         stage.answer(number, (9, 2));
     }
+    facts
+}
+
+pub fn a_key_in_shadow_mode(stage: &Stage) -> Facts {
+    let limit = json!([{"unit": "requests", "window": "1h", "max": 2, "scope": "proxy"}]);
+    let key =
+        stage.key(json!({"limits": limit, "models": ["fast", "gpt-4o-mini"], "shadow": true}));
+    let poor = stage.key(json!({"budget": {"usd": "0.00001", "period": "none"}, "shadow": true}));
+    let question = Stage::question().to_string();
+    let call = |key: &MintedKey, body: &str| {
+        let number = stage.send(0, key, body);
+        stage.answer(number, (9, 2));
+        stage.told_in_shadow(number)
+    };
+    let other = question.replace("gpt-4o-mini", "other");
+    let mut facts: Facts =
+        [&question, &question, &question, &other].map(|body| call(&key, body)).to_vec();
+    facts.push(call(&poor, &question));
+    stage.settle();
+    for key in [&key, &poor] {
+        let records = stage.records(key);
+        let shown = |record: &serde_json::Value| {
+            format!("{} {}, {}", record["basis"], record["cost_usd"], record["would_refuse"])
+        };
+        facts.extend(records.iter().map(shown));
+    }
+    // Its end is heard of like any other change.
+    let path = format!("/admin/v1/keys/{}?wait=0", key.id);
+    stage.gateway.administer("PATCH", &path, Some(&json!({"shadow": false}))).unwrap();
+    stage.gateway.advance_ms(SESSION_MS).unwrap();
+    facts.push(call(&key, &question));
     facts
 }

@@ -7,10 +7,10 @@ use super::stage::Stage;
 
 #[test]
 fn each_worker_counts_its_part_where_that_is_asked_for() {
-    let host = json!({"windows": "per_worker", "workers": 2});
+    let more = json!({"host": {"windows": "per_worker", "workers": 2}});
     for profile in [Profile::apisix(), Profile::ngx_wasm(), Profile::ngx_wasm_without_shared_data()]
     {
-        let stage = Stage::with_host(profile, 2, &host);
+        let stage = Stage::with(profile, 2, &more);
         let limit = json!({"limits": [
             {"unit": "requests", "window": "1m", "max": 4, "scope": "proxy"}]});
         let key = stage.key(limit);
@@ -25,9 +25,9 @@ fn each_worker_counts_its_part_where_that_is_asked_for() {
 
 #[test]
 fn what_cannot_be_written_is_refused_where_that_is_asked_for() {
-    let host = json!({"unwritable_limits": "refuse", "unforced_usage": "refuse"});
+    let more = json!({"host": {"unwritable_limits": "refuse", "unforced_usage": "refuse"}});
     for profile in [Profile::apisix(), Profile::ngx_wasm()] {
-        let stage = Stage::with_host(profile, 1, &host);
+        let stage = Stage::with(profile, 1, &more);
         let key = stage.key(json!({}));
         let limitless = json!({"model": "gpt-4o-mini", "messages": []}).to_string();
         let mut silent = Stage::question();
@@ -42,7 +42,7 @@ fn what_cannot_be_written_is_refused_where_that_is_asked_for() {
 
 #[test]
 fn windows_in_shared_data_are_those_of_all_workers_of_ngx_wasm() {
-    let stage = Stage::with_host(Profile::ngx_wasm(), 2, &json!({"windows": "shared"}));
+    let stage = Stage::with(Profile::ngx_wasm(), 2, &json!({"host": {"windows": "shared"}}));
     let limit =
         json!({"limits": [{"unit": "requests", "window": "1m", "max": 3, "scope": "proxy"}]});
     let key = stage.key(limit);

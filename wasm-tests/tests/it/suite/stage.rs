@@ -33,14 +33,14 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(profile: Profile, workers: usize) -> Self {
-        Self::with_host(profile, workers, &json!({}))
+        Self::with(profile, workers, &json!({}))
     }
 
-    /// The same with more in the member `host` of the filter's configuration.
-    pub fn with_host(profile: Profile, workers: usize, host: &Value) -> Self {
+    /// The same with more in the filter's configuration.
+    pub fn with(profile: Profile, workers: usize, more: &Value) -> Self {
         let mut gateway = Gateway::start(profile.clone(), 0).unwrap();
         for _ in 0..workers {
-            gateway.add_worker_with_host(host).unwrap();
+            gateway.add_worker_with(more).unwrap();
         }
         gateway.furnish().unwrap();
         let other = json!({
@@ -105,6 +105,15 @@ impl Stage {
             let forwarded = if exchange.forwarded().complete { ", forwarded" } else { "" };
             format!("{status}{code}{forwarded}")
         })
+    }
+
+    /// The same, with what shadow mode says would have refused it.
+    pub fn told_in_shadow(&self, number: usize) -> String {
+        let code = self.look(number, |exchange| {
+            exchange.client().header("x-tollgate-shadow").map(str::to_owned)
+        });
+        let code = code.map(|code| format!(", shadow {code}")).unwrap_or_default();
+        format!("{}{code}", self.told(number))
     }
 
     /// A JSON answer of the upstream that has this usage; nothing where the request did not get

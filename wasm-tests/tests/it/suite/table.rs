@@ -278,6 +278,19 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
     ], NGX_WASM, FailureKeepsRequest, [
         "trapped: true, reached the upstream: true",
     ];
+    a_key_in_shadow_mode => [
+        "200, forwarded",
+        "200, forwarded",
+        "200, forwarded, shadow rph_exceeded",
+        "200, forwarded, shadow model_not_allowed",
+        "200, forwarded, shadow budget_exceeded",
+        "\"measured\" \"0.00000255\", null",
+        "\"measured\" \"0.00000255\", null",
+        "\"measured\" \"0.00000255\", \"rph_exceeded\"",
+        "\"measured\" \"0.000013\", \"model_not_allowed\"",
+        "\"measured\" \"0.00000255\", \"budget_exceeded\"",
+        "429 rph_exceeded",
+    ];
     edits_that_are_refused => [
         "proxy_remove_header_map_value: 503 policy_unavailable",
         "proxy_replace_header_map_value: 503 policy_unavailable",
