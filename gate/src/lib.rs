@@ -19,6 +19,7 @@ mod io;
 mod key_cache;
 mod link;
 mod machine;
+mod media_type;
 mod model_list;
 pub mod observation;
 mod outbox;

@@ -1,5 +1,7 @@
 //! One VM: its bond with the server, what it knows, and the exchanges that run in it.
 
+#[cfg(feature = "testing")]
+pub(crate) mod accounts;
 mod ahead;
 mod answering;
 mod authority;

@@ -90,6 +90,19 @@ impl Pool {
         each.fold(NanoUsd::ZERO, NanoUsd::saturating_add)
     }
 
+    /// What is set aside in each lease for running calls.
+    #[cfg(feature = "testing")]
+    pub(crate) fn reserved(&self) -> crate::machine::accounts::ByLease {
+        let each = |(key, purse): (&KeyId, &Purse)| {
+            let key = key.clone();
+            purse
+                .reserved()
+                .map(move |(lease, amount)| ((key.clone(), lease), amount))
+                .collect::<Vec<_>>()
+        };
+        self.purses.iter().flat_map(each).collect()
+    }
+
     /// Draws on the lease that was granted for this call, or on any that is kept.
     pub(crate) fn draw(
         &mut self,

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::bench::BenchArguments;
+use xtask::fuzz::FuzzArguments;
 use xtask::up::UpArguments;
 
 /// Builds, runs, tests and benches Tollgate.
@@ -24,6 +25,8 @@ enum Command {
     Test,
     /// Measure, as ratios taken side by side in one run.
     Bench(BenchArguments),
+    /// Look for inputs that break what reads requests, answers and messages: `fuzz [TARGET] [MINUTES]`.
+    Fuzz(FuzzArguments),
     /// Build the filter: target/tollgate/tollgate.wasm.
     BuildPlugin,
     /// Build the filter as an OCI image layout for registries: target/tollgate/oci.
@@ -52,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Up(arguments) => xtask::up::run(&arguments),
         Command::Test => xtask::checks::run(),
         Command::Bench(arguments) => xtask::bench::run(&arguments),
+        Command::Fuzz(arguments) => xtask::fuzz::run_all(&arguments),
         Command::BuildPlugin => {
             let plugin = xtask::plugin_build::build()?;
             println!("{}  {} bytes  sha256 {}", plugin.path.display(), plugin.bytes, plugin.sha256);

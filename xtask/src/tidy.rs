@@ -21,13 +21,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("wasm-tests", &["gate", "policy-server", "wire"]),
     ("mock-upstream", &[]),
     ("e2e", &["xtask"]),
+    ("fuzz", &["wire", "metering", "gate"]),
     ("xtask", &[]),
 ];
 
 /// Further edges of tests only: scripts of `gate` are played through wasm, which finds its tools
-/// with the library of `xtask`.
+/// with the library of `xtask`, as do those who ask other languages how they read a body.
 const TEST_EDGES: &[(&str, &[&str])] =
-    &[("wasm-tests", &["gate", "policy-server", "wire", "xtask"])];
+    &[("wasm-tests", &["gate", "policy-server", "wire", "xtask"]), ("fuzz", &["xtask"])];
 
 /// All other crates that the pure crates may build on. None of them reads a clock, randomness, the
 /// environment, files or sockets.

@@ -11,6 +11,7 @@ use crate::dry_run;
 use crate::header_filter::{BETA_HEADERS, Betas};
 use crate::host_abilities::{BodyEnd, HostAbilities};
 use crate::io::{Headers, Now};
+use crate::media_type::is_plain_json;
 use crate::observation::Notes;
 use crate::pool::Want;
 use crate::profile::Voice;
@@ -68,11 +69,6 @@ impl Exchange {
         if shows_credential {
             return Err(refused(dialect, Refusal::Credential(NoCredential::InUrl)));
         }
-        let coding = |name: &[u8]| {
-            headers.iter().any(|(other, value)| {
-                other == name && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
-            })
-        };
         let body = match target {
             Target::Call { .. } | Target::UserKey => Body::Coming,
             // What a path of the configuration costs does not depend on its body.
@@ -98,7 +94,7 @@ impl Exchange {
             is_dry_run,
             body_is_dropped: false,
             has_content_length: value(headers, b"content-length").is_some(),
-            is_compressed: coding(b"content-encoding"),
+            is_plain_json: is_plain_json(headers),
             body,
             waits_for: None,
             calls_left: MOST_CALLS,
@@ -256,7 +252,7 @@ impl Open {
             Body::TooLarge => Err(Refusal::BodyTooLarge(most)),
             Body::Coming => Ok(false),
             Body::NoKey(why) => Err(Refusal::Credential(*why)),
-            Body::Read(_) if self.is_compressed => Err(Refusal::UnsupportedEncoding),
+            Body::Read(_) if !self.is_plain_json => Err(Refusal::UnsupportedEncoding),
             Body::Read(Err(problem)) => Err(Refusal::Body(problem.clone())),
             Body::Read(Ok(_)) | Body::None => Ok(true),
         }

@@ -125,7 +125,7 @@ pub(crate) fn marked(
     let price = known.models.price(model)?.times(known.policy.price_multiplier);
     let request = match (&open.target, open.request()) {
         (Target::Listed { .. }, _) => None,
-        (_, request) => Some(request.filter(|_| !open.is_compressed)?),
+        (_, request) => Some(request.filter(|_| open.is_plain_json)?),
     };
     let metered = request.map_or(Metered::PerCall, |request| Metered::of(request.operation));
     let checked = Checked { request, model, price, metered };

@@ -93,7 +93,8 @@ pub(crate) struct Open {
     pub(crate) is_dry_run: bool,
     /// What had come of its body was thrown away.
     pub(crate) body_is_dropped: bool,
-    pub(crate) is_compressed: bool,
+    /// Its body is what the filter reads, for the upstream too.
+    pub(crate) is_plain_json: bool,
     pub(crate) body: Body,
     /// The call to the server that it waits for.
     pub(crate) waits_for: Option<CallId>,

@@ -78,6 +78,12 @@ impl Purse {
         each.chain(reserved).fold(NanoUsd::ZERO, NanoUsd::saturating_add)
     }
 
+    /// What each of its leases has set aside.
+    #[cfg(feature = "testing")]
+    pub(super) fn reserved(&self) -> impl Iterator<Item = (LeaseId, NanoUsd)> {
+        self.leases.iter().map(|held| (held.id.clone(), held.lease.reserved()))
+    }
+
     pub(super) fn draw(
         &mut self,
         own: Option<&LeaseId>,

@@ -94,7 +94,7 @@ impl Refusal {
             Self::UnsupportedEncoding => final_answer(
                 Kind::Encoding,
                 "unsupported_encoding",
-                "Compressed request bodies are not accepted.".to_owned(),
+                "The request body must be JSON in UTF-8, and not compressed.".to_owned(),
             ),
             Self::Body(problem) => {
                 let kind = match problem {

@@ -19,6 +19,7 @@
 mod memory;
 mod native;
 
+pub use crate::machine::accounts::{Accounts, ByLease};
 pub use memory::ProcessMemory;
 pub use native::Native;
 

@@ -13,6 +13,7 @@ mod content;
 mod feature;
 mod found;
 mod gemini;
+mod lookalike;
 mod openai;
 mod operation;
 mod parameter;

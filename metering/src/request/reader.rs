@@ -7,12 +7,18 @@ use super::Problem;
 use super::content::{Draft, ToolKind};
 use super::feature::{Feature, FeatureKind, MORE_UNKNOWN, MOST_UNKNOWN, ServerTool, shown};
 use super::found::{Found, Slot};
+use super::lookalike::lookalikes;
 use super::parameter::Parameter;
 use super::shape::{Role, Rule, Shape};
 use crate::json::{Event, Sink, Text};
 
 /// Most requests in one body; Gemini takes 100. Each may repeat the model, whose places are kept.
 const MOST_REQUESTS: u64 = 1000;
+
+/// In JavaScript, an object that is laid over another one under this name becomes what that one
+/// inherits from: whoever copies a body so finds members in it that stand nowhere in its outermost
+/// object.
+const PROTOTYPE: &[u8] = b"__proto__";
 
 /// What an item of Responses says of itself beside what it holds.
 const NAMES_OF_ITEMS: [&str; 3] = ["type", "id", "status"];
@@ -82,14 +88,19 @@ impl<'a> Reader<'a> {
         self.frames.last_mut().map(|frame| &mut frame.draft)
     }
 
-    /// Finds the rule of a member. A second one, or one that only parsers that ignore case would
-    /// take for it, could make the upstream read another value than we do.
+    /// Finds the rule of a member. A second one, or one that only parsers that ignore case or some
+    /// characters would take for it, could make the upstream read another value than we do.
     fn name(&mut self, text: Text<'_>, span: Range<usize>) {
         self.last_name = span;
         let Some(frame) = self.frames.last_mut() else { return };
         let Place::Object(shape) = frame.place else { return };
         frame.is_empty = false;
-        let found = shape.find(text.bytes);
+        if text.bytes == PROTOTYPE {
+            return self.fail(Problem::Unsupported(Cow::Borrowed("__proto__")));
+        }
+        let found = shape.find(text.bytes).or_else(|| {
+            lookalikes(text.bytes).into_iter().flatten().find_map(|like| shape.find(&like))
+        });
         if shape.role == Role::Item {
             let name = found.map_or("", |(_, member)| member.name);
             frame.draft.has_more |= !NAMES_OF_ITEMS.contains(&name);

@@ -14,6 +14,9 @@ use crate::json::{self, Event, Text};
 const MOST_CHOICES: u64 = 128;
 /// Longest model name in bytes.
 const LONGEST_MODEL: usize = 256;
+/// Largest count. Beyond it, parsers that keep numbers as 64-bit floating-point numbers read another
+/// one than is written.
+const LARGEST_COUNT: u64 = (1 << 53) - 1;
 const PROMPT: &str = "a string, a list of strings, a list of tokens or a list of those";
 
 impl Reader<'_> {
@@ -237,10 +240,7 @@ impl Reader<'_> {
     }
 
     fn count(&mut self, field: &'static str, event: &Event<'_>) -> Option<u64> {
-        let count = match event {
-            Event::Number(text) => json::count(*text),
-            _ => None,
-        };
+        let count = exact_count(event);
         if count.is_none() {
             self.invalid(field, "a non-negative integer");
         }
@@ -269,18 +269,17 @@ impl Reader<'_> {
         if matches!(event, Event::Number(text) if text.bytes == b"-1") {
             return;
         }
-        self.found.thinking_budget = self.count(field, event);
-        let is_off = self.found.thinking_budget == Some(0);
+        let budget = self.count(field, event);
+        let is_off = budget == Some(0);
+        // Chat has two names for it, and nobody knows which one the upstream reads.
+        self.found.thinking_budget = self.found.thinking_budget.max(budget);
         if let Some(draft) = self.draft() {
             draft.is_off |= is_off;
         }
     }
 
     fn choices(&mut self, field: &'static str, event: &Event<'_>) -> Option<u64> {
-        let choices = match event {
-            Event::Number(text) => json::count(*text),
-            _ => None,
-        };
+        let choices = exact_count(event);
         // Protobuf's default value is no value.
         if choices == Some(0) && !matches!(self.found.config, Slot::Absent) {
             return None;
@@ -319,7 +318,18 @@ impl Reader<'_> {
     }
 }
 
+/// A count that every parser reads alike.
+fn exact_count(event: &Event<'_>) -> Option<u64> {
+    match event {
+        Event::Number(text) => json::count(*text).filter(|count| *count <= LARGEST_COUNT),
+        _ => None,
+    }
+}
+
+/// No model is called by a control character, nor by what stands for half of a surrogate pair, which
+/// each parser makes something else of.
 fn name_of_model(text: Text<'_>) -> Option<&str> {
     let name = std::str::from_utf8(text.bytes).ok().filter(|_| text.complete)?;
-    (1..=LONGEST_MODEL).contains(&name.len()).then_some(name)
+    let is_odd = |letter: char| letter.is_control() || letter == char::REPLACEMENT_CHARACTER;
+    ((1..=LONGEST_MODEL).contains(&name.len()) && !name.contains(is_odd)).then_some(name)
 }

@@ -2,6 +2,7 @@ use super::*;
 
 mod chat;
 mod content;
+mod disguised;
 mod generated;
 mod operations;
 mod parameters;
