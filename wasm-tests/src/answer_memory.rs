@@ -64,6 +64,42 @@ pub const FORMS: &[Form] = &[
     },
 ];
 
+/// What no honest upstream sends, each with two lengths that must need the same memory: of one event
+/// a megabyte at most is held, and of a document's members none.
+pub const HOSTILE: &[(Form, [usize; 2])] = &[
+    (
+        Form {
+            name: "one giant event",
+            path: "/v1/chat/completions",
+            request: r#"{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"x"}],
+                         "stream_options":{"include_usage":true}}"#,
+            content_type: "text/event-stream",
+            begin: "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"",
+            repeated: "a word of a giant event ",
+            end: "\"}}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":20,\"total_tokens\":29}}\n\ndata: [DONE]\n\n",
+            found: "\"cost_usd\":0.00001335}}\n\ndata: [DONE]\n\n",
+        },
+        [3_000_000, 100_000_000],
+    ),
+    (
+        Form {
+            name: "a document of a million members",
+            path: "/v1/chat/completions",
+            request: r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}]}"#,
+            content_type: "application/json",
+            begin: r#"{"id":"chatcmpl-1","choices":[{"index":0,"message":{"content":"a"}}],"more":{"a":1"#,
+            repeated: r#","b":1"#,
+            end: r#"},"usage":{"prompt_tokens":9,"completion_tokens":20,"total_tokens":29}}"#,
+            found: "\"cost_usd\":0.00001335}}",
+        },
+        [10_000, 6_000_000],
+    ),
+];
+
+/// Most that a hostile answer may need more than was there, in bytes: a held event, and the same once
+/// more where it grew.
+pub const MOST_FOR_HOSTILE: u64 = 4 << 20;
+
 /// The filter's memory after one answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Needed {

@@ -25,6 +25,8 @@ pub enum Seen {
     Known,
     /// There is no such key, as when somebody guesses.
     Unknown,
+    /// It is good, has a window of its own, and a request is counted in it.
+    Counted,
 }
 
 /// One VM that meets key after key.
@@ -56,6 +58,10 @@ impl KeyMeter {
             self.host.advance_ms(10)?;
             self.host.clear_logs();
             let bearer = format!("Bearer sk-{:032x}", self.met);
+            if self.seen == Seen::Counted {
+                self.count(&bearer)?;
+                continue;
+            }
             let headers = [
                 (":method", "GET"),
                 (":path", "/v1/models"),
@@ -68,6 +74,35 @@ impl KeyMeter {
             let text = exchange.client().text();
             ensure!(exchange.status() == Some(expected), "key {}: {text}", self.met);
         }
+        self.check()
+    }
+
+    /// Bytes of the data that all workers share: names and values.
+    pub fn shared_bytes(&self) -> usize {
+        self.host.shared(|shared| shared.byte_size())
+    }
+
+    /// One call of a key, which its window counts.
+    fn count(&self, bearer: &str) -> Result<()> {
+        let body =
+            r#"{"model":"gpt-4o-mini","max_tokens":2,"messages":[{"role":"user","content":"x"}]}"#;
+        let length = body.len().to_string();
+        let headers = [
+            (":method", "POST"),
+            (":path", "/v1/chat/completions"),
+            (":authority", "gateway"),
+            (":scheme", "http"),
+            ("content-type", "application/json"),
+            ("content-length", length.as_str()),
+            ("authorization", bearer),
+        ];
+        let exchange = self.vm.request(headers).body([body]).send()?;
+        exchange.respond(500, &[("content-length", "0")], Vec::<Vec<u8>>::new())?;
+        ensure!(exchange.status() == Some(500), "key {}: {}", self.met, exchange.client().text());
+        exchange.finish().map_err(Into::into)
+    }
+
+    fn check(&self) -> Result<u64> {
         ensure!(self.vm.death().is_none(), "the VM is dead");
         ensure!(self.host.violations().is_empty(), "{:?}", self.host.violations());
         Ok(self.vm.memory_bytes())
@@ -96,7 +131,7 @@ fn answer(call: &CallOut, seen: Seen) -> Answer {
             let key = match seen {
                 Seen::Unknown => json!("unknown"),
                 // Each has an id of its own, as in a server.
-                Seen::Known => json!({"known": {
+                Seen::Known | Seen::Counted => json!({"known": {
                     "key": format!("key_{:020}", call.id.0), "org": "acme", "state": "active",
                     "models": {"only": ["gpt-4o-mini"]}, "limits": limits(call.id.0),
                     "budgeted": false,
@@ -130,4 +165,16 @@ pub fn measure(counts: &[u64]) -> Result<Vec<(Seen, Vec<u64>)>> {
             Ok((seen, bytes.with_context(|| format!("{seen:?} keys"))?))
         })
         .collect()
+}
+
+/// Bytes of shared data for each limited entity, beyond what is there without any, after this many of
+/// them were counted once; and the VM's memory.
+pub fn measure_counted(entities: u64) -> Result<(f64, u64)> {
+    let mut meter = KeyMeter::start(Seen::Counted)?;
+    meter.meet(1)?;
+    let before = meter.shared_bytes();
+    let memory = meter.meet(entities)?;
+    // Far fewer than a float holds exactly.
+    let more = meter.shared_bytes().saturating_sub(before) as f64;
+    Ok((more / (entities - 1) as f64, memory))
 }

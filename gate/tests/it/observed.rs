@@ -107,7 +107,7 @@ fn every_stream_of_every_script_has_one_line_and_one_verdict() {
         }
         let text = std::fs::read_to_string(&path).unwrap() + "clock 99999999999999\ntick\n";
         let (values, lines) = observed(&text);
-        let decided = values.iter().filter(|(name, _)| name.contains("_decisions_"));
+        let decided = values.iter().filter(|(name, _)| name.starts_with("tollgate_decisions_"));
         let decided: i64 = decided.map(|(_, count)| count).sum();
         assert_eq!(usize::try_from(decided).unwrap(), lines.len(), "{path:?}");
     }

@@ -1,7 +1,7 @@
 //! Prints the memory of one VM after so many different keys, known ones and unknown ones.
 
 use anyhow::{Context, Result, ensure};
-use wasm_tests::key_memory::{MOST_BYTES, measure};
+use wasm_tests::key_memory::{MOST_BYTES, measure, measure_counted};
 
 fn main() -> Result<()> {
     let most = match std::env::args().nth(1) {
@@ -16,5 +16,11 @@ fn main() -> Result<()> {
             ensure!(*bytes <= MOST_BYTES, "more than {MOST_BYTES} bytes");
         }
     }
+    let entities = most.clamp(2, 100_000);
+    let (each, bytes) = measure_counted(entities)?;
+    println!(
+        "{:<8} {entities:>12} {bytes:>14}; shared by all workers: {each:.0} for each",
+        "Counted"
+    );
     Ok(())
 }

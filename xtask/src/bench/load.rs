@@ -28,6 +28,14 @@ impl Shot {
         );
         Self { port, request: request.into_bytes() }
     }
+
+    /// Sends it over an open connection; the answer must have status 200.
+    ///
+    /// # Errors
+    /// When the connection breaks or the answer has another status.
+    pub fn over(&self, line: &mut Line) -> anyhow::Result<()> {
+        line.exchange(&self.request)
+    }
 }
 
 /// What one run of the loop took.
@@ -99,13 +107,19 @@ pub fn run(shot: &Shot, connections: usize, each: usize) -> anyhow::Result<Measu
     Ok(Measured { took, latencies })
 }
 
-struct Line {
+/// A keep-alive connection.
+#[derive(Debug)]
+pub struct Line {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Line {
-    fn open(port: u16) -> anyhow::Result<Self> {
+    /// Connects to a port on loopback.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub fn open(port: u16) -> anyhow::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let stream = TcpStream::connect(address).context("connecting")?;
         stream.set_nodelay(true)?;
@@ -114,15 +128,24 @@ impl Line {
     }
 
     fn exchange(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        match self.exchange_any(request)? {
+            (200, _) => Ok(()),
+            (status, answer) => {
+                anyhow::bail!("status {status}: {}", String::from_utf8_lossy(answer))
+            }
+        }
+    }
+
+    /// Sends a request and reads the whole answer: its status, and head and body as they came.
+    ///
+    /// # Errors
+    /// When the connection breaks or the answer is longer than a megabyte.
+    pub fn exchange_any(&mut self, request: &[u8]) -> anyhow::Result<(u16, &[u8])> {
         self.stream.write_all(request)?;
         self.buffer.clear();
         loop {
-            match answer_status(&self.buffer)? {
-                Some(200) => return Ok(()),
-                Some(status) => {
-                    anyhow::bail!("status {status}: {}", String::from_utf8_lossy(&self.buffer))
-                }
-                None => {}
+            if let Some(status) = answer_status(&self.buffer)? {
+                return Ok((status, &self.buffer));
             }
             anyhow::ensure!(self.buffer.len() < MAX_ANSWER_BYTES, "an endless answer");
             let mut chunk = [0; 4096];

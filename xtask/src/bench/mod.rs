@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: figures as ratios between variants that are measured side by side in one
 //! run, since the machine's own speed moves more than what is measured.
 
+mod exhaustion;
 mod filter;
 mod filter_report;
 mod fuel;
@@ -41,6 +42,8 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Attempts to use up memory, connections or time, on a real Envoy and server, and what other users feel.
+    Exhaustion(exhaustion::ExhaustionArguments),
     /// Real Envoy, one worker: no filter, native filters, a filter that does nothing, Tollgate.
     Filter(filter::FilterArguments),
 }
@@ -55,6 +58,7 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
         Some(What::Memory { arguments }) => memory::run(arguments),
         Some(What::Load(arguments)) => startup::run(arguments),
         Some(What::Keys { arguments }) => keys::run(arguments),
+        Some(What::Exhaustion(arguments)) => exhaustion::run(arguments),
         Some(What::Filter(arguments)) => filter::run(arguments),
         None => {
             fuel::run(&[])?;

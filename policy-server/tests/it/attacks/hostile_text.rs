@@ -43,9 +43,14 @@ fn hostile() -> Vec<String> {
     .collect()
 }
 
+/// For a URL: what has no meaning there stays as it is.
 fn escaped(text: &str) -> String {
     text.bytes().fold(String::new(), |mut all, byte| {
-        all.push_str(&format!("%{byte:02x}"));
+        match byte {
+            b'-' | b'_' | b'.' => all.push(byte.into()),
+            byte if byte.is_ascii_alphanumeric() => all.push(byte.into()),
+            byte => all.push_str(&format!("%{byte:02x}")),
+        }
         all
     })
 }

@@ -1,0 +1,241 @@
+//! What attempts to use up memory, connections or time do to Envoy, to the policy server and to other
+//! users, on the shipped configuration.
+//!
+//! Each attack runs twice: what the second adds to the memory says whether it is flat. Attackers,
+//! upstream and the other users share the machine with what is attacked, so a ratio of latencies says at
+//! least as much of the machine as of the gateway.
+
+mod attacks;
+mod others;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde_json::json;
+
+use self::attacks::{Attack, Tally, Target};
+use self::others::Seen;
+use super::load::Shot;
+use crate::stack::{Stack, StackOptions};
+use crate::upstream::Upstream;
+
+/// How much is tried.
+#[derive(Debug, clap::Args)]
+pub struct ExhaustionArguments {
+    /// Seconds of each attack; it runs twice.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(2..=60))]
+    seconds: u64,
+    /// Connections that the attacks hold which hold many.
+    #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u16).range(1..=9_000))]
+    held: u16,
+    /// Only attacks whose name holds this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Builds the policy server with optimisation.
+    #[arg(long)]
+    release: bool,
+}
+
+/// What one attack did.
+struct Outcome {
+    before_mib: u64,
+    most_mib: u64,
+    first_mib: u64,
+    second_mib: u64,
+    server_mib: (u64, u64),
+    quiet: Seen,
+    during: Seen,
+    tally: Tally,
+}
+
+/// Runs the attacks and prints what they did.
+///
+/// # Errors
+/// When a part does not start, one needs more memory than it may, or another user's request fails.
+pub fn run(arguments: &ExhaustionArguments) -> anyhow::Result<()> {
+    let upstream = Upstream::local(upstream::start()?);
+    let options = StackOptions {
+        upstream: Some(upstream),
+        release: arguments.release,
+        ..StackOptions::default()
+    };
+    let stack = Stack::start(&options)?;
+    let port = stack.gateway_url.rsplit(':').next().context("a gateway without port")?.parse()?;
+    let (key, others_key) = keys(&stack)?;
+    let target = Target { port, key, held: usize::from(arguments.held) };
+    let plain = attacks::body_of(upstream::PLAIN, false);
+    let shot = Shot::post(port, "/v1/chat/completions", &others_key, &plain);
+    let time = Duration::from_secs(arguments.seconds);
+    // The first requests warm the workers' caches.
+    let _ = quietly(&shot, Duration::from_secs(1));
+
+    println!(
+        "{:<24} {:>30} {:>14} {:>22} answers",
+        "attack", "Envoy before/most/1st/2nd, MiB", "server, MiB", "others' p99, ms: ratio"
+    );
+    let mut problems = Vec::new();
+    for attack in attacks::ALL.iter().filter(|attack| attack.name.contains(&arguments.only)) {
+        let outcome = endure(&stack, attack, &target, &shot, time)?;
+        println!("{}", line(attack.name, &outcome));
+        problems.extend(problems_of(attack, &outcome));
+    }
+    anyhow::ensure!(problems.is_empty(), "{}", problems.join("; "));
+    Ok(())
+}
+
+fn keys(stack: &Stack) -> anyhow::Result<(String, String)> {
+    let admin = stack.admin();
+    let org = json!({"name": "Exhaustion", "models": ["*"]});
+    admin.put("/admin/v1/orgs/exhaustion", &org)?.success()?;
+    for model in upstream::MODELS {
+        let model_card = json!({
+            "input_usd_per_mtok": "0.15", "output_usd_per_mtok": "0.60",
+            "context_length": 128_000, "max_output_tokens": 16_384,
+        });
+        admin.put(&format!("/admin/v1/models/{model}"), &model_card)?.success()?;
+    }
+    let make = |name: &str| {
+        let key = json!({
+            "org": "exhaustion", "name": name, "budget": {"usd": "1000000.00", "period": "none"},
+        });
+        let made = admin.post("/admin/v1/keys", &key)?.success()?.json();
+        made["key"].as_str().map(str::to_owned).context("a new key has no secret")
+    };
+    Ok((make("attacker")?, make("other")?))
+}
+
+fn quietly(shot: &Shot, time: Duration) -> Seen {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let others = scope.spawn(|| others::run(shot, &stop));
+        std::thread::sleep(time);
+        stop.store(true, Ordering::Relaxed);
+        others.join().unwrap_or_default()
+    })
+}
+
+fn endure(
+    stack: &Stack,
+    attack: &Attack,
+    target: &Target,
+    shot: &Shot,
+    time: Duration,
+) -> anyhow::Result<Outcome> {
+    let ids: BTreeMap<_, _> = stack.process_ids().into_iter().collect();
+    let envoy = *ids.get("envoy").context("no Envoy")?;
+    let server = *ids.get("policy_server").context("no server")?;
+    let quiet = quietly(shot, time);
+    let (before_mib, server_before) = (resident_mib(envoy)?, resident_mib(server)?);
+    let stop = AtomicBool::new(false);
+    let (during, rounds, most_mib) = std::thread::scope(|scope| {
+        let others = scope.spawn(|| others::run(shot, &stop));
+        let watch = scope.spawn(|| {
+            let mut most = 0;
+            while !stop.load(Ordering::Relaxed) {
+                most = most.max(resident_mib(envoy).unwrap_or_default());
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            most
+        });
+        let rounds: Vec<_> = (0..2)
+            .map(|_| {
+                let tally = (attack.run)(target, Instant::now() + time);
+                // What was held is let go.
+                std::thread::sleep(Duration::from_secs(1));
+                (tally, resident_mib(envoy).unwrap_or_default())
+            })
+            .collect();
+        stop.store(true, Ordering::Relaxed);
+        (others.join().unwrap_or_default(), rounds, watch.join().unwrap_or_default())
+    });
+    let mut tally = Tally::new();
+    for (part, _) in &rounds {
+        for (outcome, count) in part {
+            *tally.entry(outcome.clone()).or_default() += count;
+        }
+    }
+    let after = |round: usize| rounds.get(round).map_or(0, |(_, mib)| *mib);
+    Ok(Outcome {
+        before_mib,
+        most_mib,
+        first_mib: after(0),
+        second_mib: after(1),
+        server_mib: (server_before, resident_mib(server)?),
+        quiet,
+        during,
+        tally,
+    })
+}
+
+fn line(name: &str, outcome: &Outcome) -> String {
+    let answers: Vec<_> =
+        outcome.tally.iter().map(|(outcome, count)| format!("{count} × {outcome}")).collect();
+    let ms = |seen: &Seen| seen.p99().as_secs_f64() * 1e3;
+    let (quiet, during) = (ms(&outcome.quiet), ms(&outcome.during));
+    let memory = format!(
+        "{}/{}/{}/{}",
+        outcome.before_mib, outcome.most_mib, outcome.first_mib, outcome.second_mib
+    );
+    let server = format!("{}/{}", outcome.server_mib.0, outcome.server_mib.1);
+    let others = format!("{quiet:.1} to {during:.1}: {:.1}", during / quiet.max(0.001));
+    format!("{name:<24} {memory:>30} {server:>14} {others:>22} {}", answers.join(", "))
+}
+
+/// What a second round may add to the memory of the first, in MiB: the allocator's own to and fro.
+const SECOND_ROUND_MIB: u64 = 16;
+
+fn problems_of(attack: &Attack, outcome: &Outcome) -> Vec<String> {
+    let name = attack.name;
+    let mut problems = Vec::new();
+    let more = outcome.most_mib.saturating_sub(outcome.before_mib);
+    if more > attack.most_mib {
+        problems.push(format!("{name}: Envoy needs {more} MiB more, at most {}", attack.most_mib));
+    }
+    let again = outcome.second_mib.saturating_sub(outcome.first_mib);
+    if again > SECOND_ROUND_MIB {
+        problems.push(format!("{name}: the second round adds {again} MiB"));
+    }
+    if let (failed @ 1.., why) = &outcome.during.failed {
+        let why = why.as_deref().unwrap_or_default();
+        problems.push(format!("{name}: {failed} requests of others failed: {why}"));
+    }
+    problems
+}
+
+/// Memory that a process has in use, in MiB.
+fn resident_mib(process: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .context("no VmRSS")?;
+    Ok(kib.parse::<u64>()? / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_and_failures_of_others_are_problems() {
+        let attack = attacks::ALL.first().unwrap();
+        let outcome = |most_mib, second_mib, failed| Outcome {
+            before_mib: 100,
+            most_mib,
+            first_mib: 110,
+            second_mib,
+            server_mib: (20, 20),
+            quiet: Seen::default(),
+            during: Seen { latencies: Vec::new(), failed: (failed, None) },
+            tally: Tally::new(),
+        };
+        assert!(problems_of(attack, &outcome(100 + attack.most_mib, 126, 0)).is_empty());
+        assert_eq!(problems_of(attack, &outcome(101 + attack.most_mib, 110, 0)).len(), 1);
+        assert_eq!(problems_of(attack, &outcome(110, 127, 0)).len(), 1);
+        assert_eq!(problems_of(attack, &outcome(110, 110, 1)).len(), 1);
+    }
+}
