@@ -13,6 +13,7 @@
 //! | Who fails to sign in too often? | [`attempts`] |
 //! | Which refusals have a line of the audit? | [`refusals`] |
 //! | How does HTTP say it? | [`http`] |
+//! | How many connections are there, and how slow may they be? | [`connections`] |
 //! | Where do time and randomness come from? | [`clock`] |
 //! | Who is told of events, and how? | [`webhooks`] |
 //! | How is it started and administered? | [`serve`], [`cli`] |
@@ -29,6 +30,7 @@ pub mod attempts;
 mod build;
 pub mod cli;
 pub mod clock;
+pub mod connections;
 pub mod engine;
 pub mod entitlement;
 mod failpoint;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::app::FilterError;
 use crate::build::{StartError, build};
 use crate::clock::{OsEntropy, SystemClock};
+use crate::connections::{self, Bounds};
 use crate::settings::{Listen, NotLoopback, Settings};
 use crate::store::StoreError;
 
@@ -79,17 +80,13 @@ pub async fn serve(
     }
     tracing::info!(database = %database.display(), "started");
     let stop = watch::Sender::new(false);
-    let admin = app.admin.clone().into_make_service_with_connect_info::<SocketAddr>();
     let metrics = serve_metrics(metrics_port, app.metrics(), told(stop.subscribe()));
+    let (filter, admin) = (app.filter.clone(), app.admin.clone());
     let serving = async {
         tokio::try_join!(
             metrics,
-            axum::serve(filter_port, app.filter.clone())
-                .with_graceful_shutdown(told(stop.subscribe()))
-                .into_future(),
-            axum::serve(admin_port, admin)
-                .with_graceful_shutdown(told(stop.subscribe()))
-                .into_future(),
+            connections::serve(filter_port, filter, Bounds::FILTER, told(stop.subscribe())),
+            connections::serve(admin_port, admin, Bounds::ADMIN, told(stop.subscribe())),
         )
     };
     let mut serving = Box::pin(serving);
@@ -120,7 +117,7 @@ async fn serve_metrics(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let Some(port) = port else { return Ok(()) };
-    axum::serve(port, metrics).with_graceful_shutdown(stop).into_future().await
+    connections::serve(port, metrics, Bounds::METRICS, stop).await
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -157,6 +157,8 @@ pub struct Counters {
     pub dropped_events: AtomicU64,
     /// Calls of filters that showed the token that is being replaced.
     pub previous_token_calls: AtomicU64,
+    /// Registrations of filters that speak another version of the protocol.
+    pub other_protocols: AtomicU64,
     /// Rows met that contradict themselves, each time; the rest of a request goes on without.
     pub damaged_rows: AtomicU64,
     /// Requests, commits and the writer's queue.

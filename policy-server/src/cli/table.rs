@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::http::is_unseen;
+
 /// Shown where a field is absent or null.
 const NOTHING: &str = "-";
 
@@ -52,7 +54,7 @@ pub fn named(values: &[(&str, String)]) -> String {
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => NOTHING.to_owned(),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => seen(text),
         Some(Value::Array(items)) => {
             let items: Vec<_> = items.iter().map(|item| cell(Some(item))).collect();
             if items.is_empty() { "none".to_owned() } else { items.join(",") }
@@ -61,10 +63,31 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
+/// A text as it is, but for characters that a terminal would obey instead of showing them.
+fn seen(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, character| {
+        if is_unseen(character) {
+            shown.extend(character.escape_debug());
+        } else {
+            shown.push(character);
+        }
+        shown
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        let object = json!({"name": "a\u{1b}[2J\u{202e}b\nid  1", "other": "käse \"x\""});
+        let shown = lines(&object);
+        assert!(shown.contains(r"a\u{1b}[2J\u{202e}b\nid  1"), "{shown}");
+        assert!(shown.contains("käse \"x\""), "{shown}");
+        assert_eq!(shown.lines().count(), 2);
+    }
 
     #[test]
     fn columns_line_up_and_absent_values_show() {

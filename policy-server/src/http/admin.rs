@@ -41,6 +41,7 @@ use super::edge::{Edge, bearer};
 use super::query::Parameters;
 use super::{openapi, wait};
 use crate::app::{AdminError, FieldProblem, token_prefix};
+use crate::connections::TooSlow;
 pub(super) use routes::Described;
 pub use routes::Need;
 use routes::Routes;
@@ -176,6 +177,9 @@ async fn wrong_method() -> AdminProblem {
 
 fn bytes(body: Body) -> Result<Bytes, AdminProblem> {
     body.map_err(|error| {
+        if TooSlow::caused(&error) {
+            return AdminProblem::body_timeout();
+        }
         let code = match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
             _ => "invalid_json",

@@ -111,6 +111,12 @@ impl AdminProblem {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_admin_token", message, None)
     }
 
+    /// 408: the body did not come in time.
+    pub fn body_timeout() -> Self {
+        let message = "the body of the request did not come in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message, None)
+    }
+
     /// 409, which nobody sees: the earlier answer takes its place.
     pub fn answered_before() -> Self {
         let message = "the same request was carried out before";

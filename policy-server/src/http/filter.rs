@@ -21,11 +21,12 @@ use wire::v1::{
     LeaseReply, LeaseRequest, RegisterReply, RegisterRequest, ReportReply, ReportRequest,
     UsageReply, UsageRequest,
 };
-use wire::{Epoch, HolderId, Revision};
+use wire::{Epoch, HolderId, PROTOCOL_VERSION, Revision};
 
 use super::answer::FilterProblem;
 use super::edge::{Edge, bearer};
 use crate::app::FilterError;
+use crate::connections::TooSlow;
 use crate::settings::Presented;
 use crate::traces;
 
@@ -73,8 +74,22 @@ async fn authorised(State(edge): State<Edge>, request: Request, next: Next) -> R
     next.run(request).await
 }
 
+/// What a registration of any version says first.
+#[derive(Deserialize)]
+struct Spoken {
+    protocol: u64,
+}
+
 async fn register(State(edge): State<Edge>, body: Body) -> Answer<RegisterReply> {
-    let request: RegisterRequest = message(body)?;
+    let bytes = whole(body)?;
+    // First of all: a message of another version may have members that this one does not know.
+    if let Ok(Spoken { protocol }) = serde_json::from_slice(&bytes)
+        && protocol != u64::from(PROTOCOL_VERSION)
+    {
+        edge.counters.other_protocols.fetch_add(1, Ordering::Relaxed);
+        return Err(FilterError::UnsupportedProtocol.into());
+    }
+    let request: RegisterRequest = parsed(&bytes)?;
     Ok(Json(edge.write(move |work| work.register(&request)).await?))
 }
 
@@ -267,11 +282,21 @@ async fn wrong_method() -> FilterProblem {
 }
 
 fn message<T: DeserializeOwned>(body: Body) -> Result<T, FilterProblem> {
-    let bytes = body.map_err(|error| {
-        let status = error.status();
+    parsed(&whole(body)?)
+}
+
+fn whole(body: Body) -> Result<Bytes, FilterProblem> {
+    body.map_err(|error| {
+        let status = match TooSlow::caused(&error) {
+            true => StatusCode::REQUEST_TIMEOUT,
+            false => error.status(),
+        };
         FilterProblem::bad_message(status, error.body_text())
-    })?;
-    serde_json::from_slice(&bytes)
+    })
+}
+
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FilterProblem> {
+    serde_json::from_slice(bytes)
         .map_err(|error| FilterProblem::bad_message(StatusCode::BAD_REQUEST, error.to_string()))
 }
 

@@ -9,7 +9,7 @@ use wire::{AllowedNetworks, KeyDigest, ModelName, Network, OrgId, TeamId, UserId
 use super::budget_form::{budget, usd};
 use super::form::{Form, Read, Reader};
 use super::plan_form::plan;
-use super::reader::{boolean, id, line, number, texts, word};
+use super::reader::{boolean, id, is_unseen, line, number, texts, word};
 use super::schema::Schema;
 use super::selection_form::models;
 use crate::app::{AdminError, Given, ImportedSecret, KeyForm, Lifetime};
@@ -124,9 +124,9 @@ pub fn key(form: &mut Form) -> Option<KeyForm> {
 fn notes() -> Reader<impl FnOnce(Value) -> Read<String>> {
     let schema = Schema::of(json!({
         "type": "string", "maxLength": LONGEST_NOTES,
-        "pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$",
+        "pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*$",
     }));
-    let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    let is_text = |c: char| !is_unseen(c) || matches!(c, '\n' | '\r' | '\t');
     Reader::new(schema, move |value| match value {
         Value::String(text) if text.len() <= LONGEST_NOTES && text.chars().all(is_text) => Ok(text),
         _ => Err(format!("must be a text of at most {LONGEST_NOTES} bytes")),

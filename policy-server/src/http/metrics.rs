@@ -132,6 +132,11 @@ fn show_server(edge: &Edge, page: &mut Page) {
             &counters.damaged_rows,
         ),
         (
+            "tollgate_server_other_protocols_total",
+            "Registrations of filters that speak another version of the protocol.",
+            &counters.other_protocols,
+        ),
+        (
             "tollgate_server_events_dropped_total",
             "Events that a webhook was not told because too much waited.",
             &counters.dropped_events,

@@ -3,6 +3,7 @@
 
 mod admin;
 mod answer;
+mod browsers;
 mod budget_form;
 mod conditions;
 mod edge;
@@ -43,17 +44,18 @@ pub use log_reads::LogReads;
 
 /// The filter API, for filters only.
 pub fn filter_router(edge: Edge) -> Router {
-    metrics::counted(filter::router(edge.clone()), "filter", edge)
+    browsers::guarded(metrics::counted(filter::router(edge.clone()), "filter", edge))
 }
 
 /// Counts for Prometheus, without a token.
 pub fn metrics_router(edge: Edge) -> Router {
-    metrics::router(edge)
+    browsers::guarded(metrics::router(edge))
 }
 
 pub use admin::{Need, document, needs};
+pub(crate) use reader::is_unseen;
 
 /// The admin API.
 pub fn admin_router(edge: Edge) -> Router {
-    metrics::counted(admin::router(edge.clone()), "admin", edge)
+    browsers::guarded(metrics::counted(admin::router(edge.clone()), "admin", edge))
 }

@@ -16,6 +16,7 @@ use crate::entitlement::{GroupName, PlanId};
 /// meaning.
 pub const CODES: &[&str] = &[
     "answer_too_long",
+    "body_timeout",
     "body_too_large",
     "budget_above_ceiling",
     "budget_required",
@@ -98,11 +99,12 @@ const KINDS: [&str; 5] = [
 ];
 
 /// Statuses of errors, and what they mean.
-const REFUSALS: [(u16, &str); 9] = [
+const REFUSALS: [(u16, &str); 10] = [
     (400, "Something of the request cannot be accepted: `problems` names all of it."),
     (401, "The token is missing, wrong, expired or revoked."),
     (403, "Whoever asks may not."),
     (404, "There is no such thing, or nothing that whoever asks may see."),
+    (408, "The body did not come in time."),
     (409, "It contradicts what is there."),
     (412, "It has changed since the sender saw it."),
     (413, "The body is too large."),
@@ -191,7 +193,7 @@ fn shown(
     let operation = operation.unwrap_or_else(|| Operation::new(""));
     let changes = method != "get";
     if changes {
-        statuses.extend([409, 412, 413]);
+        statuses.extend([408, 409, 412, 413]);
     }
     let mut shown = operation.into_value(named);
     shown.insert("operationId".to_owned(), json!(operation_id(method, path)));

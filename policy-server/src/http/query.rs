@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::app::{AdminError, FieldProblem};
 
+use super::reader::is_unseen;
 use super::schema::Schema;
 use super::wait::WAIT_MOST_MS;
 
@@ -65,7 +66,7 @@ impl Parameters {
     pub fn text(&mut self, name: &str) -> Option<String> {
         let text =
             self.take(name, Schema::line(LONGEST_VALUE)).filter(|value| !value.is_empty())?;
-        let is_line = !text.chars().any(char::is_control);
+        let is_line = !text.chars().any(is_unseen);
         self.noted(name, "must have no control characters", is_line.then_some(text))
     }
 

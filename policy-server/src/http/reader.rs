@@ -121,13 +121,18 @@ pub fn word<T: Copy>(
 
 fn read_line(value: Value) -> Read<String> {
     match value {
-        Value::String(text)
-            if text.len() <= LONGEST_TEXT && !text.chars().any(char::is_control) =>
-        {
+        Value::String(text) if text.len() <= LONGEST_TEXT && !text.chars().any(is_unseen) => {
             Ok(text)
         }
         _ => Err(format!(
             "must be a text of at most {LONGEST_TEXT} bytes without control characters"
         )),
     }
+}
+
+/// Characters that change how what stands beside them is shown instead of being seen: control
+/// characters, ends of lines, and those that turn the direction of text against its alphabet, by which
+/// a name can pass for another one (Unicode Technical Report 36, section 3.2).
+pub fn is_unseen(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -28,7 +28,7 @@ impl Schema {
     /// A text without control characters. Lengths are of bytes in UTF-8 where they are checked; a
     /// schema can count characters only.
     pub fn line(longest: usize) -> Self {
-        let pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+        let pattern = r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*$";
         Self::of(json!({"type": "string", "maxLength": longest, "pattern": pattern}))
     }
 

@@ -340,6 +340,7 @@ fn status() -> Members {
         "differing_records",
         "damaged_rows",
         "unknown_leases",
+        "other_protocols",
         "dropped_events",
         "recalls",
         "parked_leases",

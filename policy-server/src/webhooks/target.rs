@@ -39,14 +39,28 @@ pub fn parse_url(text: &str, allow_private: bool, has_egress: bool) -> Result<Ur
         Some(_) => return Err(BadUrl::NotHttps),
         None => return Err(BadUrl::NotAUrl),
     }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let names_private = host.parse::<IpAddr>().is_ok_and(|address| !is_public(address))
-        || host.eq_ignore_ascii_case("localhost")
-        || host.to_ascii_lowercase().ends_with(".localhost");
-    if names_private && !allow_private {
+    if names_private(authority.host()) && !allow_private {
         return Err(BadUrl::NotPublic);
     }
     Ok(uri)
+}
+
+/// Whether a host is an address that is not public, or a name that means this machine. What looks like an
+/// address and is not written as one counts as the former: C libraries read `127.1`, `0177.0.0.1` and
+/// `2130706433` as addresses (a host whose last label is a number is one, WHATWG URL, section 3.5), and
+/// what stands in brackets is one of IPv6, perhaps with the name of an interface.
+fn names_private(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    // A full stop at the end says only that the name is whole.
+    let bare = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return !is_public(address);
+    }
+    let last = bare.rsplit('.').next().unwrap_or_default();
+    let digits = last.strip_prefix("0x").unwrap_or(last);
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
+        || (last.starts_with("0x") && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    is_number || host.starts_with('[') || last == "localhost"
 }
 
 /// Whether an address is one of the public network: neither private, local, link-local, shared,
@@ -176,6 +190,8 @@ mod tests {
         let check = |text| parse_url(text, false, true).map(drop);
         assert_eq!(check("https://hooks.example.com/a?b=c"), Ok(()));
         assert_eq!(check("https://8.8.8.8:8443/"), Ok(()));
+        assert_eq!(check("https://3com.example/"), Ok(()));
+        assert_eq!(check("https://hooks.example.com./"), Ok(()));
         assert_eq!(check("https://[2606:4700::1111]/"), Ok(()));
         for text in
             ["", "/a", "hooks.example.com", "https://u:p@a.example/", "https://a.example/#x"]
@@ -191,6 +207,20 @@ mod tests {
             "https://169.254.169.254/latest",
             "https://localhost/",
             "https://a.LOCALHOST/",
+            "https://localhost./",
+            "https://127.0.0.1./",
+            "https://169.254.169.254.:443/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[0:0:0:0:0:0:0:1]/",
+            // as C libraries read addresses: in one number, octal, hexadecimal, with fewer parts
+            "https://2130706433/",
+            "https://0177.0.0.1/",
+            "https://0x7f000001/",
+            "https://0x7f.0.0.1/",
+            "https://127.1/",
+            "https://8.8.2056/",
+            // of an interface of this machine
+            "https://[fe80::1%25eth0]/",
         ] {
             assert_eq!(check(text), Err(BadUrl::NotPublic), "{text}");
         }

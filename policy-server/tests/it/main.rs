@@ -5,6 +5,7 @@
 
 mod admin;
 mod aliases;
+mod attacks;
 mod audit;
 mod backup;
 mod broken_disk;

@@ -124,6 +124,11 @@ fn judge_status(status: &Value, checks: &mut Checks) {
         ),
         ("damage", "damaged_rows", "see the server's log; restore from a backup with its journal"),
         ("leases", "unknown_leases", "filters report on leases of a lost past: see docs/backup.md"),
+        (
+            "protocol",
+            "other_protocols",
+            "filters of another version have called: deploy module and server of one version",
+        ),
         ("webhooks", "dropped_events", "a receiver fails for long: `tollgate webhooks deliveries`"),
     ] {
         let says = format!("{member}: {}", count(member));

@@ -136,6 +136,7 @@ async fn status(visitor: Visitor, pairs: Pairs) -> Answer {
         "differing_records": read(&counters.differing_records),
         "damaged_rows": read(&counters.damaged_rows),
         "unknown_leases": read(&counters.unknown_leases),
+        "other_protocols": read(&counters.other_protocols),
         "dropped_events": read(&counters.dropped_events),
         "recalls": read(&counters.recalls),
         "parked_leases": read(&counters.parked_leases),

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{BODY_BYTES, Caller};
 use crate::app::{AdminError, Idempotency, IfMatch};
+use crate::connections::TooSlow;
 use crate::http::answer::AdminProblem;
 use crate::http::conditions::{etag, idempotency, if_match};
 use crate::http::edge::Edge;
@@ -89,7 +90,10 @@ async fn read(request: Request) -> Result<(Terms, Request), AdminProblem> {
     if !parts.headers.contains_key(crate::http::conditions::IDEMPOTENCY_KEY) {
         return Ok(with(terms, Request::from_parts(parts, body)));
     }
-    let bytes = to_bytes(body, BODY_BYTES).await.map_err(|_| {
+    let bytes = to_bytes(body, BODY_BYTES).await.map_err(|error| {
+        if TooSlow::caused(&error) {
+            return AdminProblem::body_timeout();
+        }
         let message = format!("a body has at most {BODY_BYTES} bytes");
         AdminProblem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message, None)
     })?;

@@ -99,17 +99,27 @@ impl BudgetRows for Rows<'_> {
     }
 
     fn money_totals(&mut self) -> StoreResult<Vec<(Level, [NanoUsd; 3])>> {
-        // For those who watch; nothing is decided by these sums.
+        // For those who watch; nothing is decided by these sums. Whole dollars and the rest apart:
+        // one account can hold as much as an integer of SQLite can, and their sum more.
         self.all(
-            "SELECT level, sum(outstanding) AS outstanding, sum(parked) AS parked,
-                 sum(overdraft) AS overdraft
+            "SELECT level,
+                 sum(outstanding / 1000000000) AS outstanding_usd, sum(outstanding % 1000000000) AS outstanding_nano,
+                 sum(parked / 1000000000) AS parked_usd, sum(parked % 1000000000) AS parked_nano,
+                 sum(overdraft / 1000000000) AS overdraft_usd, sum(overdraft % 1000000000) AS overdraft_nano
              FROM accounts GROUP BY level ORDER BY level",
             [],
             |row| {
                 let columns = Columns(row);
-                let sums = ["outstanding", "parked", "overdraft"].map(|name| columns.money(name));
-                let [outstanding, parked, overdraft] = sums;
-                Ok((columns.word("level")?, [outstanding?, parked?, overdraft?]))
+                let sum = |usd, nano| -> rusqlite::Result<NanoUsd> {
+                    let usd = columns.number(usd)?.saturating_mul(1_000_000_000);
+                    Ok(NanoUsd(usd.saturating_add(columns.number(nano)?)))
+                };
+                let sums = [
+                    sum("outstanding_usd", "outstanding_nano")?,
+                    sum("parked_usd", "parked_nano")?,
+                    sum("overdraft_usd", "overdraft_nano")?,
+                ];
+                Ok((columns.word("level")?, sums))
             },
         )
     }
