@@ -37,7 +37,7 @@ pub struct FuzzArguments {
     /// One target; all of them, one after the other, where none is named.
     target: Option<String>,
     /// Minutes for each target.
-    #[arg(default_value_t = 1)]
+    #[arg(default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
     /// Afterwards, keep in `fuzz/corpus` the fewest inputs that reach all code reached so far.
     #[arg(long)]
