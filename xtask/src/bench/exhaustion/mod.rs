@@ -31,6 +31,9 @@ pub struct ExhaustionArguments {
     /// Connections that the attacks hold which hold many.
     #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u16).range(1..=9_000))]
     held: u16,
+    /// Calls that the attacker's key may have running at once, in each Envoy; 0 for no limit.
+    #[arg(long, default_value_t = 0)]
+    concurrent: u32,
     /// Only attacks whose name holds this.
     #[arg(long, default_value = "")]
     only: String,
@@ -64,7 +67,7 @@ pub fn run(arguments: &ExhaustionArguments) -> anyhow::Result<()> {
     };
     let stack = Stack::start(&options)?;
     let port = stack.gateway_url.rsplit(':').next().context("a gateway without port")?.parse()?;
-    let (key, others_key) = keys(&stack)?;
+    let (key, others_key) = keys(&stack, arguments.concurrent)?;
     let target = Target { port, key, held: usize::from(arguments.held) };
     let plain = attacks::body_of(upstream::PLAIN, false);
     let shot = Shot::post(port, "/v1/chat/completions", &others_key, &plain);
@@ -86,7 +89,8 @@ pub fn run(arguments: &ExhaustionArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn keys(stack: &Stack) -> anyhow::Result<(String, String)> {
+/// Keys of the attacker, who may have so many calls running, and of the others.
+fn keys(stack: &Stack, concurrent: u32) -> anyhow::Result<(String, String)> {
     let admin = stack.admin();
     let org = json!({"name": "Exhaustion", "models": ["*"]});
     admin.put("/admin/v1/orgs/exhaustion", &org)?.success()?;
@@ -97,14 +101,19 @@ fn keys(stack: &Stack) -> anyhow::Result<(String, String)> {
         });
         admin.put(&format!("/admin/v1/models/{model}"), &model_card)?.success()?;
     }
-    let make = |name: &str| {
+    let make = |name: &str, concurrent: u32| {
+        let limits: Vec<_> = (concurrent > 0)
+            .then(|| json!({"unit": "concurrent", "max": concurrent, "scope": "proxy"}))
+            .into_iter()
+            .collect();
         let key = json!({
-            "org": "exhaustion", "name": name, "budget": {"usd": "1000000.00", "period": "none"},
+            "org": "exhaustion", "name": name, "limits": limits,
+            "budget": {"usd": "1000000.00", "period": "none"},
         });
         let made = admin.post("/admin/v1/keys", &key)?.success()?.json();
         made["key"].as_str().map(str::to_owned).context("a new key has no secret")
     };
-    Ok((make("attacker")?, make("other")?))
+    Ok((make("attacker", concurrent)?, make("other", 0)?))
 }
 
 fn quietly(shot: &Shot, time: Duration) -> Seen {
