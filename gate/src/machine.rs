@@ -11,15 +11,16 @@ mod early_head;
 mod errand;
 mod forward;
 mod housekeeping;
+mod lost_holder;
 mod observe;
 mod recheck;
 mod shadow;
 mod stop;
+mod token;
 mod usage;
 mod user_key;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -44,36 +45,12 @@ use crate::repetition;
 use crate::url_query;
 use crate::windows::{self, Group};
 
+pub use token::Token;
+
 /// Most ended calls that wait to leave their windows. It takes a shared memory that fails for minutes
 /// to reach it; the oldest then stays counted as running until its claim is forgotten, which errs
 /// on the safe side.
 const MOST_UNFINISHED: usize = 10_000;
-
-/// The filter's own bearer token. Its text is a secret: `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// Shortest token that is accepted: 128 bits even as hexadecimal.
-    pub const SHORTEST: usize = 32;
-
-    /// Takes a token from the environment.
-    #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
-        let fits = text.len() >= Self::SHORTEST && text.bytes().all(|byte| byte.is_ascii_graphic());
-        fits.then(|| Self(text.to_owned()))
-    }
-
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(redacted)")
-    }
-}
 
 /// The machine of one VM.
 #[derive(Debug)]
@@ -489,17 +466,4 @@ impl Gate {
 /// Only for a text that cannot be an id, which the formats here never are.
 fn unreachable_id() -> RequestId {
     RequestId::new("req_0").unwrap_or_else(|_| unreachable_id())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_are_long_and_never_shown() {
-        assert!(Token::new("short").is_none());
-        assert!(Token::new(&" ".repeat(40)).is_none());
-        let token = Token::new(&"t".repeat(32)).unwrap();
-        assert_eq!(format!("{token:?}"), "Token(redacted)");
-    }
 }

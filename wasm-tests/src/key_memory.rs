@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::callout::{Answer, CallOut, CallReply};
+use crate::gateway::Gateway;
 use crate::host::Host;
 use crate::module::WasmModule;
 use crate::profile::Profile;
@@ -57,11 +58,12 @@ impl KeyMeter {
             // A hundred keys a second.
             self.host.advance_ms(10)?;
             self.host.clear_logs();
-            let bearer = format!("Bearer sk-{:032x}", self.met);
+            let secret = format!("sk-{:032x}", self.met);
             if self.seen == Seen::Counted {
-                self.count(&bearer)?;
+                self.count(&secret)?;
                 continue;
             }
+            let bearer = format!("Bearer {secret}");
             let headers = [
                 (":method", "GET"),
                 (":path", "/v1/models"),
@@ -83,20 +85,10 @@ impl KeyMeter {
     }
 
     /// One call of a key, which its window counts.
-    fn count(&self, bearer: &str) -> Result<()> {
+    fn count(&self, secret: &str) -> Result<()> {
         let body =
             r#"{"model":"gpt-4o-mini","max_tokens":2,"messages":[{"role":"user","content":"x"}]}"#;
-        let length = body.len().to_string();
-        let headers = [
-            (":method", "POST"),
-            (":path", "/v1/chat/completions"),
-            (":authority", "gateway"),
-            (":scheme", "http"),
-            ("content-type", "application/json"),
-            ("content-length", length.as_str()),
-            ("authorization", bearer),
-        ];
-        let exchange = self.vm.request(headers).body([body]).send()?;
+        let exchange = Gateway::chat_through(&self.vm, secret, [body]).send()?;
         exchange.respond(500, &[("content-length", "0")], Vec::<Vec<u8>>::new())?;
         ensure!(exchange.status() == Some(500), "key {}: {}", self.met, exchange.client().text());
         exchange.finish().map_err(Into::into)

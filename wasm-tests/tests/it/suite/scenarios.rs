@@ -1,4 +1,5 @@
-//! What users and attackers do, told as facts that can be compared between hosts.
+//! What users and attackers do, told as facts that can be compared between hosts. All in one file: the
+//! table calls each by its name here, so that none is left out.
 
 use serde_json::json;
 use wasm_tests::{CallReply, Effect, HeaderMap, MessageEnd, MintedKey, Status};
