@@ -250,6 +250,14 @@ proptest! {
     }
 }
 
+#[tokio::test]
+async fn a_threshold_that_is_there_twice_is_two() {
+    let world = World::with_org(Some("5.00")).await;
+    let nine = json!({"alerts": [6, 29, 39, 1, 31, 39, 26, 2, 35]});
+    let error = world.admin_refused("PATCH", "orgs/acme/wallet", nine, 400).await;
+    assert_eq!(error["param"], "alerts", "{error}");
+}
+
 /// The same is worth nothing where all of it is refused.
 #[test]
 fn a_good_part_of_what_is_sent_is_taken() {
