@@ -69,7 +69,7 @@ impl Work<'_> {
                     self.rows.save_user(&row)?;
                 }
                 if stop && changes {
-                    self.end_issued_tokens(org, id)?;
+                    self.end_issued_tokens(org, Some(id))?;
                 }
                 changes
             }

@@ -411,12 +411,12 @@ pub trait PersonalTokenRows {
     fn usable_token_count(&mut self, org: &OrgId, user: &UserId, unix_ms: u64) -> StoreResult<u64>;
     /// Inserts or replaces; digest and owner stay.
     fn save_personal_token(&mut self, token: &PersonalTokenRow) -> StoreResult<()>;
-    /// Ends every token that somebody issued for others and that would sign in at a wall time.
-    /// Answers how many there were.
+    /// Ends every token that a user, or anybody of an organisation, issued for others, and that was issued
+    /// by one of these in turn, and that would sign in at a wall time. Answers how many there were.
     fn revoke_tokens_issued(
         &mut self,
         org: &OrgId,
-        issuer: &UserId,
+        issuer: Option<&UserId>,
         unix_ms: u64,
     ) -> StoreResult<usize>;
     /// Ends every token of a user for good.
