@@ -122,7 +122,7 @@ pub trait OrgRows {
     fn save_org(&mut self, org: &OrgRow) -> StoreResult<()>;
     /// Whether calls of the organisation were ever to be priced by this multiplier.
     fn had_multiplier(&mut self, id: &OrgId, multiplier: PriceMultiplier) -> StoreResult<bool>;
-    /// Removes the organisation with its teams, users and their tokens; ledger, records and
+    /// Removes the organisation with its teams, users, their tokens and its webhooks; ledger, records and
     /// multipliers stay.
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()>;
 }

@@ -130,9 +130,8 @@ async fn tokens_that_were_made_by_issued_tokens_end_with_their_issuer() {
     let boss = person(&world, "acme", "boss", "org_admin").await;
     let eve = person(&world, "acme", "eve", "org_admin").await;
     let ada = person(&world, "acme", "ada", "org_member").await;
-    let me = async |token: &str| {
-        crate::people::ask(&world, token, "GET", "me", Value::Null).await.0
-    };
+    let me =
+        async |token: &str| crate::people::ask(&world, token, "GET", "me", Value::Null).await.0;
     let make = async |token: &str, path: &str| {
         let named = if path.ends_with("rotate") { json!({}) } else { json!({"name": "another"}) };
         let (status, made) = crate::people::ask(&world, token, "POST", path, named).await;
@@ -164,6 +163,37 @@ async fn tokens_that_were_made_by_issued_tokens_end_with_their_issuer() {
     assert_eq!(after, [401, 401, 200, 200, 200, 200, 200]);
     let line = &lines(&world, "action=token.revoke_by_issuer").await[0];
     assert_eq!(line["after"], json!({"revoked_tokens": 2}));
+}
+
+#[tokio::test]
+async fn tokens_for_others_end_with_the_organisation_of_their_issuer() {
+    for (method, path) in [("POST", "orgs/ops/suspend"), ("DELETE", "orgs/ops")] {
+        let world = World::with_org(None).await;
+        world.admin_ok("PUT", "orgs/ops", json!({})).await;
+        let root = person(&world, "ops", "root", "platform_admin").await;
+        let colleague = person(&world, "ops", "colleague", "org_admin").await;
+        person(&world, "acme", "ada", "org_member").await;
+        let issue = async |path: &str| {
+            let made = root.ok(&world, "POST", path, json!({"name": "kept"})).await;
+            made["token"].as_str().unwrap().to_owned()
+        };
+        let of_ada = issue("orgs/acme/users/ada/tokens").await;
+        issue("orgs/ops/users/colleague/tokens").await;
+        let me =
+            async |token: &str| crate::people::ask(&world, token, "GET", "me", Value::Null).await.0;
+        assert_eq!(me(&of_ada).await, 200);
+        world.admin_ok(method, path, Value::Null).await;
+        assert_eq!((me(&of_ada).await, me(&root.token).await), (401, 401), "{method} {path}");
+        let line = &lines(&world, "action=token.revoke_by_issuer").await[0];
+        assert_eq!(
+            (&line["target"], &line["after"]),
+            (&json!("ops"), &json!({"revoked_tokens": 1}))
+        );
+        if method == "POST" {
+            world.admin_ok("POST", "orgs/ops/resume", Value::Null).await;
+            assert_eq!((me(&of_ada).await, me(&colleague.token).await), (401, 200));
+        }
+    }
 }
 
 #[tokio::test]

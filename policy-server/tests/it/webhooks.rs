@@ -411,3 +411,20 @@ async fn https_goes_through_the_proxy_that_speaks_tls() {
     assert_eq!(received.header("x-envoy-original-dst-host"), "8.8.8.8:443");
     assert_eq!(received.header("host"), "8.8.8.8");
 }
+
+/// Whoever is given its id is somebody else, and would tell the one before what is spent.
+#[tokio::test]
+async fn webhooks_end_with_their_organisation() {
+    let world = World::with_org(None).await;
+    let receiver = Receiver::start().await;
+    let (hook, _) = hook(&world, &receiver).await;
+    world.admin_ok("POST", &format!("{hook}/test"), Value::Null).await;
+    world.admin_ok("DELETE", "orgs/acme", Value::Null).await;
+    round(&world).await;
+    assert!(receiver.received().is_empty(), "it is told something after its end");
+    world.admin_ok("PUT", "orgs/acme", json!({})).await;
+    let there = world.admin_ok("GET", HOOKS, Value::Null).await;
+    assert_eq!(there["data"], json!([]));
+    let status = world.admin_ok("GET", "status", Value::Null).await;
+    assert_eq!(status["pending_deliveries"], 0);
+}
