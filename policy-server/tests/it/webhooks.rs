@@ -428,3 +428,22 @@ async fn webhooks_end_with_their_organisation() {
     let status = world.admin_ok("GET", "status", Value::Null).await;
     assert_eq!(status["pending_deliveries"], 0);
 }
+
+/// A message that was taken is not sent again and again because the server cannot write that down.
+#[tokio::test]
+async fn a_receiver_is_not_flooded_while_nothing_can_be_written() {
+    let world = World::with_org(None).await;
+    let receiver = Receiver::start().await;
+    let (hook, _) = hook(&world, &receiver).await;
+    world.admin_ok("POST", &format!("{hook}/test"), Value::Null).await;
+    let courier = tokio::spawn(world.app.courier().run());
+    let blocked = world.tables();
+    blocked.execute_batch("BEGIN IMMEDIATE").unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(receiver.received().len(), 1);
+    blocked.execute_batch("ROLLBACK").unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    courier.abort();
+    assert!(receiver.received().is_empty());
+    assert_eq!(deliveries(&world, &hook).await[0]["status"], "delivered");
+}
