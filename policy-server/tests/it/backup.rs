@@ -123,6 +123,28 @@ fn a_backup_alone_freezes_what_has_a_cap() {
     assert!(!site.administer(&server, &["budgets", "frozen"]).contains("before"));
 }
 
+/// A part of a copy must not be taken for one, nor be in the way of the next.
+#[test]
+fn a_backup_for_which_there_is_no_room_leaves_no_file() {
+    let site = site();
+    // The signal of the limit would end the process, and a full disk sends none.
+    let launcher = "trap '' XFSZ; ulimit -f 64; exec \"$@\"";
+    let output = std::process::Command::new("bash")
+        .args(["-c", launcher, "bash", env!("CARGO_BIN_EXE_tollgate"), "backup"])
+        .args(["--database", &site.path("t.sqlite"), "--to", &site.path("full")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    let said = text(&output.stderr);
+    assert!(said.contains("full"), "{said}");
+    assert!(!std::path::Path::new(&site.path("full")).exists(), "a part of it is left");
+    // a file that was there before is not the backup's to remove
+    let said = site.refused(&["backup", "--to", &site.path("backup")]);
+    assert!(said.contains("backup"), "{said}");
+    site.put_back();
+    site.run(&["restore", "--journal", &site.path("journal")]);
+}
+
 /// It would end the journal, which has everything: whoever forgets it must not lose what it holds.
 #[test]
 fn a_journal_is_given_up_only_by_who_says_that_it_is_lost() {

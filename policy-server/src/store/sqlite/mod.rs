@@ -143,10 +143,20 @@ impl Sqlite {
         let failed = |source| OpenError::File { path: copy.to_owned(), source };
         let name = copy.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
         let file = open_private(copy).map_err(failed)?;
-        let connection = Readers::of(path).open().map_err(|source| refused(path, source.into()))?;
-        let copied = connection.execute("VACUUM INTO ?", [name]);
-        copied.map_err(|source| refused(copy, source.into()))?;
-        file.sync_all().and_then(|()| files::sync_folder(copy)).map_err(failed)
+        if file.metadata().map_err(failed)?.len() > 0 {
+            return Err(failed(io::ErrorKind::AlreadyExists.into()));
+        }
+        let copied = Readers::of(path)
+            .open()
+            .and_then(|connection| connection.execute("VACUUM INTO ?", [name]));
+        let copied = copied
+            .map_err(|source| refused(copy, source.into()))
+            .and_then(|_| file.sync_all().and_then(|()| files::sync_folder(copy)).map_err(failed));
+        if copied.is_err() {
+            // A part of it must not be taken for a backup. Should it stay, the error is said all the same.
+            let _ = std::fs::remove_file(copy);
+        }
+        copied
     }
 
     /// A database that lives in memory only, for simulations.
