@@ -274,6 +274,12 @@ pub trait LeaseRows {
     fn open_lease_count(&mut self) -> StoreResult<u64>;
     /// Open leases of a holder, at most `limit`.
     fn open_leases(&mut self, holder: &HolderId, limit: u32) -> StoreResult<Vec<LeaseRow>>;
+    /// Ended leases that were granted before a wall time, the oldest first, at most `limit`.
+    fn ended_leases(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<Vec<LeaseId>>;
+    /// Removes an ended lease.
+    fn forget_lease(&mut self, id: &LeaseId) -> StoreResult<()>;
+    /// Whether a lease that is not there ended and was removed.
+    fn is_forgotten(&mut self, id: &LeaseId) -> StoreResult<bool>;
 }
 
 /// The audit.
