@@ -126,8 +126,8 @@ async fn attempt(
                 posted.await.unwrap_or_else(|error| Attempt::failed(&error))
             }
             Err(error) => {
-                tracing::error!(%error, "the secret of webhooks cannot be had");
-                Attempt::failed(&"the server cannot sign: its secret cannot be read")
+                tracing::error!(?secret, %error, "the secret of webhooks cannot be had");
+                Attempt::failed(&"the server cannot sign: the file of its secret cannot be read")
             }
         },
     };

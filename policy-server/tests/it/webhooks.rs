@@ -350,7 +350,7 @@ async fn what_cannot_be_a_webhook_is_refused() {
 fn post(url: &str) -> Post {
     let folder = tempfile::tempdir().unwrap();
     let secret = ServerSecret::in_file(folder.path().join("secret"));
-    let key = secret.signing_key(&OrgId::new("acme").unwrap(), "wh", 1).unwrap();
+    let key = secret.new_signing_key(&OrgId::new("acme").unwrap(), "wh", 1).unwrap();
     Post {
         url: url.to_owned(),
         id: "msg_1".to_owned(),
@@ -446,4 +446,30 @@ async fn a_receiver_is_not_flooded_while_nothing_can_be_written() {
     courier.abort();
     assert!(receiver.received().is_empty());
     assert_eq!(deliveries(&world, &hook).await[0]["status"], "delivered");
+}
+
+/// As after a restore on another machine: signed by a new secret, no receiver would believe a message, and
+/// none could be told which one it is signed by.
+#[tokio::test]
+async fn nothing_is_signed_by_another_secret_where_the_file_is_missing() {
+    let world = World::with_org(None).await;
+    let receiver = Receiver::start().await;
+    let (hook, secret) = hook(&world, &receiver).await;
+    let file = world.folder.path().join("tollgate.sqlite.secret");
+    let beside = world.folder.path().join("kept");
+    std::fs::rename(&file, &beside).unwrap();
+    let world = world.restart();
+    world.admin_ok("POST", &format!("{hook}/test"), Value::Null).await;
+    round(&world).await;
+    assert!(receiver.received().is_empty());
+    let delivery = deliveries(&world, &hook).await[0].clone();
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("pending"), &json!(1)));
+    let error = delivery["last_error"].as_str().unwrap();
+    assert!(error.contains("the server cannot sign"), "{error}");
+    assert!(!file.exists(), "another secret was made");
+    std::fs::rename(&beside, &file).unwrap();
+    world.clock.advance_ms(10_000);
+    round(&world).await;
+    let told = receiver.received();
+    assert!(told.len() == 1 && told[0].is_signed_by(&secret));
 }
