@@ -11,10 +11,16 @@ use super::{Attempt, Post, Sender, ServerSecret};
 use crate::app::AdminError;
 use crate::clock::{Entropy as _, OsEntropy};
 use crate::http::Edge;
-use crate::store::{DeliveryRow, WebhookRow};
+use crate::store::{DeliveryRow, StoreError, WebhookRow};
 
 /// How often the outbox is looked into.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long to wait before what came of an attempt is noted again, where it could not be.
+const NOTE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+const CANNOT_SIGN: &str = "the server cannot sign: the file of its secret is not that by which this webhook \
+                           was given its own; put it back, or rotate the webhook";
 
 /// Attempts at once: each keeps a thread for as long as its receiver takes.
 const AT_ONCE: usize = 16;
@@ -123,8 +129,8 @@ async fn attempt(
                 posted.await.unwrap_or_else(|error| Attempt::failed(&error))
             }
             Err(error) => {
-                tracing::error!(%error, "the secret of webhooks cannot be had");
-                Attempt::failed(&"the server cannot sign: its secret cannot be read")
+                tracing::error!(?secret, %error, "the secret of webhooks cannot be had");
+                Attempt::failed(&CANNOT_SIGN)
             }
         },
     };
@@ -132,12 +138,18 @@ async fn attempt(
     if let Err(error) = OsEntropy.fill(&mut random) {
         tracing::error!(%error, "no random bytes for the next attempt");
     }
-    let id = delivery.id;
-    let noted =
-        edge.write(move |work| work.note_attempt(&id, &attempt, u16::from_le_bytes(random)));
-    if let Err(error) = noted.await {
-        // It is posted again, under the same id.
-        tracing::error!(%error, "an attempt to reach a webhook could not be noted");
+    let random = u16::from_le_bytes(random);
+    // Until it is written down the message counts as due: posted again it would come again and again,
+    // as fast as the receiver answers. Meanwhile its webhook is told nothing else.
+    loop {
+        let (id, attempt) = (delivery.id.clone(), attempt.clone());
+        match edge.write(move |work| work.note_attempt(&id, &attempt, random)).await {
+            Ok(()) | Err(AdminError::Store(StoreError::Stopped)) => return,
+            Err(error) => {
+                tracing::error!(%error, "an attempt to reach a webhook could not be noted");
+                tokio::time::sleep(NOTE_AGAIN_AFTER).await;
+            }
+        }
     }
 }
 
@@ -147,7 +159,12 @@ fn sealed(
     webhook: &WebhookRow,
     unix_s: u64,
 ) -> std::io::Result<Post> {
-    let key = secret.signing_key(&webhook.org, &webhook.id, webhook.generation)?;
+    let key = secret.signing_key(
+        &webhook.org,
+        &webhook.id,
+        webhook.generation,
+        webhook.secret_mark.as_deref(),
+    )?;
     Ok(Post {
         url: webhook.url.clone(),
         id: delivery.id.clone(),
