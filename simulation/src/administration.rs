@@ -19,6 +19,8 @@ use crate::world::World;
 
 /// Most keys of a world: revoked ones are still tried, so that a leak would be seen.
 const MOST_KEYS: usize = 14;
+/// Changes that switch a key's shadow mode, where there is any, in a thousand.
+const SHADOW_MOVES_PER_MILLE: u64 = 150;
 /// Requests whose key is switched off while they are on their way, in a thousand.
 const IN_PASSING_PER_MILLE: u64 = 30;
 /// The organisation with a cap.
@@ -72,6 +74,9 @@ impl World {
         let Some(life) = self.keys.get(index).map(|key| key.life) else { return Ok(()) };
         if let Some(favourite) = self.favourite.filter(|_| self.dice.per_mille(300)) {
             return self.move_key(favourite);
+        }
+        if self.scenario.has_shadow && self.dice.per_mille(SHADOW_MOVES_PER_MILLE) {
+            return self.move_shadow(index);
         }
         match self.dice.below(17) {
             0 if life != Life::Revoked && self.keys.len() < MOST_KEYS => {
@@ -218,6 +223,25 @@ impl World {
         }
         self.log.note(self.now_ms, || format!("admin: key {id} has {budget:?}"));
         self.budgets_are_set(revision);
+        Ok(())
+    }
+
+    /// Switches a key's shadow mode on or off.
+    fn move_shadow(&mut self, index: usize) -> anyhow::Result<()> {
+        let Some(key) = self.keys.get_mut(index).filter(|key| key.life != Life::Revoked) else {
+            return Ok(());
+        };
+        key.shadow = !key.shadow;
+        key.was_in_shadow = true;
+        let (id, shadow) = (key.id.clone(), key.shadow);
+        let form = KeyForm { shadow: Given::Value(shadow), ..KeyForm::default() };
+        let (engine, now) = self.server.engine(self.now_ms).context("the server is down")?;
+        let revision = engine.run(now, |work| work.patch_key(&id, form))?.revision;
+        self.checker.shadow_is(id.as_str(), shadow, revision);
+        self.tally.shadow_moves += 1;
+        self.log.note(self.now_ms, || {
+            format!("admin: revision {}: key {id}: shadow {shadow}", revision.0)
+        });
         Ok(())
     }
 

@@ -48,6 +48,10 @@ pub struct Key {
     pub cut_calls: CutCalls,
     /// When it expires, in milliseconds since 1970 UTC.
     pub expires_unix_ms: Option<u64>,
+    /// Nothing refuses its requests.
+    pub shadow: bool,
+    /// So it is, or was.
+    pub was_in_shadow: bool,
     pub(crate) life: Life,
     pub(crate) cap: Option<NanoUsd>,
     pub(crate) period: Period,
@@ -151,6 +155,8 @@ impl World {
             has_one.then_some(some)
         };
         let (team, user) = (member(Member::Team), member(Member::User));
+        // Other kinds each time that a kind is made.
+        let shadow = self.scenario.has_shadow && (number + number / KINDS).is_multiple_of(2);
         let (_, now) = self.server.engine(self.now_ms).context("the server is down")?;
         let expires_unix_ms = is_mortal.then_some(now.unix_ms + life_ms);
         let given = |cap| Given::Value(BudgetForm::new(cap, Some(period)));
@@ -162,6 +168,7 @@ impl World {
             limits: Given::Value(stored(limits)),
             budget: cap.map_or(Given::Absent, given),
             cut_calls: Given::Value(cut_calls),
+            shadow: Given::Value(shadow),
             expires_at_unix_ms: expires_unix_ms.map_or(Given::Absent, Given::Value),
             ..KeyForm::default()
         };
@@ -172,7 +179,7 @@ impl World {
         self.log.note(self.now_ms, || {
             format!(
                 "admin: new key {id}: {kind:?}, {team:?}, {user:?}, {period:?}, expires \
-                 {expires_unix_ms:?}"
+                 {expires_unix_ms:?}, shadow {shadow}"
             )
         });
         let credential = self.credentials.len();
@@ -186,6 +193,8 @@ impl World {
             limits,
             cut_calls,
             expires_unix_ms,
+            shadow,
+            was_in_shadow: shadow,
             life,
             cap,
             period,
@@ -194,6 +203,7 @@ impl World {
         if let Some(max) = limits.over_all_proxies {
             self.checker.cluster_limit_is(key.id.as_str(), max, revision);
         }
+        self.checker.shadow_is(key.id.as_str(), shadow, revision);
         self.keys.push(key);
         self.credentials.push(Credential { secret: made.secret.expose().to_owned(), key: number });
         self.budgets_are_set(revision);

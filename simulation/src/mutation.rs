@@ -3,9 +3,9 @@
 //! tables, clocks and shared memory are tampered with from outside, so that gate and server behave
 //! as if they had the fault.
 
-use metering::window::{Bucket, Call, SubjectId, bucket_of};
+mod refusals;
+
 use serde_json::{Value, json};
-use wire::v1::{Level, Limit, Scope, Subject, Unit, Window};
 
 use crate::ledger::Ledger;
 use crate::server::{Answer, ok};
@@ -104,6 +104,12 @@ pub enum Mutation {
     /// Holders without push are told of sessions as long as others', while the server waits for them as
     /// shortly as ever.
     LongPull,
+    /// One worker takes every key for one in shadow mode.
+    ShadowOfAll,
+    /// Filters do not hear that keys are in shadow mode.
+    ForgottenShadow,
+    /// What shadow mode let pass is reported as if it had been paid for.
+    ChargedShadow,
 }
 
 /// The worker that a mutation singles out.
@@ -133,7 +139,7 @@ macro_rules! forget {
 
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 47] = [
         Self::HalvedSpent,
         Self::DroppedVoid,
         Self::SwallowedReport,
@@ -178,6 +184,9 @@ impl Mutation {
         Self::IgnoredPlan,
         Self::EarlyAcknowledgement,
         Self::LongPull,
+        Self::ShadowOfAll,
+        Self::ForgottenShadow,
+        Self::ChargedShadow,
     ];
 
     /// An answer in the server's stead.
@@ -272,7 +281,8 @@ impl Mutation {
             Self::FreeCutCalls
             | Self::RefundedCutCalls
             | Self::LoweredReservation
-            | Self::UnreadUsage => {
+            | Self::UnreadUsage
+            | Self::ChargedShadow => {
                 let records = report.get_mut("records").and_then(Value::as_array_mut);
                 for record in records.into_iter().flatten() {
                     changed |= self.record(record);
@@ -310,6 +320,11 @@ impl Mutation {
                 record["cost"] = json!(record["cost"].as_u64().unwrap_or(0).div_ceil(2));
                 record["basis"] = json!("estimated");
             }
+            Self::ChargedShadow => {
+                return record
+                    .as_object_mut()
+                    .is_some_and(|it| it.remove("would_refuse").is_some());
+            }
             _ => return false,
         }
         true
@@ -343,6 +358,13 @@ impl Mutation {
             Self::IgnoredPlan => {
                 let policy = reply.pointer_mut("/key/known")?.as_object_mut()?;
                 policy.remove("price_multiplier_ppm")?;
+            }
+            Self::ShadowOfAll if place == VICTIM => {
+                let policy = reply.pointer_mut("/key/known")?.as_object_mut()?;
+                policy.insert("shadow".to_owned(), json!(true));
+            }
+            Self::ForgottenShadow => {
+                reply.pointer_mut("/key/known")?.as_object_mut()?.remove("shadow")?;
             }
             Self::LongPull if is_timerless => {
                 *reply.get_mut("session_ttl_ms")? = json!(LONG_PULL_MS)
@@ -433,7 +455,7 @@ impl Mutation {
             }
             Self::CountedRefusal => {
                 if let Some(proxy) = proxies.get_mut(place.proxy) {
-                    count(proxy, key, now_ms);
+                    refusals::count(proxy, key, now_ms);
                 }
             }
             _ => {}
@@ -470,30 +492,6 @@ impl Mutation {
             }
             Self::HiddenOverdraft => Some("UPDATE accounts SET overdraft = 0"),
             _ => None,
-        }
-    }
-}
-
-/// Counts a request of a key that was never admitted.
-fn count(proxy: &mut Proxy, key: &str, now_ms: u64) {
-    let now_ms = proxy.clock_ms + now_ms;
-    let subject = Subject { level: Level::Key, id: key.to_owned(), model: None };
-    let id = SubjectId::of(&subject);
-    // The largest that is counted exactly: how many may be is not asked here.
-    let (unit, window, scope) = (Unit::Requests, Some(Window::Minute), Scope::Proxy);
-    let limit = Limit { subject, unit, window, max: 12, scope };
-    for memory in &mut proxy.memories {
-        let Ok(Some((bytes, version))) = gate::SharedMemory::read(memory, bucket_of(id)) else {
-            continue;
-        };
-        let Ok(mut bucket) = Bucket::from_bytes(&bytes) else { continue };
-        let Ok(counter) = bucket.counter(id, now_ms) else { continue };
-        let limits = std::slice::from_ref(&limit);
-        let call = Call { vm: 0, tokens: 0 };
-        if counter.admit(limits, call, now_ms).is_ok() {
-            counter.finish(limits, call, 0, now_ms);
-            let bytes = bucket.to_bytes();
-            let _ = gate::SharedMemory::swap(memory, bucket_of(id), &bytes, Some(version));
         }
     }
 }

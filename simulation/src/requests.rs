@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use gate::testing::LetPass;
 use gate::{HostKind, Input, Reply, StreamId};
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use crate::keys::Key;
 use crate::scenario::Clients;
 use crate::traffic::{
     INPUT_OVERHEAD_TOKENS, MAX_OUTPUT_TOKENS, TOOL_CALLS, chat_body, chat_headers, list_headers,
-    steady_body,
+    steady_body, with_limit,
 };
 use crate::upstream::{Terms, UNLIMITED_OUTPUT, UpstreamCall};
 use crate::worker::{Place, Request, Stream, StreamAt};
@@ -28,6 +29,9 @@ const LEAVING_PER_MILLE: u64 = 80;
 const SLOW_UPLOAD_PER_MILLE: u64 = 40;
 /// Clients that come back exactly when a refusal has said, in a thousand.
 const PUNCTUAL_PER_MILLE: u64 = 300;
+
+/// The place of a call that the upstream is not asked about, for nobody is charged for it.
+const UNRECORDED: usize = usize::MAX;
 
 impl World {
     /// Some requests at about the same time.
@@ -71,7 +75,12 @@ impl World {
     }
 
     pub(crate) fn open(&mut self, place: Place, request: &Request) -> anyhow::Result<()> {
-        let Request { credential, body } = request.clone();
+        let Request { credential, mut body } = request.clone();
+        let owner = self.credentials.get(credential).and_then(|it| self.keys.get(it.key));
+        if owner.is_some_and(|key| key.was_in_shadow) {
+            // No limit would be written into it, so nothing would bound what it costs.
+            body = with_limit(body);
+        }
         let Some(secret) = self.credentials.get(credential).map(|it| it.secret.clone()) else {
             return Ok(());
         };
@@ -147,7 +156,9 @@ impl World {
             // More than it was allowed is known only where usage told of it: at least so much.
             let usage = call.within_limits();
             let tokens = usage.input_tokens + usage.output_tokens;
-            self.checker.ended(self.now_ms, at.place.proxy, &call.key, tokens);
+            if call.would_refuse.is_none() {
+                self.checker.ended(self.now_ms, at.place.proxy, &call.key, tokens);
+            }
         }
         self.feed(at.place, Input::End { stream: at.stream })
     }
@@ -155,6 +166,11 @@ impl World {
     /// A request goes to the upstream.
     pub(crate) fn forward(&mut self, at: StreamAt) -> anyhow::Result<()> {
         let index = self.calls.len();
+        let let_pass = self.worker(at.place).and_then(|worker| worker.let_pass(at.stream));
+        self.tally.let_pass += u64::from(let_pass.is_some());
+        if let Some(passing) = let_pass.filter(|passing| !passing.is_recorded) {
+            return self.pass_unread(at, passing);
+        }
         let Some(stream) = self.stream(at) else { return Ok(()) };
         stream.upstream = Some(index);
         let header = |name: &str| stream.set_headers.get(name).cloned().unwrap_or_default();
@@ -195,10 +211,11 @@ impl World {
         if let Some(ms) = call.next_after_ms() {
             self.after(ms, Event::Upstream { call: index });
         }
+        call.would_refuse = let_pass.map(|passing| passing.code);
         call.admitted_ms = self.now_ms;
         call.eras = self.checker.eras(&key);
         call.multipliers = self.checker.plans(org);
-        self.checker.begun(index, &call.request, &key, &call.eras);
+        self.checker.begun(index, &call, &key);
         self.calls.push(call);
         self.tally.forwarded += 1;
         self.need_not_wait();
@@ -217,14 +234,30 @@ impl World {
             limits,
             running,
             running_tokens,
+            would_refuse: let_pass.map(|passing| passing.code),
         });
         Ok(verdict?)
     }
 
+    /// A request goes on of which nothing will be recorded. It has an end that nobody hears of.
+    fn pass_unread(&mut self, at: StreamAt, passing: LetPass) -> anyhow::Result<()> {
+        let Some(stream) = self.stream(at) else { return Ok(()) };
+        stream.upstream = Some(UNRECORDED);
+        let credential = stream.credential;
+        let owner = self.credentials.get(credential).and_then(|it| self.keys.get(it.key));
+        let Some(key) = owner.map(|key| key.id.as_str()) else { return Ok(()) };
+        self.tally.let_pass_unread += 1;
+        self.checker.let_pass(key, passing.code)?;
+        self.after(1, Event::ClientLeaves { at });
+        Ok(())
+    }
+
     /// Calls of a key that run in living VMs of a proxy, and the most tokens that they can come to.
     fn running(&self, proxy: usize, key: &str) -> (u64, u64) {
-        let is_here =
-            |call: &&UpstreamCall| !call.over && call.at.place.proxy == proxy && call.key == key;
+        let is_here = |call: &&UpstreamCall| {
+            let counts = !call.over && call.would_refuse.is_none();
+            counts && call.at.place.proxy == proxy && call.key == key
+        };
         let tokens = self.calls.iter().filter(is_here).map(UpstreamCall::most_tokens);
         tokens.fold((0, 0), |(calls, sum), tokens| (calls + 1, sum + tokens))
     }
@@ -259,6 +292,10 @@ impl World {
             }
             let text = format!("{place:?} {id:?} is answered {status} after it was forwarded");
             return Err(Violation { invariant: Invariant::Refusal, text }.into());
+        }
+        let owner = self.credentials.get(credential).and_then(|it| self.keys.get(it.key));
+        if let Some(key) = owner.map(|key| key.id.as_str()) {
+            self.checker.refused(key, status)?;
         }
         if status == 402 {
             self.need_not_wait();

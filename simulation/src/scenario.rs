@@ -17,6 +17,8 @@ const LONG_PER_MILLE: u64 = 150;
 const KINDS_PER_MILLE: u64 = 350;
 /// Worlds with a proxy that has no timers, in a thousand.
 const TIMERLESS_PER_MILLE: u64 = 300;
+/// Worlds with keys in shadow mode, in a thousand.
+const SHADOW_PER_MILLE: u64 = 300;
 
 /// Who sends requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +89,8 @@ pub struct Scenario {
     /// The last proxy has no timers and no memory that its workers share: what it has to do rides on
     /// requests.
     pub has_timerless: bool,
+    /// Some keys are in shadow mode, now and then.
+    pub has_shadow: bool,
 }
 
 impl Scenario {
@@ -133,6 +137,7 @@ impl Scenario {
                 has_kinds: false,
                 loses_news: false,
                 has_timerless: false,
+                has_shadow: false,
             }
         };
         if dice.per_mille(300) {
@@ -145,6 +150,7 @@ impl Scenario {
         }
         // Dice of their own: what else happens in a seed stays what it was.
         scenario.has_timerless = Dice::new(seed, 6).per_mille(TIMERLESS_PER_MILLE);
+        scenario.has_shadow = Dice::new(seed, 7).per_mille(SHADOW_PER_MILLE);
         scenario.overruns = dice.per_mille(150);
         scenario.has_kinds = dice.per_mille(KINDS_PER_MILLE);
         scenario.disk = match dice.below(12) {
@@ -180,6 +186,7 @@ impl Scenario {
             has_kinds: false,
             loses_news: false,
             has_timerless: false,
+            has_shadow: false,
         }
     }
 
@@ -212,6 +219,7 @@ impl Scenario {
             has_kinds: false,
             loses_news: false,
             has_timerless: false,
+            has_shadow: false,
         }
     }
 
@@ -243,6 +251,7 @@ impl Scenario {
             has_kinds: false,
             loses_news: false,
             has_timerless: false,
+            has_shadow: false,
         }
     }
 }

@@ -61,6 +61,12 @@ pub struct Tally {
     pub moved_limits: u64,
     /// Refusals by windows over all proxies.
     pub full_everywhere: u64,
+    /// Requests that went on although something would have refused them.
+    pub let_pass: u64,
+    /// Those of them whose calls were not to be recorded.
+    pub let_pass_unread: u64,
+    /// Times that a key's shadow mode was switched on or off.
+    pub shadow_moves: u64,
 }
 
 impl Tally {
@@ -96,5 +102,8 @@ impl Tally {
         self.counted_so_far += other.counted_so_far;
         self.moved_limits += other.moved_limits;
         self.full_everywhere += other.full_everywhere;
+        self.let_pass += other.let_pass;
+        self.let_pass_unread += other.let_pass_unread;
+        self.shadow_moves += other.shadow_moves;
     }
 }

@@ -1,7 +1,7 @@
 //! What clients send.
 
 use gate::Headers;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::dice::Dice;
 
@@ -73,6 +73,17 @@ pub fn chat_body(dice: &mut Dice, has_tools: bool) -> Vec<u8> {
     }
     body.to_string().into_bytes()
 }
+
+/// The same body with a limit of output, if it has none.
+#[must_use]
+pub fn with_limit(body: Vec<u8>) -> Vec<u8> {
+    let Ok(Value::Object(mut members)) = serde_json::from_slice(&body) else { return body };
+    members.entry("max_tokens").or_insert(json!(UNNAMED_LIMIT));
+    Value::Object(members).to_string().into_bytes()
+}
+
+/// The output limit of clients that would name none.
+const UNNAMED_LIMIT: u64 = 300;
 
 /// The output limit of clients that only try to spend a budget.
 pub const STEADY_OUTPUT_TOKENS: u64 = 100;

@@ -60,6 +60,8 @@ pub struct UpstreamCall {
     pub eras: Eras,
     /// What its organisation's plan may have multiplied prices by when it was admitted.
     pub multipliers: Vec<PriceMultiplier>,
+    /// What would have refused it, where nothing refuses: it is on nobody's account.
+    pub would_refuse: Option<&'static str>,
     /// It comes as a stream.
     is_streamed: bool,
     /// What the gate was shown.
@@ -144,6 +146,7 @@ impl UpstreamCall {
             admitted_ms,
             eras,
             multipliers: Vec::new(),
+            would_refuse: None,
             is_streamed,
             told: Tells::default(),
             limits,

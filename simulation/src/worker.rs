@@ -7,6 +7,8 @@ use gate::{
     Call, CallId, Gate, HostKind, Input, Now, Output, Reply, SharedMemory, StreamId, Token,
 };
 
+use gate::testing::LetPass;
+
 use crate::dice::Dice;
 
 /// A worker's place in the world; its VM may be rebuilt there.
@@ -145,6 +147,12 @@ impl Worker {
     #[must_use]
     pub fn has_timer(&self) -> bool {
         self.gate.host().timers
+    }
+
+    /// What would have refused a request that goes on.
+    #[must_use]
+    pub fn let_pass(&self, stream: StreamId) -> Option<LetPass> {
+        self.gate.let_pass(stream)
     }
 
     /// Takes in a new request.

@@ -50,6 +50,20 @@ pub(crate) fn check_key(
     address: Option<IpAddr>,
     now: Now,
 ) -> Result<(), Refusal> {
+    check_not_ended(policy, now)?;
+    // Where the host does not say from where a request comes, it could come from anywhere.
+    let is_allowed = |allowed: &AllowedNetworks| address.is_some_and(|from| allowed.contains(from));
+    match &policy.allowed_ips {
+        Some(allowed) if !is_allowed(allowed) => Err(Refusal::AddressNotAllowed),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a key may be used at all now.
+///
+/// # Errors
+/// When it was taken out of use, or has expired.
+pub(crate) fn check_not_ended(policy: &KeyPolicy, now: Now) -> Result<(), Refusal> {
     match policy.state {
         KeyState::Revoked => return Err(Refusal::Revoked),
         KeyState::Disabled => return Err(Refusal::Disabled),
@@ -58,12 +72,7 @@ pub(crate) fn check_key(
     if policy.expires_at_unix_ms.is_some_and(|at| now.wall_ms >= at) {
         return Err(Refusal::Expired);
     }
-    // Where the host does not say from where a request comes, it could come from anywhere.
-    let is_allowed = |allowed: &AllowedNetworks| address.is_some_and(|from| allowed.contains(from));
-    match &policy.allowed_ips {
-        Some(allowed) if !is_allowed(allowed) => Err(Refusal::AddressNotAllowed),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// The ask of a request whose body is sound and whose model has a price; none for any other, which

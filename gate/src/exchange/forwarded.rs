@@ -54,8 +54,12 @@ pub(super) fn forward_of(
 ) -> Forward {
     let Checked { request, model, price, metered } = *checked;
     let policy = known.policy;
-    // Nothing is written that would make an answer shorter where nothing is to be in its way.
-    let output_limit = terms.output_limit.filter(|_| !known.in_shadow && !policy.shadow);
+    let in_shadow = known.in_shadow || policy.shadow;
+    // What was set aside is what a call without usage is charged, in shadow mode as ever.
+    let output_bound = terms.output_limit.map(|tokens| tokens.saturating_mul(ask.choices));
+    // But nothing makes an answer shorter where nothing is to be in its way.
+    let output_limit = terms.output_limit.filter(|_| !in_shadow);
+    let ends_beyond = output_bound.filter(|_| !in_shadow);
     // Its answer has no usage, and its output comes where nobody sees it.
     let is_answered_later = request.is_some_and(|request| request.needs(FeatureKind::Background));
     let is_alias = open.model() != Some(model.name.as_str());
@@ -66,7 +70,7 @@ pub(super) fn forward_of(
         body_bytes: request.map_or(0, |request| request.body_bytes),
         input_bound: ask.input_tokens,
         input_beyond_text: request.is_some_and(Request::has_input_beyond_text),
-        output_bound: output_limit.map(|tokens| tokens.saturating_mul(ask.choices)),
+        output_bound,
         server_tool_calls: ask.server_tool_calls,
         reserved: terms.drawn.as_ref().map_or(NanoUsd::ZERO, |(_, draw)| draw.amount),
         reasoning: model.reasoning || request.is_some_and(Request::asks_for_reasoning),
@@ -79,6 +83,7 @@ pub(super) fn forward_of(
         model: model.name.clone(),
         catalogue_version: known.models.version,
         admitted,
+        ends_beyond,
         metered,
         metadata: open.metadata.clone().unwrap_or_default(),
         drawn: terms.drawn,

@@ -31,7 +31,7 @@ use crate::windows::Group;
 
 pub(crate) use answer::{Answer, Metered, Shown};
 pub(crate) use arrival::BadMetadata;
-pub(crate) use decision::{Knowledge, Verdict, ask, check_key, decide};
+pub(crate) use decision::{Knowledge, Verdict, ask, check_key, check_not_ended, decide};
 pub(crate) use departure::depart;
 pub(crate) use forwarded::{Forward, marked};
 pub(crate) use stop::{EndedBy, Reason, Step as StopStep, Stop};
@@ -174,6 +174,8 @@ pub(crate) struct Running {
     pub(crate) model: ModelName,
     pub(crate) catalogue_version: CatalogueVersion,
     pub(crate) admitted: Admitted,
+    /// Output tokens beyond which its answer is ended.
+    pub(crate) ends_beyond: Option<u64>,
     pub(crate) metered: Metered,
     /// What the caller says of it.
     pub(crate) metadata: Metadata,

@@ -6,6 +6,7 @@ use wire::{KeyId, LeaseId, NanoUsd};
 
 use super::Gate;
 use crate::exchange::Stage;
+use crate::io::StreamId;
 
 /// Money by lease.
 pub type ByLease = BTreeMap<(KeyId, LeaseId), NanoUsd>;
@@ -23,7 +24,28 @@ pub struct Accounts {
     pub unfinished: usize,
 }
 
+/// What would have refused a request that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LetPass {
+    /// The code of the refusal.
+    pub code: &'static str,
+    /// Its call is recorded; otherwise it passes as it came.
+    pub is_recorded: bool,
+}
+
 impl Gate {
+    /// Whether a request goes on although something would have refused it.
+    #[must_use]
+    pub fn let_pass(&self, stream: StreamId) -> Option<LetPass> {
+        match &self.streams.get(&stream)?.stage {
+            Stage::Running(running) => {
+                running.would_refuse.map(|code| LetPass { code, is_recorded: true })
+            }
+            Stage::Passing(code) => Some(LetPass { code, is_recorded: false }),
+            Stage::Open(_) | Stage::Answered => None,
+        }
+    }
+
     /// Its books.
     #[must_use]
     pub fn accounts(&self) -> Accounts {

@@ -31,7 +31,7 @@ impl Gate {
             .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
             .unwrap_or(0);
         running.status = status;
-        let (shown, bound) = (running.shown, running.admitted.output_bound);
+        let (shown, bound) = (running.shown, running.ends_beyond);
         running.answer = Answer::of(status, headers, details, running.metered, shown, bound);
         let set = |name: &str, value: String| Output::SetResponseHeader {
             stream,

@@ -1,8 +1,10 @@
 //! Where nothing is refused: a request that would have been goes on, and it is told beside the answer, in
 //! the record and in the counts what would have refused it.
 
+use wire::v1::KeyPolicy;
+
 use super::Gate;
-use crate::exchange::{Forward, Knowledge, Open, Stage, Writing, marked};
+use crate::exchange::{Forward, Knowledge, Open, Stage, Writing, check_not_ended, marked};
 use crate::header_filter::not_for_client;
 use crate::io::{Headers, Now, Output, StreamId};
 use crate::key_cache::Known;
@@ -66,10 +68,11 @@ impl Gate {
     }
 
     /// As far as that may be relied on now: a key of which nothing was heard for too long may have been
-    /// revoked.
+    /// revoked. One that has ended is in no mode any more, whatever it is that refuses.
     fn key_is_in_shadow(&self, open: &Open, now: Now) -> bool {
+        let is_one = |policy: &KeyPolicy| policy.shadow && check_not_ended(policy, now).is_ok();
         self.may_use_what_it_knows(now)
-            && matches!(self.known(&open.digest), Some(Known::Key(policy)) if policy.shadow)
+            && matches!(self.known(&open.digest), Some(Known::Key(policy)) if is_one(&policy))
     }
 
     /// Whether the body of an open request goes on however large it is.

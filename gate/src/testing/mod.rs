@@ -19,7 +19,7 @@
 mod memory;
 mod native;
 
-pub use crate::machine::accounts::{Accounts, ByLease};
+pub use crate::machine::accounts::{Accounts, ByLease, LetPass};
 pub use memory::ProcessMemory;
 pub use native::Native;
 

@@ -133,7 +133,10 @@ fn alerts() -> Reader<impl FnOnce(Value) -> Read<Alerts>> {
     let most = Alerts::MOST;
     Reader::new(Schema::list(Schema::whole(1, 100), most), move |value| {
         let thresholds = match value {
-            Value::Array(items) => items.iter().map(Value::as_u64).collect::<Option<Vec<_>>>(),
+            // As many as the document says, also where some are there twice.
+            Value::Array(items) if items.len() <= most => {
+                items.iter().map(Value::as_u64).collect::<Option<Vec<_>>>()
+            }
             _ => None,
         };
         let alerts = thresholds.and_then(|thresholds| Alerts::new(&thresholds));

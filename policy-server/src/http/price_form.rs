@@ -40,7 +40,9 @@ pub fn price(form: &mut Form) -> Option<Price> {
         || per_server_tool_call.is_some()
         || !tiers.is_empty();
     if free {
-        if any_given {
+        // A free model is shown with prices of nothing, and can be sent as it is shown.
+        let tools_cost = per_server_tool_call.is_some_and(|amount| amount > NanoUsd::ZERO);
+        if stated.costs() || call_is_priced || tools_cost || !tiers.is_empty() {
             form.wrong("free", "contradicts the prices given");
         }
         return Some(Price::default());
@@ -102,6 +104,17 @@ impl Stated {
             *price = form.given(field, usd_per_mtok()).value();
         }
         Self { input, output, kinds }
+    }
+
+    /// Whether any of them is more than nothing.
+    fn costs(&self) -> bool {
+        let is_some = |price: PicoUsdPerToken| price > PicoUsdPerToken(0);
+        let mut kinds = self.kinds;
+        let mut of_kinds = optional_kinds(&mut kinds).into_iter();
+        [&self.input, &self.output]
+            .into_iter()
+            .any(|given| matches!(given, Given::Value(price) if is_some(*price)))
+            || of_kinds.any(|(_, price)| price.is_some_and(is_some))
     }
 
     fn any_given(&self) -> bool {

@@ -113,10 +113,28 @@ fn parameter(operation: &'static Value, name: &str, value: &str) -> Result<(), S
     let typed = match found["schema"]["type"].as_str() {
         Some("integer") => value.parse().map(|number: u64| json!(number)).unwrap_or(json!(value)),
         Some("boolean") => value.parse().map(|flag: bool| json!(flag)).unwrap_or(json!(value)),
-        // Escapes are longer than what they stand for and of the same alphabet as ids.
-        _ => json!(value),
+        _ => json!(unescaped(value)),
     };
     valid(&found["schema"], &typed).map_err(|problem| format!("parameter {name}: {problem}"))
+}
+
+/// What a value in a query stands for.
+fn unescaped(value: &str) -> String {
+    let value = value.replace('+', " ");
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut parts = value.split('%');
+    bytes.extend(parts.next().unwrap_or_default().bytes());
+    for part in parts {
+        let digits = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (digits, part.get(2..)) {
+            (Some(byte), Some(rest)) => {
+                bytes.push(byte);
+                bytes.extend(rest.bytes());
+            }
+            _ => bytes.extend(format!("%{part}").bytes()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The operation of a method and a path without query.

@@ -282,6 +282,10 @@ async fn nothing_is_free_unless_it_is_said_to_be() {
         };
         assert_eq!(error["param"], missing, "{name}: {error}");
     }
+    // a free model can be put as it is shown
+    let shown = with(text("0.00", "0.00"), "usd_per_call", json!("0.00"));
+    let shown = with(shown, "free", json!(true));
+    assert_eq!(world.admin_ok("PUT", "models/x", model(&shown)).await["free"], true);
     // a price per call alone, and input alone, are prices
     let per_call = with(text("0", "0"), "usd_per_call", json!("0.005"));
     assert_eq!(world.admin_ok("PUT", "models/x", model(&per_call)).await["free"], false);

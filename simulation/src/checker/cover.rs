@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use wire::NanoUsd;
 
 use super::rest::{pricing, unseen};
-use super::{Checker, Eras, Invariant, Verdict, broken};
+use super::{Checker, Invariant, Verdict, broken};
 use crate::ledger::{AccountId, StoredRecord};
 use crate::upstream::UpstreamCall;
 
@@ -63,9 +63,11 @@ impl Cover {
 
 impl Checker {
     /// A call goes to the upstream.
-    pub fn begun(&mut self, index: usize, request: &str, key: &str, eras: &Eras) {
-        self.cover.calls.insert(request.to_owned(), index);
-        if self.placements.is_capped(key, eras) {
+    pub fn begun(&mut self, index: usize, call: &UpstreamCall, key: &str) {
+        let eras = &call.eras;
+        self.cover.calls.insert(call.request.clone(), index);
+        // What would have been refused is paid from nowhere.
+        if call.would_refuse.is_none() && self.placements.is_capped(key, eras) {
             let budgets = self.placements.certain(key, eras).into_iter();
             let budgets = budgets.map(|name| self.cover.budget(name)).collect();
             self.cover.open.insert(index, budgets);

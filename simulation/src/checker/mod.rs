@@ -6,6 +6,7 @@ mod rest;
 pub use rest::Rest;
 mod placement;
 mod plans;
+mod shadow;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use cover::Cover;
 use placement::Placements;
 pub use placement::{Eras, Placement};
 use plans::Plans;
+use shadow::Shadows;
 pub use windows::KeyLimits;
 use windows::Windows;
 
@@ -45,6 +47,8 @@ pub enum Invariant {
     Placement,
     /// A request that was refused has left something behind.
     Refusal,
+    /// What would be refused goes on where a key is in shadow mode, and nowhere else.
+    Shadow,
     /// What a client was told to wait for does not come.
     Liveness,
     /// At rest nothing is held that nobody can spend.
@@ -106,6 +110,8 @@ pub struct Admission<'a> {
     pub running: u64,
     /// The most tokens that those can come to.
     pub running_tokens: u64,
+    /// What would have refused it: then it counts in no window.
+    pub would_refuse: Option<&'a str>,
 }
 
 /// The checker's memory.
@@ -122,6 +128,7 @@ pub struct Checker {
     withdrawals: Vec<Withdrawal>,
     placements: Placements,
     plans: Plans,
+    shadows: Shadows,
     windows: Windows,
     cover: Cover,
     prices: BTreeMap<CatalogueVersion, Price>,
@@ -239,9 +246,10 @@ impl Checker {
     }
 
     /// As [`Checker::note_applied`], for keys that were moved and budgets that got another period;
-    /// and for limits of windows over all proxies, which are not counted.
+    /// and for limits of windows over all proxies and for shadow modes, which are not counted.
     pub fn note_placed(&mut self, is_applied: impl Fn(Revision) -> bool) -> usize {
         self.windows.note_applied(&is_applied);
+        self.shadows.note_applied(&is_applied);
         self.placements.note_applied(is_applied)
     }
 
@@ -294,7 +302,13 @@ impl Checker {
             let text = format!("{life:?} admits key {key}; its last answered poll: {renewed:?}");
             return broken(Invariant::Revocation, text);
         }
-        self.windows.admitted(admission)
+        match admission.would_refuse {
+            None => self.windows.admitted(admission),
+            Some(code) => {
+                self.let_pass(key, code)?;
+                self.windows.let_pass(admission, code)
+            }
+        }
     }
 
     /// A request was told that others hold the money.

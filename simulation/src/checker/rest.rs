@@ -106,14 +106,17 @@ impl Checker {
             let is_paid = !accounts.is_empty();
             if let Some(record) = record {
                 self.charged_rightly(call, record, is_paid)?;
-                if is_known {
+                on_nobodys_account(call, record)?;
+                if is_known && call.would_refuse.is_none() {
                     self.placements.charged(&call.key, &call.eras, record, accounts)?;
                 }
             }
             for account in accounts {
                 of_accounts.entry(account.clone()).or_default().add(call, cost, (record, is_paid));
             }
-            let budgets = if !is_paid {
+            let budgets = if call.would_refuse.is_some() {
+                Default::default()
+            } else if !is_paid {
                 self.placements.certain(&call.key, &call.eras)
             } else {
                 accounts.iter().map(AccountId::budget).collect()
@@ -292,6 +295,17 @@ impl Checker {
         let price = self.prices.range(..=version).next_back();
         price.map(|(_, price)| price.times(multiplier))
     }
+}
+
+/// What would have been refused says so in its record, and takes money from nobody.
+fn on_nobodys_account(call: &UpstreamCall, record: &StoredRecord) -> Verdict {
+    let recorded = record.call.would_refuse.as_ref().map(|code| code.as_str());
+    let is_paid = call.would_refuse.is_some() && record.call.lease.is_some();
+    if recorded == call.would_refuse && !is_paid {
+        return Ok(());
+    }
+    let text = format!("{:?} would have refused the call of {record:?}", call.would_refuse);
+    broken(Invariant::Charges, text)
 }
 
 /// By which catalogue a call is priced, and under which plan.

@@ -163,6 +163,22 @@ impl Windows {
         Ok(())
     }
 
+    /// A call is let pass that a window of its proxy would have refused: that must be full.
+    pub(super) fn let_pass(&mut self, admission: &Admission<'_>, code: &str) -> Verdict {
+        let Admission { now_ms, proxy, key, limits, .. } = *admission;
+        let counts_here = limits.over_all_proxies.is_none() && self.at_server != Some(proxy);
+        let Some(limit) = limits.per_minute.filter(|_| counts_here && code == "rpm_exceeded")
+        else {
+            return Ok(());
+        };
+        let count = self.counted(now_ms, proxy, key).admissions.len() as u64;
+        if count >= limit {
+            return Ok(());
+        }
+        let text = format!("proxy {proxy} finds key {key} at its limit with {count} of {limit}");
+        broken(Invariant::Windows, text)
+    }
+
     pub(super) fn refused(
         &mut self,
         now_ms: u64,

@@ -63,6 +63,8 @@ fn every_seed_keeps_the_invariants() {
         ("moved limits of windows over all proxies", tally.moved_limits),
         ("refusals by windows over all proxies", tally.full_everywhere),
         ("streams that had to end", tally.expected_ends),
+        ("requests let pass in shadow mode", tally.let_pass),
+        ("shadow modes switched", tally.shadow_moves),
         ("401", met(401)),
         ("402", met(402)),
         ("429", met(429)),

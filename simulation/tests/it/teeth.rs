@@ -81,4 +81,7 @@ teeth! {
     forgotten_tools_are_found: ForgottenTools breaks Charges;
     an_ignored_plan_is_found: IgnoredPlan breaks Charges;
     holders_that_nobody_waits_for_are_found: LongPull breaks Revocation;
+    a_shadow_of_all_keys_is_found: ShadowOfAll breaks Shadow;
+    a_forgotten_shadow_is_found: ForgottenShadow breaks Shadow;
+    a_charged_shadow_is_found: ChargedShadow breaks Charges;
 }

@@ -1,5 +1,6 @@
 //! Shadow mode: whatever would refuse a request is told beside the answer and recorded, and refuses nothing.
 
+mod endings;
 mod refusals;
 mod trial;
 

@@ -9,7 +9,7 @@ use crate::people::{Person, ask, person};
 use crate::world::{Key, World, exchange, record};
 
 /// What breaks out of a statement, of a pattern, or of a buffer.
-fn hostile() -> Vec<String> {
+pub fn hostile() -> Vec<String> {
     [
         "' OR 1=1 --",
         "\" OR \"\"=\"",
@@ -44,7 +44,7 @@ fn hostile() -> Vec<String> {
 }
 
 /// For a URL: what has no meaning there stays as it is.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.bytes().fold(String::new(), |mut all, byte| {
         match byte {
             b'-' | b'_' | b'.' => all.push(byte.into()),
@@ -56,7 +56,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// A world with some of everything, so that a condition that is too wide finds something.
-async fn full() -> (World, Key, Person) {
+pub async fn full() -> (World, Key, Person) {
     let world = World::with_org(Some("5.00")).await;
     let ada = person(&world, "acme", "ada", "org_owner").await;
     world.admin_ok("PUT", "orgs/beta", json!({})).await;
@@ -74,7 +74,7 @@ fn filled(path: &str, key: &Key) -> String {
 }
 
 /// Routes of the document with a method, each with what the document says of it.
-fn operations(methods: &[&str]) -> Vec<(String, String, Value)> {
+pub fn operations(methods: &[&str]) -> Vec<(String, String, Value)> {
     let document: Value = serde_json::from_str(document()).unwrap();
     let mut all = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {

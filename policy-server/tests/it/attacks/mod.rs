@@ -3,6 +3,7 @@
 
 mod forged_messages;
 mod hostile_text;
+mod made_requests;
 mod nobody;
 mod slow_senders;
 mod timing;
