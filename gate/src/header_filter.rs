@@ -101,10 +101,12 @@ fn is_not_for_upstream(name: &[u8], betas: Betas) -> bool {
 }
 
 fn names(headers: &Headers, is_one: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
-    let mut names: Vec<Vec<u8>> =
-        headers.iter().map(|(name, _)| name).filter(|name| is_one(name)).cloned().collect();
-    names.sort();
-    names.dedup();
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    for (name, _) in headers.iter().filter(|(name, _)| is_one(name)) {
+        if let Err(place) = names.binary_search(name) {
+            names.insert(place, name.clone());
+        }
+    }
     names
 }
 

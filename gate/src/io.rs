@@ -275,7 +275,7 @@ pub struct Reply {
 impl Reply {
     /// A request that was understood and is answered with JSON, under its id.
     pub(crate) fn json(voice: Voice, body: &serde_json::Value, request_id: &str) -> Self {
-        Self::json_text(voice, body.to_string(), request_id)
+        Self::json_text(voice, json_text(body), request_id)
     }
 
     /// The same where the JSON is written already.
@@ -288,6 +288,12 @@ impl Reply {
             body: body.into_bytes(),
         }
     }
+}
+
+/// A value as JSON. `Display` would write the same through another copy of all that writes JSON.
+pub(crate) fn json_text(value: &serde_json::Value) -> String {
+    // A value has only string keys, so writing it cannot fail.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// The proxy process's memory that all its workers share: numbered values changed by

@@ -13,6 +13,7 @@ mod forward;
 mod housekeeping;
 mod lost_holder;
 mod observe;
+mod order;
 mod recheck;
 mod shadow;
 mod stop;
@@ -20,7 +21,7 @@ mod token;
 mod usage;
 mod user_key;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -33,6 +34,7 @@ use crate::config::Config;
 use crate::exchange::{Body, Exchange, Open, Stage};
 use crate::header_filter::{Betas, not_for_upstream};
 use crate::host_abilities::{HostAbilities, HostKind};
+use crate::id_hash::IdMap;
 use crate::io::{CallId, Headers, Input, Now, Output, SharedMemory, StreamId};
 use crate::key_cache::KeyCache;
 use crate::link::{Link, Sent};
@@ -64,8 +66,8 @@ pub struct Gate {
     link: Link,
     models: Option<Rc<Models>>,
     keys: KeyCache,
-    streams: HashMap<StreamId, Exchange>,
-    calls: HashMap<CallId, Pending>,
+    streams: IdMap<StreamId, Exchange>,
+    calls: IdMap<CallId, Pending>,
     next_call: u64,
     next_lease: u64,
     next_request: u64,
@@ -150,8 +152,8 @@ impl Gate {
             link: Link::new(Nonce(*nonce)),
             models: None,
             keys: KeyCache::default(),
-            streams: HashMap::new(),
-            calls: HashMap::new(),
+            streams: IdMap::default(),
+            calls: IdMap::default(),
             next_call: 0,
             next_lease: 0,
             next_request: 0,

@@ -89,7 +89,10 @@ pub(crate) fn one(
 
 /// Pages need an order that does not depend on what comes and goes between two of them.
 fn by_name<'a>(models: impl Iterator<Item = &'a Model>) -> Vec<&'a Model> {
-    let mut sorted: Vec<&Model> = models.collect();
-    sorted.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+    let mut sorted: Vec<&Model> = Vec::new();
+    for model in models {
+        let place = sorted.partition_point(|other| other.name.as_str() <= model.name.as_str());
+        sorted.insert(place, model);
+    }
     sorted
 }

@@ -9,6 +9,7 @@ use crate::config::{Config, Server};
 use crate::io::{Call, CallId, StreamId};
 use crate::link::{POLL_MARGIN_MS, Session};
 use crate::machine::Token;
+use crate::message;
 
 /// What a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,16 +155,16 @@ impl<'a> Caller<'a> {
 /// all), so everything that is not the expected message counts as one.
 pub(crate) fn read<T: DeserializeOwned>(status: Option<u16>, body: &[u8]) -> Answered<T> {
     match status {
-        Some(200..=299) => serde_json::from_slice(body).map_or(Answered::Failed, Answered::Ok),
-        Some(409) => match serde_json::from_slice::<Problem>(body) {
-            Ok(problem)
-                if [Problem::UNKNOWN_HOLDER, Problem::OTHER_EPOCH]
-                    .contains(&problem.error.code.as_str()) =>
-            {
-                Answered::HolderLost
-            }
-            _ => Answered::Failed,
-        },
+        Some(200..=299) => message::read(body).map_or(Answered::Failed, Answered::Ok),
+        Some(409) if says_holder_is_lost(body) => Answered::HolderLost,
         _ => Answered::Failed,
     }
+}
+
+/// Apart from what is read, so that it is compiled once.
+#[inline(never)]
+fn says_holder_is_lost(body: &[u8]) -> bool {
+    message::read::<Problem>(body).is_ok_and(|problem| {
+        [Problem::UNKNOWN_HOLDER, Problem::OTHER_EPOCH].contains(&problem.error.code.as_str())
+    })
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use wire::v1::{UsageAnswer, UsageParameter, UsedCall};
 
 use crate::instant::rfc3339;
-use crate::io::Reply;
+use crate::io::{Reply, json_text};
 use crate::model_list::query::parameter;
 use crate::profile::Voice;
 use crate::refusal::Refusal;
@@ -80,7 +80,7 @@ pub(crate) fn reply(
 /// One call. The cost is a decimal number as in `usage.cost_usd` of answers: written from the
 /// integer, never through a floating-point number.
 fn shown(call: &UsedCall) -> String {
-    let text = |value: Value| value.to_string();
+    let text = |value: Value| json_text(&value);
     format!(
         r#"{{"id":{},"model":{},"prompt_tokens":{},"cached_prompt_tokens":{},"completion_tokens":{},"cost_usd":{},"latency_ms":{},"status_code":{},"created_at":"{}","metadata":{}}}"#,
         text(json!(call.request)),

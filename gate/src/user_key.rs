@@ -3,6 +3,7 @@
 use metering::request::Problem;
 use metering::window::Full;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use wire::KeyDigest;
 use wire::v1::{
@@ -11,6 +12,7 @@ use wire::v1::{
 
 use crate::instant::rfc3339;
 use crate::io::Reply;
+use crate::message;
 use crate::profile::{Profile, Voice};
 use crate::refusal::Refusal;
 
@@ -39,9 +41,9 @@ pub(crate) fn key_in(body: &[u8]) -> Result<Option<String>, Problem> {
     if !body.starts_with(b"{") {
         return Err(Problem::NotAnObject);
     }
-    match serde_json::from_slice::<Sent>(body) {
+    match message::read::<Sent>(body) {
         Ok(sent) => Ok(sent.api_key),
-        Err(error) if error.is_data() => {
+        Err(_) if message::read::<IgnoredAny>(body).is_ok() => {
             Err(Problem::Invalid { field: API_KEY, expected: "one string" })
         }
         Err(_) => Err(Problem::NotAnObject),

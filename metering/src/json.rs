@@ -147,7 +147,7 @@ impl Scanner {
     ///
     /// # Errors
     /// When the bytes cannot be JSON; the scanner must not be fed again.
-    pub fn feed(&mut self, chunk: &[u8], at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+    pub fn feed(&mut self, chunk: &[u8], at: u64, sink: &mut dyn Sink) -> Result<(), SyntaxError> {
         let mut rest = chunk;
         let mut offset = at;
         while let Some((&byte, tail)) = rest.split_first() {
@@ -169,7 +169,7 @@ impl Scanner {
     ///
     /// # Errors
     /// When the text is not complete.
-    pub fn finish(&mut self, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+    pub fn finish(&mut self, at: u64, sink: &mut dyn Sink) -> Result<(), SyntaxError> {
         if let State::Number(part) = self.state {
             self.end_number(part, at, sink)?;
         }
@@ -260,7 +260,7 @@ impl Scanner {
     }
 
     /// Handles one byte that begins no run; false when the byte must be looked at again in the new state.
-    fn step(&mut self, byte: u8, at: u64, sink: &mut impl Sink) -> Result<bool, SyntaxError> {
+    fn step(&mut self, byte: u8, at: u64, sink: &mut dyn Sink) -> Result<bool, SyntaxError> {
         match self.state {
             State::Text => self.text_byte(byte, at, sink)?,
             State::Escape => self.escape(byte, at)?,
@@ -302,7 +302,7 @@ impl Scanner {
         self.depth > 0 && self.objects >> (self.depth - 1) & 1 == 1
     }
 
-    fn value(&mut self, byte: u8, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+    fn value(&mut self, byte: u8, at: u64, sink: &mut dyn Sink) -> Result<(), SyntaxError> {
         self.start = at;
         match byte {
             b'{' => self.open(true, at, sink)?,
@@ -336,7 +336,7 @@ impl Scanner {
         self.state = State::Text;
     }
 
-    fn open(&mut self, object: bool, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+    fn open(&mut self, object: bool, at: u64, sink: &mut dyn Sink) -> Result<(), SyntaxError> {
         if self.depth >= DEEPEST {
             return Err(SyntaxError::TooDeep);
         }
@@ -348,7 +348,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn close(&mut self, object: bool, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+    fn close(&mut self, object: bool, at: u64, sink: &mut dyn Sink) -> Result<(), SyntaxError> {
         self.depth = self.depth.checked_sub(1).ok_or(SyntaxError::Unexpected(at))?;
         self.after_value();
         sink.event(Event::Close { object }, self.depth, at, at + 1);
@@ -359,7 +359,7 @@ impl Scanner {
         self.state = if self.depth == 0 { State::End } else { State::CommaOrClose };
     }
 
-    fn text_byte(&mut self, byte: u8, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
+    fn text_byte(&mut self, byte: u8, at: u64, sink: &mut dyn Sink) -> Result<(), SyntaxError> {
         match byte {
             b'"' => {
                 self.end_lone_surrogate();
@@ -437,7 +437,7 @@ impl Scanner {
         word: &'static [u8],
         matched: u8,
         at: u64,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), SyntaxError> {
         if word.get(usize::from(matched)) != Some(&byte) {
             return Err(SyntaxError::Unexpected(at));
@@ -461,7 +461,7 @@ impl Scanner {
         &mut self,
         part: NumberPart,
         at: u64,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), SyntaxError> {
         let whole = matches!(
             part,

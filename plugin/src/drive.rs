@@ -34,10 +34,13 @@ pub struct Vm {
     acted: Cell<bool>,
 }
 
+/// A machine by the plugin's name and whether it has a server.
+type Named = ((String, bool), Rc<Vm>);
+
 thread_local! {
     /// One machine for each plugin name, since one VM may run several plugins; and another one where
     /// the plugin gets a server, or has none any more, so that what is owed to a server is still said.
-    static VMS: RefCell<HashMap<(String, bool), Rc<Vm>>> = RefCell::new(HashMap::new());
+    static VMS: RefCell<Vec<Named>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Vm {
@@ -50,7 +53,7 @@ impl Vm {
     ) -> Rc<Self> {
         let name = (config.name.clone(), config.server().is_some());
         VMS.with_borrow_mut(|vms| {
-            if let Some(vm) = vms.get(&name) {
+            if let Some((_, vm)) = vms.iter().find(|(named, _)| *named == name) {
                 vm.found.set(found.or(vm.found.get()));
                 let mut gate = vm.gate.borrow_mut();
                 gate.reconfigure(config, token);
@@ -71,7 +74,7 @@ impl Vm {
                 newest_root: Cell::new(0),
                 calls: RefCell::default(),
             });
-            vms.insert(name, Rc::clone(&vm));
+            vms.push((name, Rc::clone(&vm)));
             vm
         })
     }
@@ -200,7 +203,7 @@ impl Vm {
                     Done::Yes
                 }
                 Err(status) => {
-                    log::warn!("{call:?} could not be made: status {}", status.0);
+                    log::warn!("a call to {} could not be made: status {}", call.cluster, status.0);
                     Done::CallFailed(call.id)
                 }
             },

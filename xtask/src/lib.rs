@@ -14,6 +14,7 @@ pub mod demo;
 pub mod envoy_binary;
 pub mod envoy_config;
 pub mod envoy_process;
+pub mod fewer_functions;
 pub mod fuzz;
 pub mod gateway;
 pub mod http_client;

@@ -12,6 +12,7 @@ use crate::header_filter::{BETA_HEADERS, Betas};
 use crate::host_abilities::{BodyEnd, HostAbilities};
 use crate::io::{Headers, Now};
 use crate::media_type::is_plain_json;
+use crate::message;
 use crate::observation::Notes;
 use crate::pool::Want;
 use crate::profile::Voice;
@@ -277,7 +278,7 @@ fn metadata(headers: &Headers) -> Result<Metadata, BadMetadata> {
     let mut sent = headers.iter().filter(|(name, _)| name == METADATA_HEADER);
     match (sent.next(), sent.next()) {
         (None, _) => Ok(Metadata::default()),
-        (Some((_, json)), None) => serde_json::from_slice(json).map_err(|_| BadMetadata),
+        (Some((_, json)), None) => message::read(json).map_err(|_| BadMetadata),
         (Some(_), Some(_)) => Err(BadMetadata),
     }
 }

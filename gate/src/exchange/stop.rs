@@ -195,6 +195,11 @@ impl Running {
         }
     }
 
+    /// Whether its end was ever asked for.
+    pub(crate) fn is_asked_to_stop(&self) -> bool {
+        !matches!(self.stop.phase, Phase::Unasked)
+    }
+
     /// What is to be done now, outside of a chunk.
     pub(crate) fn stop_step(&mut self, now_ms: u64) -> Option<Step> {
         let step = match (self.stop.phase, &self.answer) {

@@ -6,6 +6,7 @@ use wire::KeyDigest;
 use wire::v1::{Change, ChangesReply, Level};
 
 use super::Gate;
+use super::order::in_order;
 use crate::exchange::Stage;
 use crate::io::Now;
 use crate::key_cache::Known;
@@ -79,18 +80,17 @@ impl Gate {
     /// of no use any more, and a lease that a request has but has not drawn on goes back. (Not at a
     /// recall alone: it may be for the sake of this very ask.)
     fn age_asks(&mut self, concerns: impl Fn(&KeyDigest) -> bool, now: Now) {
-        let mut granted = Vec::new();
-        for exchange in self.streams.values_mut() {
-            if let Stage::Open(open) = &mut exchange.stage
-                && concerns(&open.digest)
-            {
-                open.ask_is_stale = open.lease_number.is_some();
-                granted.extend(open.granted.take());
-            }
-        }
-        // The map has no order, what is said must have one.
-        granted.sort();
-        for (key, lease) in granted {
+        let concerned = self.streams.iter().filter(|(_, exchange)| match &exchange.stage {
+            Stage::Open(open) => concerns(&open.digest),
+            Stage::Running(_) | Stage::Passing(_) | Stage::Answered => false,
+        });
+        for stream in in_order(concerned.map(|(stream, _)| *stream).collect()) {
+            let exchange = self.streams.get_mut(&stream);
+            let Some(Stage::Open(open)) = exchange.map(|exchange| &mut exchange.stage) else {
+                continue;
+            };
+            open.ask_is_stale = open.lease_number.is_some();
+            let Some((key, lease)) = open.granted.take() else { continue };
             let said = self.pool.unused(&key, &lease, now.monotonic_ms);
             self.say(said);
         }

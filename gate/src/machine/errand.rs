@@ -65,8 +65,8 @@ impl Gate {
         match read::<ReportReply>(status, body) {
             Answered::Ok(reply) => {
                 self.outbox.acknowledged();
-                if !reply.differing.is_empty() {
-                    log::error!("the server prices records {:?} differently", reply.differing);
+                for record in reply.differing {
+                    log::error!("the server prices record {record} differently");
                 }
                 return true;
             }

@@ -3,8 +3,9 @@
 use metering::window::CLAIM_TTL_MS;
 
 use super::Gate;
+use super::order::ascending;
 use crate::exchange::Stage;
-use crate::io::{Now, Output, SharedMemory};
+use crate::io::{CallId, Now, Output, SharedMemory};
 use crate::link::{POLL_MARGIN_MS, POLL_WAIT_MS};
 use crate::policy_calls::{Caller, Purpose};
 use crate::windows::{self, Group};
@@ -70,22 +71,15 @@ impl Gate {
     pub(super) fn forget_lost_calls(&mut self, now: Now) {
         let Some(server) = self.config.server() else { return };
         let limit = server.timeout_ms.saturating_add(ANSWER_MARGIN_MS);
-        let mut lost: Vec<_> = self
-            .calls
-            .iter()
-            .filter(|(_, pending)| {
-                // One that rides on a request is answered, or ends with it: the request waits for it.
-                pending.stream.is_none()
-                    && matches!(pending.purpose, Purpose::Report | Purpose::Recheck(_))
-                    && now.monotonic_ms.saturating_sub(pending.sent.monotonic_ms) > limit
-            })
-            .map(|(id, pending)| (*id, pending.purpose))
-            .collect();
-        // The map has no order, what happens must have one.
-        lost.sort_unstable_by_key(|(id, _)| *id);
-        for (id, purpose) in lost {
-            self.calls.remove(&id);
-            if let Purpose::Recheck(digest) = purpose {
+        let lost = self.calls.iter().filter(|(_, pending)| {
+            // One that rides on a request is answered, or ends with it: the request waits for it.
+            pending.stream.is_none()
+                && matches!(pending.purpose, Purpose::Report | Purpose::Recheck(_))
+                && now.monotonic_ms.saturating_sub(pending.sent.monotonic_ms) > limit
+        });
+        for id in ascending(lost.map(|(id, _)| id.0).collect()) {
+            let Some(pending) = self.calls.remove(&CallId(id)) else { continue };
+            if let Purpose::Recheck(digest) = pending.purpose {
                 self.recheck_failed(digest, now.monotonic_ms);
             } else {
                 let jitter = self.random.next();

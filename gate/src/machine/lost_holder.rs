@@ -3,6 +3,7 @@
 use wire::{Nonce, Revision};
 
 use super::Gate;
+use super::order::ascending;
 use crate::exchange::Stage;
 use crate::io::Now;
 
@@ -18,17 +19,11 @@ impl Gate {
             self.pool.ahead_done(&key, false, now.monotonic_ms);
             self.outbox.void(lost.clone(), n);
         }
-        let mut open: Vec<u64> = self
-            .streams
-            .values()
-            .filter_map(|exchange| match &exchange.stage {
-                Stage::Open(open) => open.lease_number,
-                Stage::Running(_) | Stage::Passing(_) | Stage::Answered => None,
-            })
-            .collect();
-        // The map has no order, what is said must have one.
-        open.sort_unstable();
-        open.into_iter().for_each(|n| self.outbox.void(lost.clone(), n));
+        let open = self.streams.values().filter_map(|exchange| match &exchange.stage {
+            Stage::Open(open) => open.lease_number,
+            Stage::Running(_) | Stage::Passing(_) | Stage::Answered => None,
+        });
+        ascending(open.collect()).into_iter().for_each(|n| self.outbox.void(lost.clone(), n));
         let (high, low) = (self.random.next().to_le_bytes(), self.random.next().to_le_bytes());
         let mut nonce = [0; 16];
         nonce.iter_mut().zip(high.into_iter().chain(low)).for_each(|(to, from)| *to = from);

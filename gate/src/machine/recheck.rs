@@ -2,12 +2,14 @@
 //! asked about every key of which calls run. Until it has answered, it is not told that what it said
 //! before has been applied.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use wire::v1::{AdmitReply, AdmitRequest, KeyAnswer, KeyPolicy, Level};
 use wire::{KeyDigest, Revision};
 
+use super::Exchange;
 use super::Gate;
+use super::order::in_order;
 use crate::exchange::{Reason, Stage};
 use crate::io::{Now, Output};
 use crate::key_cache::Known;
@@ -89,17 +91,15 @@ impl Gate {
     /// Digests of running calls that can be ended, in the order of their streams: the map has none,
     /// what happens must have one.
     fn running_keys_where(&self, concerns: impl Fn(&KeyPolicy) -> bool) -> Vec<KeyDigest> {
-        let running: BTreeMap<_, _> = self
-            .streams
-            .iter()
-            .filter_map(|(stream, exchange)| match &exchange.stage {
-                Stage::Running(call) if call.can_be_stopped() && concerns(&call.policy) => {
-                    Some((*stream, call.digest))
-                }
-                _ => None,
-            })
-            .collect();
-        running.into_values().collect()
+        let digest = |exchange: &Exchange| match &exchange.stage {
+            Stage::Running(call) if call.can_be_stopped() && concerns(&call.policy) => {
+                Some(call.digest)
+            }
+            _ => None,
+        };
+        let running = self.streams.iter().filter(|(_, exchange)| digest(exchange).is_some());
+        let in_order = in_order(running.map(|(stream, _)| *stream).collect());
+        in_order.iter().filter_map(|stream| digest(self.streams.get(stream)?)).collect()
     }
 
     pub(super) fn wants_rechecks(&self) -> bool {

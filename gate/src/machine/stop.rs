@@ -6,6 +6,7 @@ use wire::v1::{KeyState, Level};
 use wire::{KeyId, NanoUsd};
 
 use super::Gate;
+use super::order::in_order;
 use crate::exchange::{Reason, Running, Stage, StopStep};
 use crate::io::{Now, Output, StreamId};
 use crate::refusal::Refusal;
@@ -45,19 +46,22 @@ impl Gate {
 
     /// Looks after every call that is to end or whose key has expired.
     pub(super) fn stop_running(&mut self, now: Now) {
-        let mut steps: Vec<(StreamId, StopStep)> = Vec::new();
+        let mut ending = Vec::new();
         for (stream, exchange) in &mut self.streams {
             if let Stage::Running(running) = &mut exchange.stage {
                 running.ask_stop_if_expired(now);
-                steps.extend(running.stop_step(now.monotonic_ms).map(|step| (*stream, step)));
+                if running.is_asked_to_stop() {
+                    ending.push(*stream);
+                }
             }
         }
-        // The map has no order, what happens must have one.
-        steps.sort_by_key(|(stream, _)| *stream);
-        for (stream, step) in steps {
-            match step {
-                StopStep::Reply(refusal) => self.reply_to_running(stream, &refusal),
-                StopStep::Close => self.outputs.push_back(Output::CloseStream { stream }),
+        for stream in in_order(ending) {
+            let Some(exchange) = self.streams.get_mut(&stream) else { continue };
+            let Stage::Running(running) = &mut exchange.stage else { continue };
+            match running.stop_step(now.monotonic_ms) {
+                Some(StopStep::Reply(refusal)) => self.reply_to_running(stream, &refusal),
+                Some(StopStep::Close) => self.outputs.push_back(Output::CloseStream { stream }),
+                None => {}
             }
         }
     }

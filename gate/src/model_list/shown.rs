@@ -61,8 +61,10 @@ fn privatemind(model: &Model) -> Value {
         ("reasoning_effort", names("reasoning_effort") || (named.is_none() && model.reasoning)),
         ("image_input", model.image_tokens.is_some()),
     ];
-    let flags = flags.iter().filter(|(_, holds)| *holds);
-    let flags: Map<_, _> = flags.map(|(name, _)| ((*name).to_owned(), json!(true))).collect();
+    let mut capabilities = Map::new();
+    for (name, _) in flags.iter().filter(|(_, holds)| *holds) {
+        capabilities.insert((*name).to_owned(), json!(true));
+    }
     let mut parameters: Vec<&str> = match named {
         _ if !chats => Vec::new(),
         Some(named) => named.iter().map(String::as_str).collect(),
@@ -73,7 +75,7 @@ fn privatemind(model: &Model) -> Value {
     json!({
         "context_length": model.context_length,
         "model_type": if chats { "chat" } else { "embedding" },
-        "capabilities": flags,
+        "capabilities": capabilities,
         "supported_parameters": parameters,
         "aliases": model.aliases,
     })

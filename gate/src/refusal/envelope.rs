@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::shape::{Kind, Shape};
 use super::{Refusal, profile};
 use crate::dialect::Dialect;
-use crate::io::Reply;
+use crate::io::{Reply, json_text};
 use crate::profile::Voice;
 use crate::rate_headers;
 
@@ -43,7 +43,7 @@ pub(super) fn reply(refusal: &Refusal, shape: &Shape, voice: Voice, request_id: 
     Reply {
         status: profile::status(refusal, shape, voice),
         headers,
-        body: body.to_string().into_bytes(),
+        body: json_text(&body).into_bytes(),
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn event(
 
 /// The error as an element of an array of answers.
 pub(super) fn element(refusal: &Refusal, shape: &Shape, voice: Voice) -> Vec<u8> {
-    document(refusal, shape, voice).to_string().into_bytes()
+    json_text(&document(refusal, shape, voice)).into_bytes()
 }
 
 /// The error as a document of its own.

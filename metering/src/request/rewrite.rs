@@ -78,8 +78,12 @@ impl Request {
             edits.push(insertion(inside, members.join(","), is_empty));
         }
         // What is inserted before a name comes before that name.
-        edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-        edits
+        let place = |edit: &BodyEdit| (edit.span.start, edit.span.end);
+        let mut in_order: Vec<BodyEdit> = Vec::new();
+        for edit in edits {
+            in_order.insert(in_order.partition_point(|other| place(other) <= place(&edit)), edit);
+        }
+        in_order
     }
 
     /// Whether the upstream holds the call to the request's own output limit although nothing is
@@ -106,7 +110,8 @@ impl Request {
     }
 
     fn model_edits(&self, model: &str, edits: &mut Vec<BodyEdit>) {
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        // A text has no keys, so writing it cannot fail.
+        let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
         if self.model_place == ModelPlace::Body {
             edits.push(BodyEdit { span: self.spans.model.clone(), text: quoted(model) });
         }

@@ -1,4 +1,51 @@
 //! The member names and string values that mean something in an answer.
+//!
+//! They are looked up in a table. A `match` over so many texts becomes fourteen kilobytes of comparisons,
+//! which every proxy would compile before it is ready, and is no faster.
+
+/// Longest of all words, in bytes.
+const LONGEST: usize = 37;
+
+/// Words by length, and at which of them each length begins.
+struct Table<K: 'static, const COUNT: usize> {
+    words: [(&'static [u8], K); COUNT],
+    starts: [u8; LONGEST + 2],
+}
+
+impl<K: Copy, const COUNT: usize> Table<K, COUNT> {
+    /// Made by the compiler, which refuses a word that is too long or one too many.
+    const fn of(unsorted: &[(&'static [u8], K)]) -> Self {
+        let mut words = [unsorted[0]; COUNT];
+        let mut starts = [0; LONGEST + 2];
+        let (mut length, mut filled) = (0, 0);
+        while length <= LONGEST {
+            assert!(filled <= u8::MAX as usize, "more words than a byte can number");
+            starts[length] = filled as u8;
+            let mut at = 0;
+            while at < COUNT {
+                if unsorted[at].0.len() == length {
+                    words[filled] = unsorted[at];
+                    filled += 1;
+                }
+                at += 1;
+            }
+            length += 1;
+        }
+        assert!(filled == COUNT, "a word is longer than all");
+        starts[length] = filled as u8;
+        Self { words, starts }
+    }
+
+    fn find(&self, text: &[u8]) -> Option<K> {
+        let start = *self.starts.get(text.len())?;
+        let end = *self.starts.get(text.len() + 1)?;
+        let of_length = self.words.get(usize::from(start)..usize::from(end))?;
+        // Most words of a length differ in their first letters, which costs less to see than a call.
+        let first = text.first();
+        let is_it = |(word, _): &&(&[u8], K)| word.first() == first && *word == text;
+        of_length.iter().find(is_it).map(|(_, kind)| *kind)
+    }
+}
 
 macro_rules! words {
     ($(#[$doc:meta])* $kind:ident { $($variant:ident = $($text:literal)|+,)* }) => {
@@ -11,11 +58,12 @@ macro_rules! words {
         }
 
         impl $kind {
+            const WORDS: &[(&'static [u8], Self)] =
+                &[$($(($text as &[u8], Self::$variant),)+)*];
+
             pub(super) fn of(text: &[u8]) -> Self {
-                match text {
-                    $($($text)|+ => Self::$variant,)*
-                    _ => Self::Other,
-                }
+                static TABLE: Table<$kind, { $kind::WORDS.len() }> = Table::of($kind::WORDS);
+                TABLE.find(text).unwrap_or_default()
             }
         }
     };
@@ -152,5 +200,36 @@ impl Word {
             4 => Self::Audio,
             _ => Self::Other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn each_is_found<K: Copy + PartialEq + Default + std::fmt::Debug>(
+        words: &[(&[u8], K)],
+        of: fn(&[u8]) -> K,
+    ) {
+        for (word, kind) in words {
+            assert_eq!(of(word), *kind, "{word:?}");
+            let mut other = word.to_vec();
+            other.push(b'_');
+            assert_eq!(of(&other), K::default(), "{other:?}");
+            assert_eq!(of(&word[1..]), K::default(), "{word:?} from its second letter");
+        }
+        for text in [b"".as_slice(), b"_", &[b'a'; LONGEST], &[b'a'; LONGEST + 1], &[b'a'; 600]] {
+            assert_eq!(of(text), K::default(), "{text:?}");
+        }
+        let longest = words.iter().map(|(word, _)| word.len()).max();
+        assert!(longest <= Some(LONGEST));
+    }
+
+    #[test]
+    fn every_word_is_found_and_nothing_else() {
+        each_is_found(Name::WORDS, Name::of);
+        each_is_found(Word::WORDS, Word::of);
+        assert_eq!(Name::of(b"cached_tokens"), Name::CachedTokens);
+        assert_eq!(Word::of(b"response.reasoning_summary_text.delta"), Word::SummaryDelta);
     }
 }
