@@ -35,6 +35,12 @@ const CALL_NAME: &[u8] = b"idempotency-key";
 const GOOGLE_PREFIX: &[u8] = b"x-goog-";
 /// The only one of them that says nothing but which client it is.
 const GOOGLE_CLIENT: &[u8] = b"x-goog-api-client";
+/// Families by which the clients of two clouds choose a tier of another price, or what else is run on a
+/// call and paid for.
+const CLOUD_PREFIXES: [&[u8]; 2] = [b"x-amzn-bedrock-", b"x-vertex-ai-llm-"];
+/// Orders to gateways behind this one: how often they try again, which other models they try, whose
+/// credential they use.
+const GATEWAY_PREFIXES: [&[u8]; 4] = [b"cf-aig-", b"helicone-", b"x-litellm-", b"x-portkey-"];
 /// Orders to the proxy itself: retries, which make cost that nobody reserved, time limits, names of
 /// counters.
 const PROXY_PREFIX: &[u8] = b"x-envoy-";
@@ -93,6 +99,8 @@ fn is_not_for_upstream(name: &[u8], betas: Betas) -> bool {
         || OVERRIDES.contains(&name)
         || CHOOSE_ACCOUNT.contains(&name)
         || (name.starts_with(GOOGLE_PREFIX) && name != GOOGLE_CLIENT)
+        || CLOUD_PREFIXES.iter().any(|family| name.starts_with(family))
+        || GATEWAY_PREFIXES.iter().any(|family| name.starts_with(family))
         || name.starts_with(PROXY_PREFIX)
         || name == DRY_RUN
         || name == CALL_NAME
@@ -135,6 +143,13 @@ mod tests {
             "x-goog-fieldmask",
             "x-goog-request-params",
             "x-goog-",
+            "x-vertex-ai-llm-shared-request-type",
+            "x-amzn-bedrock-service-tier",
+            "x-amzn-bedrock-performanceconfig-latency",
+            "cf-aig-max-attempts",
+            "helicone-fallbacks",
+            "x-litellm-num-retries",
+            "x-portkey-config",
             "openai-organization",
             "azureml-model-deployment",
             "cookie",
@@ -148,7 +163,14 @@ mod tests {
         ] {
             assert!(is_not_for_upstream(name.as_bytes(), Betas::Pass), "{name}");
         }
-        for name in ["x-request-id", "content-type", "x-goog-api-client", "x-goog", "x-envoy"] {
+        for name in [
+            "x-request-id",
+            "content-type",
+            "x-goog-api-client",
+            "x-goog",
+            "x-envoy",
+            "x-amzn-trace-id",
+        ] {
             assert!(!is_not_for_upstream(name.as_bytes(), Betas::Removed), "{name}");
         }
     }

@@ -6,6 +6,10 @@ use wire::v1::{Level, Limit, Scope, Unit};
 use crate::config::{HostSettings, Windows};
 use crate::windows::Group;
 
+/// So many fields the modules for nginx show, and say nothing of the others. One of them counts the
+/// method, the path and the like among these.
+const NGINX_FIELDS: usize = 100;
+
 /// A family of proxies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HostKind {
@@ -62,6 +66,9 @@ pub struct HostAbilities {
     pub holds_for_body: bool,
     /// The body of a request or of an answer is shown only where that was asked for.
     pub shows_bodies_on_request: bool,
+    /// A head with fewer fields than this is shown as a whole. Of a longer one the rest would go on
+    /// unseen: with a second credential, or names that only the filter may use.
+    pub(crate) most_fields: usize,
     /// Answers' bodies can be written.
     pub(crate) writes_answers: bool,
     /// The path of a request can be written.
@@ -82,6 +89,7 @@ impl HostAbilities {
             holds_head: settings.holds_headers,
             holds_for_body: settings.holds_headers,
             shows_bodies_on_request: false,
+            most_fields: usize::MAX,
             writes_answers: true,
             writes_paths: true,
             ends_streams: true,
@@ -93,6 +101,7 @@ impl HostAbilities {
             // Nothing goes upstream before the body has come, so heads can be changed until then.
             holds_head: true,
             holds_for_body: false,
+            most_fields: NGINX_FIELDS,
             writes_answers: false,
             writes_paths: false,
             ends_streams: false,

@@ -8,7 +8,7 @@ use metering::request::BodyEdit;
 use crate::observation::Observation;
 use crate::profile::Voice;
 
-/// Names and values of a header map in order, as bytes: not every header is UTF-8.
+/// Names, in lower case, and values of a header map in order, as bytes: not every header is UTF-8.
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// One HTTP stream, by the host's context id.
@@ -141,7 +141,7 @@ pub enum Output {
     RemoveRequestHeader {
         /// The stream.
         stream: StreamId,
-        /// Name as it came.
+        /// Name in lower case.
         name: Vec<u8>,
     },
     /// Change the buffered request body.
@@ -176,7 +176,7 @@ pub enum Output {
     RemoveResponseHeader {
         /// The stream.
         stream: StreamId,
-        /// Name as it came.
+        /// Name in lower case.
         name: Vec<u8>,
     },
     /// Put these bytes in place of the chunk that has just come.

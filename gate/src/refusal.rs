@@ -125,6 +125,8 @@ pub enum Refusal {
     StreamUsageRequired,
     /// The host does not say whether a body of unknown length is there.
     LengthRequired,
+    /// The host may not show all header fields of a request that has this many.
+    TooManyFields(usize),
     /// The host cannot count what limits the call.
     NotEnforceable,
     /// The answer has more output than was reserved for the call. Only said within a stream.

@@ -167,7 +167,7 @@ pub fn set_tick_period(period: Duration) -> Result<(), Status> {
     check(unsafe { proxy_set_tick_period_milliseconds(millis) })
 }
 
-/// All pairs of a header map, as bytes.
+/// All pairs of a header map, as bytes, names as the host shows them.
 pub fn header_pairs(map: Map) -> Result<gate::Headers, Status> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: both pointers are to locals that live through the call.

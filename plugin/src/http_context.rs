@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use gate::header_filter::{Betas, not_for_upstream};
-use gate::{HostKind, Input, Reply, StreamId};
+use gate::{Headers, HostKind, Input, Reply, StreamId};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -109,6 +109,16 @@ impl Http {
         }
     }
 
+    /// A head with its names in lower case. Envoy makes them so; nginx' modules show them as they were
+    /// written, and find them in whatever case they are named.
+    fn head(&self, map: Map) -> Result<Headers, host::Status> {
+        let mut pairs = host::header_pairs(map)?;
+        if self.kind() != HostKind::Envoy {
+            pairs.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
+        }
+        Ok(pairs)
+    }
+
     fn kind(&self) -> HostKind {
         self.vm.as_ref().map(|vm| vm.kind()).unwrap_or_default()
     }
@@ -125,7 +135,7 @@ impl Http {
 
     /// Why an answer is what it is, in Envoy's words. nginx says when its upstream had a connection, and
     /// when an answer of it had begun.
-    fn details(&self, headers: &gate::Headers) -> Option<Vec<u8>> {
+    fn details(&self, headers: &Headers) -> Option<Vec<u8>> {
         let (connect, header) = match self.kind() {
             HostKind::Envoy => return host::property("response\0code_details"),
             HostKind::Apisix => ("upstream_connect_time", "upstream_header_time"),
@@ -170,11 +180,11 @@ impl Context for Http {
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let stream = StreamId(self.id);
-        match host::header_pairs(Map::Request) {
+        if let Some(vm) = &self.vm {
+            vm.find_host();
+        }
+        match self.head(Map::Request) {
             Ok(headers) if self.vm.is_some() => {
-                if let Some(vm) = &self.vm {
-                    vm.find_host();
-                }
                 #[cfg(feature = "trap")]
                 crate::trap::if_asked(&headers);
                 let address = self.client_address();
@@ -208,7 +218,7 @@ impl HttpContext for Http {
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         // Answers of our own are complete already.
         if self.vm.as_ref().is_some_and(|vm| !vm.holds(self.id))
-            && let Ok(headers) = host::header_pairs(Map::Response)
+            && let Ok(headers) = self.head(Map::Response)
         {
             let stream = StreamId(self.id);
             let is_success =

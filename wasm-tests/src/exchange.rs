@@ -64,13 +64,28 @@ impl Exchange {
         self.quietly(|core, id| Ok(core.stream(id)?.properties.get(&key).cloned())).ok().flatten()
     }
 
+    /// Names as this proxy keeps those that come in: where it leaves them as they are, as those who
+    /// speak HTTP/1.1 write them.
+    fn written<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> HeaderMap {
+        let as_written =
+            |core: &mut Core, _| Ok(core.state().host.borrow().profile.names_as_written);
+        if self.quietly(as_written).unwrap_or(false) {
+            HeaderMap::in_capitals(headers)
+        } else {
+            HeaderMap::from_pairs(headers)
+        }
+    }
+
     /// The client sends its request headers; `end` if nothing follows.
     pub fn send_headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         headers: impl IntoIterator<Item = (N, V)>,
         end: bool,
     ) -> Result<(), HostError> {
-        let map = HeaderMap::from_pairs(headers);
+        let map = self.written(headers);
         self.step(|core, id| {
             self.expect(
                 core.stream(id)?.request.headers.is_none(),
@@ -107,7 +122,7 @@ impl Exchange {
         headers: impl IntoIterator<Item = (N, V)>,
         end: bool,
     ) -> Result<(), HostError> {
-        let map = HeaderMap::from_pairs(headers);
+        let map = self.written(headers);
         self.step(|core, id| {
             if core.stream(id)?.ended {
                 return Ok(());

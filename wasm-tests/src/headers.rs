@@ -1,4 +1,5 @@
-//! Header maps as the proxy keeps them: ordered, lower-cased names, values that are any bytes.
+//! Header maps as the proxy keeps them: ordered, values that are any bytes, and names in lower case but
+//! where a proxy keeps them as they were written.
 
 use std::fmt;
 
@@ -25,7 +26,7 @@ const SINGLE_SLOT: &[&str] = &[
     "x-request-id",
 ];
 
-/// An ordered header map. Names are lower case; values are bytes, not text.
+/// An ordered header map. Names are found in any case; values are bytes, not text.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HeaderMap {
     entries: Vec<(Vec<u8>, Vec<u8>)>,
@@ -43,6 +44,31 @@ impl HeaderMap {
         Self { entries }
     }
 
+    /// The same with names as clients and servers of HTTP/1.1 write them: `Content-Type`.
+    pub fn in_capitals<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let entries = pairs
+            .into_iter()
+            .map(|(name, value)| (capitals(name.as_ref()), value.as_ref().to_vec()))
+            .collect();
+        Self { entries }
+    }
+
+    /// What is left of it where no more than `most` entries are shown, those with a colon among them
+    /// or not.
+    pub(crate) fn shown(&self, most: usize, with_pseudo: bool) -> Self {
+        let mut left = most;
+        let mut is_shown = |name: &[u8]| {
+            let counts = with_pseudo || !name.starts_with(b":");
+            let fits = !counts || left > 0;
+            left = left.saturating_sub(usize::from(counts));
+            fits
+        };
+        let entries = self.entries.iter().filter(|(name, _)| is_shown(name)).cloned().collect();
+        Self { entries }
+    }
+
     /// Number of entries; a repeated name counts each time.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -55,8 +81,9 @@ impl HeaderMap {
 
     /// The first value of `name`, as bytes.
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
-        let name = name.as_ref().to_ascii_lowercase();
-        self.entries.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_slice())
+        let name = name.as_ref();
+        let is_it = |known: &[u8]| known.eq_ignore_ascii_case(name);
+        self.entries.iter().find(|(known, _)| is_it(known)).map(|(_, value)| value.as_slice())
     }
 
     /// The first value of `name` as text, if it is UTF-8.
@@ -66,8 +93,8 @@ impl HeaderMap {
 
     /// Every value of `name`, in order.
     pub fn get_all(&self, name: impl AsRef<[u8]>) -> Vec<&[u8]> {
-        let name = name.as_ref().to_ascii_lowercase();
-        let same = self.entries.iter().filter(|(known, _)| *known == name);
+        let name = name.as_ref();
+        let same = self.entries.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         same.map(|(_, value)| value.as_slice()).collect()
     }
 
@@ -85,7 +112,8 @@ impl HeaderMap {
     pub fn add(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let name = name.as_ref().to_ascii_lowercase();
         let single = std::str::from_utf8(&name).is_ok_and(|text| SINGLE_SLOT.contains(&text));
-        let slot = self.entries.iter_mut().find(|(known, _)| single && *known == name);
+        let is_it = |known: &[u8]| single && known.eq_ignore_ascii_case(&name);
+        let slot = self.entries.iter_mut().find(|(known, _)| is_it(known));
         match slot {
             Some((_, present)) => {
                 present.push(b',');
@@ -99,11 +127,12 @@ impl HeaderMap {
     pub fn set(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let name = name.as_ref().to_ascii_lowercase();
         let value = value.as_ref().to_vec();
-        match self.entries.iter().position(|(known, _)| *known == name) {
+        let is_it = |known: &[u8]| known.eq_ignore_ascii_case(&name);
+        match self.entries.iter().position(|(known, _)| is_it(known)) {
             Some(first) => {
                 let mut index = 0;
                 self.entries.retain(|(known, _)| {
-                    let keep = *known != name || index == first;
+                    let keep = !is_it(known) || index == first;
                     index += 1;
                     keep
                 });
@@ -117,14 +146,27 @@ impl HeaderMap {
 
     /// Takes every value of `name` out.
     pub fn remove(&mut self, name: impl AsRef<[u8]>) {
-        let name = name.as_ref().to_ascii_lowercase();
-        self.entries.retain(|(known, _)| *known != name);
+        let name = name.as_ref();
+        self.entries.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
     }
 
     /// The declared body length, if there is a readable one.
     pub fn content_length(&self) -> Option<usize> {
         self.text("content-length").and_then(|text| text.trim().parse().ok())
     }
+}
+
+/// The first letter of each word of a name made a capital, the others small.
+fn capitals(name: &[u8]) -> Vec<u8> {
+    let mut begins = true;
+    let letters = name.iter().map(|letter| {
+        let written =
+            if begins { letter.to_ascii_uppercase() } else { letter.to_ascii_lowercase() };
+        // Names with a colon are the proxy's own, which nobody writes.
+        begins = matches!(letter, b'-');
+        written
+    });
+    letters.collect()
 }
 
 impl fmt::Debug for HeaderMap {

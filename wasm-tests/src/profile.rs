@@ -95,6 +95,10 @@ pub struct Profile {
     pub configures_at_first_request: bool,
     /// What happens after a trap.
     pub recovery: Recovery,
+    /// Names of header fields are shown as they were written, not in lower case.
+    pub names_as_written: bool,
+    /// Most header fields of a message that are shown at once; the others go on all the same.
+    pub most_fields: usize,
     /// Every request that has a body ends with trailers, as a client of HTTP/2 may do it.
     pub request_trailers: bool,
     /// Bytes of a request body that the proxy keeps in memory; a longer one lies in a file.
@@ -128,6 +132,8 @@ impl Profile {
             carriage: Carriage::FilterManager,
             configures_at_first_request: false,
             recovery: Recovery::Never,
+            names_as_written: false,
+            most_fields: usize::MAX,
             request_trailers: false,
             body_in_memory_bytes: usize::MAX,
             buffer_limit_bytes: ENVOY_DEFAULT_BUFFER_LIMIT_BYTES,

@@ -134,12 +134,18 @@ fn was_lost_after_sending(details: &[u8]) -> bool {
         b"overflow",
         b"refused_stream",
     ];
+    const LOST: [&[u8]; 8] = [
+        b"upstream_reset",
+        b"upstream_response_timeout",
+        b"upstream_per_try",
+        b"upstream_max_stream_duration",
+        b"max_duration_timeout",
+        b"stream_idle_timeout",
+        b"response_timeout",
+        b"response_payload_too_large",
+    ];
     let holds = |part: &[u8]| details.windows(part.len()).any(|window| window == part);
-    let lost = details.starts_with(b"upstream_reset")
-        || details.starts_with(b"upstream_response_timeout")
-        || details.starts_with(b"upstream_per_try")
-        || details.starts_with(b"stream_idle_timeout")
-        || details.starts_with(b"response_timeout");
+    let lost = LOST.iter().any(|begin| details.starts_with(begin));
     lost && !NEVER_SENT.iter().any(|part| holds(part))
 }
 
@@ -196,6 +202,10 @@ mod tests {
             ("upstream_reset_before_response_started{overflow}", false),
             ("upstream_response_timeout", true),
             ("stream_idle_timeout", true),
+            ("upstream_per_try_idle_timeout", true),
+            ("upstream_max_stream_duration_reached", true),
+            ("max_duration_timeout", true),
+            ("response_payload_too_large", true),
             ("no_healthy_upstream", false),
             ("ext_authz_denied", false),
         ] {

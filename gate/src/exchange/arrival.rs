@@ -43,8 +43,11 @@ impl Exchange {
         let is_dry_run = dry_run::is_asked_for(headers, profile);
         // Where nothing can be written into it, a credential in the URL would reach the upstream.
         let shows_credential = !host.writes_paths && url_query::without_credentials(path).is_some();
+        // What is not seen cannot be taken away.
+        let hides_fields = headers.len() >= host.most_fields;
         // Whoever asks for a dry run does not want a call.
-        let in_shadow = config.shadow.covers(path) && !is_dry_run && !shows_credential;
+        let in_shadow =
+            config.shadow.covers(path) && !is_dry_run && !shows_credential && !hides_fields;
         let refused_in = |in_shadow, dialect, refusal| {
             let voice = Voice { dialect, profile };
             let (request, notes) = (request.clone(), Notes::at(now));
@@ -61,6 +64,9 @@ impl Exchange {
         let refused = |dialect, refusal| refused_in(in_shadow, dialect, refusal);
         if config.server().is_none() && target.asks_the_server() {
             return Err(refused(dialect, Refusal::UnknownEndpoint));
+        }
+        if hides_fields {
+            return Err(refused(dialect, Refusal::TooManyFields(host.most_fields)));
         }
         let digest = match credential::find(headers, Voice { dialect, profile }) {
             // It may stand in the body.

@@ -22,6 +22,8 @@ impl Gate {
         }
         self.look_after_at_ms = now.monotonic_ms.saturating_add(LOOK_AFTER_MS);
         self.forget_lost_calls(now);
+        let said = self.pool.idle(now.monotonic_ms);
+        self.say(said);
         self.look_after(now, memory);
     }
 

@@ -44,6 +44,7 @@ pub(crate) const DECISIONS: &[&str] = &[
     "rph_exceeded",
     "rpm_exceeded",
     "stream_usage_required",
+    "too_many_headers",
     "tpd_exceeded",
     "tph_exceeded",
     "tpm_exceeded",

@@ -223,6 +223,11 @@ impl Refusal {
                 "length_required",
                 "Requests must state their length here, in `content-length`.".to_owned(),
             ),
+            Self::TooManyFields(most) => final_answer(
+                Kind::Request,
+                "too_many_headers",
+                format!("Requests must have fewer than {most} header fields here."),
+            ),
             Self::NotEnforceable => final_answer(
                 Kind::Permission,
                 "limit_not_enforceable",

@@ -84,6 +84,7 @@ fn is_in_the_table(refusal: &Refusal) {
         | Refusal::OutputLimitRequired
         | Refusal::StreamUsageRequired
         | Refusal::LengthRequired
+        | Refusal::TooManyFields(_)
         | Refusal::NotEnforceable
         | Refusal::OutputBoundExceeded => {}
     }
@@ -204,6 +205,7 @@ fn table() -> Vec<Case> {
             false,
         ),
         (Refusal::LengthRequired, "length_required", REQUEST, None, None, false),
+        (Refusal::TooManyFields(100), "too_many_headers", REQUEST, None, None, false),
         (Refusal::NotEnforceable, "limit_not_enforceable", RIGHT, None, None, false),
         (Refusal::OutputBoundExceeded, "output_bound_exceeded", UPSTREAM, None, None, false),
     ]

@@ -218,3 +218,38 @@ proptest! {
         run(HostKind::NgxWasm, in_shadow, &events);
     }
 }
+
+/// The modules for nginx show the first hundred fields of a head, and the others go on unseen: with a second
+/// credential, or names that are the filter's alone.
+#[test]
+fn a_head_that_may_not_be_shown_as_a_whole_is_refused() {
+    let tried = |kind: HostKind, fields: usize, shadow: bool| {
+        let config = format!(r#"{{"server":{{"cluster":"policy"}},"shadow":{shadow}}}"#);
+        let config = gate::config::parse(config.as_bytes()).unwrap();
+        let mut filter = Native::new(config, Token::new(&"t".repeat(32)).unwrap()).on(kind);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let mut head = vec![
+            pair(":method", "POST"),
+            pair(":path", "/v1/chat/completions"),
+            pair("authorization", "Bearer sk-AbCdEfGhIjKlMnOpQrStUv"),
+            pair("content-length", "2"),
+        ];
+        head.extend((head.len()..fields).map(|at| pair(&format!("x-{at}"), "1")));
+        filter.clock(1_000);
+        filter.request(1, head, false);
+        filter.seen().into_iter().find_map(|seen| match seen {
+            Seen::Reply { status, body, .. } => {
+                Some((status, String::from_utf8(body).unwrap().contains("too_many_headers")))
+            }
+            _ => None,
+        })
+    };
+    for kind in [HostKind::Apisix, HostKind::NgxWasm] {
+        for shadow in [false, true] {
+            assert_eq!(tried(kind, 99, shadow), None, "{kind:?}");
+            assert_eq!(tried(kind, 100, shadow), Some((400, true)), "{kind:?}");
+            assert_eq!(tried(kind, 103, shadow), Some((400, true)), "{kind:?}");
+        }
+    }
+    assert_eq!(tried(HostKind::Envoy, 1_000, false), None, "Envoy has a limit of its own");
+}

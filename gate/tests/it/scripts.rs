@@ -48,7 +48,7 @@ fn every_script_has_its_outcome() {
 
 #[test]
 fn other_hosts_have_their_own() {
-    assert_eq!(play_folder("apisix", HostKind::Apisix), 3);
+    assert_eq!(play_folder("apisix", HostKind::Apisix), 4);
     assert_eq!(play_folder("apisix_strict", HostKind::Apisix), 1);
     assert_eq!(play_folder("ngx_wasm", HostKind::NgxWasm), 1);
     assert_eq!(play_folder("early_head", HostKind::Envoy), 1);

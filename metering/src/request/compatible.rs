@@ -7,8 +7,8 @@ use super::feature::{FeatureKind, ServerTool};
 use super::gemini;
 use super::shape::Role::Plain;
 use super::shape::Rule::{
-    Inside, Needs, Off, OneOf, Options, OtherLimit, Reference, ServerTool as Tool, Skip, State,
-    Switch, ThinkingBudget, Truncates, Unknown,
+    Also, Inside, Needs, Off, OneOf, Options, OtherLimit, Reference, ServerTool as Tool, Skip,
+    State, Switch, ThinkingBudget, Truncates, Unknown,
 };
 use super::shape::{Common, Shape, camel, member, nested, optional, optional_camel};
 
@@ -123,14 +123,38 @@ static ROUTING: Shape = Shape {
     other: Needs(FeatureKind::PriceTier),
 };
 
-/// Members under the name that OpenAI's Python library gives to its own argument.
+/// Members under the name that OpenAI's Python library gives to its own argument. Some servers lay them
+/// over the body (LiteLLM's), so they mean what they mean there; what the body itself is to say may not
+/// stand here, since it would count twice or not at all.
 static EXTRA_BODY: Shape = Shape {
     role: Plain,
     members: &[
-        member("google", Options(&GOOGLE, FeatureKind::ProviderOptions)),
-        camel("cached_content", "cachedContent", State),
+        member("model", Needs(FeatureKind::ProviderOptions)),
+        member("messages", Needs(FeatureKind::ProviderOptions)),
+        member("prompt", Needs(FeatureKind::ProviderOptions)),
+        member("input", Needs(FeatureKind::ProviderOptions)),
+        member("stream", Needs(FeatureKind::ProviderOptions)),
+        member("stream_options", Needs(FeatureKind::ProviderOptions)),
+        member("max_tokens", Needs(FeatureKind::ProviderOptions)),
+        member("max_completion_tokens", Needs(FeatureKind::ProviderOptions)),
+        member("max_output_tokens", Needs(FeatureKind::ProviderOptions)),
+        member("max_new_tokens", Needs(FeatureKind::ProviderOptions)),
+        member("max_tokens_to_sample", Needs(FeatureKind::ProviderOptions)),
+        member("max_gen_len", Needs(FeatureKind::ProviderOptions)),
+        member("max_length", Needs(FeatureKind::ProviderOptions)),
+        member("n_predict", Needs(FeatureKind::ProviderOptions)),
+        member("num_predict", Needs(FeatureKind::ProviderOptions)),
+        member("n", Needs(FeatureKind::ProviderOptions)),
+        member("best_of", Needs(FeatureKind::ProviderOptions)),
+        member("tools", Needs(FeatureKind::ProviderOptions)),
+        member("web_search_options", Tool(ServerTool::WebSearch)),
+        member("audio", Needs(FeatureKind::ProviderOptions)),
+        member("modalities", Needs(FeatureKind::ProviderOptions)),
+        member("store", Needs(FeatureKind::ProviderOptions)),
+        member("prediction", Needs(FeatureKind::ProviderOptions)),
+        member("extra_body", Needs(FeatureKind::ProviderOptions)),
     ],
-    other: Unknown,
+    other: Also(&COMPATIBLE),
 };
 
 /// Members of Gemini's own API.

@@ -167,7 +167,11 @@ pub fn read(body: &[u8], source: Source<'_>) -> Result<Request, Problem> {
     if !is_utf8(body) {
         return Err(Problem::NotUtf8);
     }
-    let mut reader = Reader::new(table(source.operation), source.path_model);
+    let mut reader = Reader::new(
+        table(source.operation),
+        source.path_model,
+        source.operation.least_output_limit(),
+    );
     let mut scanner = Scanner::default();
     let mut counted = Counted::new(&mut reader);
     let mut end: u64 = 0;

@@ -63,6 +63,14 @@ impl Operation {
         )
     }
 
+    /// The least bound on its output that a request may state. No bound at all is what servers make of
+    /// nothing that are written in Go or speak protobuf to others, since both leave it out. Where prompts
+    /// are scored or put into a cache it is meant, and the servers that do that read it.
+    #[must_use]
+    pub fn least_output_limit(self) -> u64 {
+        u64::from(matches!(self, Self::Chat | Self::Responses))
+    }
+
     /// Its streams report usage only where the request asks for it (WIRE 2.3).
     #[must_use]
     pub fn reports_usage_when_asked(self) -> bool {

@@ -28,6 +28,8 @@ pub(super) struct Reader<'a> {
     pub(super) found: Found,
     pub(super) problem: Option<Problem>,
     pub(super) path_model: Option<&'a str>,
+    /// The least bound on output.
+    pub(super) least_limit: u64,
     root: &'static Shape,
     pub(super) frames: Vec<Frame>,
     /// Everything inside the bracket that opened at this depth is harmless.
@@ -61,11 +63,12 @@ enum Place {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(root: &'static Shape, path_model: Option<&'a str>) -> Self {
+    pub(super) fn new(root: &'static Shape, path_model: Option<&'a str>, least_limit: u64) -> Self {
         Self {
             found: Found::default(),
             problem: None,
             path_model,
+            least_limit,
             root,
             frames: Vec::new(),
             skipped: None,

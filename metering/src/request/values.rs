@@ -128,7 +128,7 @@ impl Reader<'_> {
             (Rule::BestOf, event) => self.found.best_of = self.choices(field, event),
             (Rule::ThinkingBudget, event) => self.thinking_budget(field, event),
             (Rule::OtherLimit, event) => {
-                if let Some(tokens) = self.count(field, event) {
+                if let Some(tokens) = self.output_bound(field, event) {
                     self.found.other_limits.push(OtherLimit { tokens, value: span });
                 }
             }
@@ -247,12 +247,21 @@ impl Reader<'_> {
         count
     }
 
+    fn output_bound(&mut self, field: &'static str, event: &Event<'_>) -> Option<u64> {
+        let tokens = self.count(field, event)?;
+        if tokens < self.least_limit {
+            self.invalid(field, "a positive integer");
+            return None;
+        }
+        Some(tokens)
+    }
+
     fn limit(&mut self, place: usize, field: &'static str, event: &Event<'_>, span: Range<usize>) {
         // Protobuf's default value is no value.
         let in_config = !matches!(self.found.config, Slot::Absent);
         let limit = match event {
             Event::Null => Limit::Void(span),
-            event => match self.count(field, event) {
+            event => match self.output_bound(field, event) {
                 Some(0) if in_config => Limit::Void(span),
                 Some(tokens) => Limit::Tokens { tokens, name: self.last_name.clone(), value: span },
                 None => return,

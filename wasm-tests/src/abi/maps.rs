@@ -199,7 +199,10 @@ fn get_pairs(guest: &mut Guest<'_, '_>, map: u32, at: u32, length_at: u32) -> Ou
     if absent && guest.state().carriage() != Carriage::FilterManager {
         return Err(not_live(guest, map, "read of"));
     }
-    let bytes = readable(guest.state(), map).map(encode_pairs).unwrap_or_default();
+    let most = guest.state().host.borrow().profile.most_fields;
+    let with_pseudo = guest.state().carriage() == Carriage::NgxWasm;
+    let shown = readable(guest.state(), map).map(|headers| headers.shown(most, with_pseudo));
+    let bytes = shown.as_ref().map(encode_pairs).unwrap_or_default();
     guest.hand_over(&bytes, at, length_at)
 }
 

@@ -46,6 +46,10 @@ const NGX_WASM_TRAPS: [&str; 3] = ["proxy_get_status", "proxy_done", "proxy_clos
 /// the filter takes, since a body in a file cannot be read.
 const BODY_IN_MEMORY_BYTES: usize = 11 << 20;
 
+/// Both engines show so many header fields of a message, and say nothing of the others. For one of them
+/// the method, the path and the like are among these.
+const FIELDS_SHOWN: usize = 100;
+
 fn table(entries: &[(&[&'static str], Support)]) -> BTreeMap<&'static str, Support> {
     entries.iter().flat_map(|(names, support)| names.iter().map(|name| (*name, *support))).collect()
 }
@@ -66,6 +70,7 @@ impl Profile {
             carriage: Carriage::Apisix,
             configures_at_first_request: true,
             recovery: Recovery::Never,
+            most_fields: FIELDS_SHOWN,
             buffer_limit_bytes: usize::MAX,
             host_calls: table(&[
                 (&MISSING, Support::Missing),
@@ -87,6 +92,8 @@ impl Profile {
             endings: &[Ending::Done, Ending::Log, Ending::Delete],
             carriage: Carriage::NgxWasm,
             recovery: Recovery::AtNextRequest,
+            names_as_written: true,
+            most_fields: FIELDS_SHOWN,
             buffer_limit_bytes: BODY_IN_MEMORY_BYTES,
             body_in_memory_bytes: BODY_IN_MEMORY_BYTES,
             host_calls: table(&[

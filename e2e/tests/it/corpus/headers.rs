@@ -65,6 +65,15 @@ const TABLE: &[(&str, Outcome)] = &[
          spoofed-by-the-client\r\nx-envoy-decorator-operation: spoofed-by-the-client\r\n",
         CHAT,
     ),
+    // What chooses other prices or models, or has calls sent again.
+    (
+        "authorization: Bearer {key}\r\nx-amzn-bedrock-service-tier: spoofed-by-the-client\r\n\
+         x-vertex-ai-llm-shared-request-type: spoofed-by-the-client\r\n\
+         cf-aig-max-attempts: spoofed-by-the-client\r\nhelicone-fallbacks: \
+         spoofed-by-the-client\r\nx-litellm-num-retries: spoofed-by-the-client\r\n\
+         X-Portkey-Config: spoofed-by-the-client\r\n",
+        CHAT,
+    ),
     ("authorization: Bearer {key}\r\nx-original-url: /v1/files\r\n", CHAT),
     ("authorization: Bearer {key}\r\nx-rewrite-url: /v1/files\r\n", CHAT),
     ("authorization: Bearer {key}\r\nx-http-method-override: DELETE\r\n", CHAT),

@@ -166,7 +166,9 @@ fn table() -> Vec<Row> {
 }
 
 /// Codes that no single request meets.
-const ELSEWHERE: [&str; 4] = [
+const ELSEWHERE: [&str; 5] = [
+    // Refused in shadow mode as well: what is not seen cannot be taken away (`host_sequences`).
+    "too_many_headers",
     // What has no name among those that are counted.
     "other",
     // It ends a call that runs, and in shadow mode no output limit is written whose end that could be.

@@ -43,6 +43,12 @@ fn bodies_and_what_they_ask_for() {
             r#"{"model":"claude","max_tokens":1024,"messages":[],"stream":true}"#,
             ("claude", true, Tokens(1024), 1, 1),
         ),
+        // Asked for on purpose: a prompt is scored, or put into a cache.
+        (
+            Completions,
+            r#"{"model":"m","prompt":"x","echo":true,"max_tokens":0}"#,
+            ("m", false, Tokens(0), 1, 1),
+        ),
         (Messages, r#"{"model":"claude","max_tokens":0}"#, ("claude", false, Tokens(0), 1, 1)),
         (
             Messages,
@@ -107,6 +113,7 @@ fn bodies_and_what_they_ask_for() {
 #[test]
 fn bodies_that_are_refused() {
     const COUNT: &str = "a non-negative integer";
+    const POSITIVE: &str = "a positive integer";
     const PROMPT: &str = "a string, a list of strings, a list of tokens or a list of those";
     const CHOICES: &str = "an integer from 1 to 128";
     let invalid = |field, expected| Problem::Invalid { field, expected };
@@ -137,6 +144,19 @@ fn bodies_that_are_refused() {
             Responses,
             r#"{"model":"m","background":true,"background":false}"#,
             duplicate("background"),
+        ),
+        // Nothing to servers that leave zeros out of what they pass on, and then no limit at all.
+        (Chat, r#"{"model":"m","max_tokens":0}"#, invalid("max_tokens", POSITIVE)),
+        (
+            Chat,
+            r#"{"model":"m","max_tokens":9,"max_completion_tokens":0}"#,
+            invalid("max_completion_tokens", POSITIVE),
+        ),
+        (Chat, r#"{"model":"m","max_tokens":9,"n_predict":0}"#, invalid("n_predict", POSITIVE)),
+        (
+            Responses,
+            r#"{"model":"m","max_output_tokens":0}"#,
+            invalid("max_output_tokens", POSITIVE),
         ),
         (Messages, r#"{"model":"c"}"#, missing("max_tokens")),
         (Messages, r#"{"model":"c","max_tokens":null}"#, missing("max_tokens")),

@@ -327,3 +327,41 @@ fn every_table_fits_its_marks() {
         assert!(table(operation).all_members().count() <= 128, "{operation:?}");
     }
 }
+
+/// Some servers lay it over the body: what it says then counts, and the outermost object does not.
+#[test]
+fn what_stands_in_an_extra_body_is_read_as_outside_of_it_or_needs_permission() {
+    for member in [
+        r#""model":"dear""#,
+        r#""messages":[{"role":"user"}]"#,
+        r#""prompt":"x""#,
+        r#""input":"x""#,
+        r#""stream":true"#,
+        r#""stream_options":{"include_usage":false}"#,
+        r#""max_tokens":9000"#,
+        r#""max_completion_tokens":9000"#,
+        r#""n":20"#,
+        r#""best_of":20"#,
+        r#""tools":[{"type":"web_search"}]"#,
+        r#""audio":{"voice":"x"}"#,
+        r#""modalities":["audio"]"#,
+        r#""store":true"#,
+        r#""prediction":{"type":"content"}"#,
+    ] {
+        let extra = format!(r#""extra_body":{{{member}}}"#);
+        for operation in [Chat, Completions, Embeddings] {
+            let request = read_as(operation, &body_with(operation, &extra)).unwrap();
+            assert!(request.needs(FeatureKind::ProviderOptions), "{operation:?} {member}");
+        }
+    }
+    let chat = |extra: &str| {
+        read_as(Chat, &body_with(Chat, &format!(r#""extra_body":{{{extra}}}"#))).unwrap()
+    };
+    assert_eq!(features(&chat(r#""service_tier":"priority""#)), ["price_tier:service_tier"]);
+    assert_eq!(features(&chat(r#""fallbacks":["dear"]"#)), ["fallback_models:fallbacks"]);
+    assert_eq!(chat(r#""enable_search":true"#).server_tools.kinds, [ServerTool::WebSearch]);
+    let searches = chat(r#""web_search_options":{}"#).server_tools;
+    assert_eq!(searches.kinds, [ServerTool::WebSearch]);
+    assert!(chat(r#""chat_template":"{{x}}""#).by_reference);
+    assert_eq!(features(&chat(r#""chat_template_kwargs":{"a":1},"top_k":3"#)), [""; 0]);
+}

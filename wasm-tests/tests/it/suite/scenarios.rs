@@ -383,6 +383,23 @@ pub fn headers_of_ours(stage: &Stage) -> Facts {
     ]
 }
 
+/// What some hosts do not show would go on as it came.
+pub fn a_hundred_headers(stage: &Stage) -> Facts {
+    let key = stage.key(json!({}));
+    let bearer = format!("Bearer {}", key.secret);
+    let question = Stage::question().to_string();
+    let names: Vec<String> = (0..100).map(|at| format!("x-filling-{at}")).collect();
+    let mut headers: Vec<(&str, &[u8])> = vec![("authorization", bearer.as_bytes())];
+    headers.extend(names.iter().map(|name| (name.as_str(), b"1".as_slice())));
+    headers.push(("x-tollgate-user", b"liar"));
+    headers.push(("anthropic-beta", b"fast-mode-2026-02-01"));
+    let number = with_headers(stage, CHAT, &headers, Some(&question));
+    let forwarded = stage.look(number, |exchange| exchange.forwarded());
+    stage.answer(number, (9, 2));
+    let shown = |name: &str| format!("{name}: {}", forwarded.header(name).unwrap_or("none"));
+    vec![stage.told(number), shown("x-tollgate-user"), shown("anthropic-beta")]
+}
+
 pub fn trailers(stage: &Stage) -> Facts {
     let key = stage.key(json!({}));
     let body = Stage::question().to_string();

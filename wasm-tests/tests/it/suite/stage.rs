@@ -218,7 +218,7 @@ impl Stage {
         let heads = forwarded.headers.iter().chain(&forwarded.trailers);
         let mut bytes: Vec<u8> =
             heads.flat_map(|head| head.pairs()).fold(Vec::new(), |mut all, (name, value)| {
-                all.extend_from_slice(name);
+                all.extend(name.to_ascii_lowercase());
                 all.push(b' ');
                 all.extend_from_slice(value);
                 all.push(b'\n');

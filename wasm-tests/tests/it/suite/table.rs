@@ -24,6 +24,8 @@ pub enum Lack {
     StreamEnds,
     /// A worker is not told of changes: a revoked key is refused once its session is over.
     RevokedAtOnce,
+    /// Of a request with a hundred header fields not all are shown, so it is refused.
+    ManyFields,
     /// A request that waits when the VM fails goes to the upstream, without a credential.
     FailureKeepsRequest,
 }
@@ -39,6 +41,7 @@ impl Lack {
         Self::KeyInUrl,
         Self::StreamEnds,
         Self::RevokedAtOnce,
+        Self::ManyFields,
         Self::FailureKeepsRequest,
     ];
 
@@ -54,6 +57,7 @@ impl Lack {
             Self::KeyInUrl => "a key in the URL is taken",
             Self::StreamEnds => "a running stream ends when its key is revoked",
             Self::RevokedAtOnce => "a revoked key is refused at its next request",
+            Self::ManyFields => "a request with a hundred header fields is served",
             Self::FailureKeepsRequest => "a request that waits stays back when the VM fails",
         }
     }
@@ -253,6 +257,15 @@ pub const SCENARIOS: &[Scenario] = scenarios! {
         "x-tollgate-model: none",
         "x-kept: 1",
         "key id told: false",
+    ];
+    a_hundred_headers => [
+        "200, forwarded",
+        "x-tollgate-user: none",
+        "anthropic-beta: none",
+    ], NGINX, ManyFields, [
+        "400 too_many_headers",
+        "x-tollgate-user: none",
+        "anthropic-beta: none",
     ];
     trailers => [
         "200, forwarded",
