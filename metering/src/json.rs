@@ -4,6 +4,9 @@
 
 mod escape;
 mod number;
+mod quiet;
+#[cfg(test)]
+mod quiet_tests;
 mod run;
 mod utf8;
 
@@ -12,6 +15,8 @@ use std::fmt;
 use escape::{code_unit, hex_digit, unescaped};
 pub use number::count;
 use number::{NumberPart, next_number_part};
+use quiet::with_bracket;
+pub(crate) use run::split_behind;
 pub(crate) use utf8::is_utf8;
 
 /// Deepest nesting. Real requests stay below 20; a cap keeps recursive parsers behind us safe too.
@@ -91,6 +96,15 @@ pub trait Sink {
 
     /// Whether the text of the string value that begins now is wanted.
     fn wants_string(&self, depth: usize) -> bool;
+
+    /// Whether nothing inside the bracket that has just opened at this depth says anything: most of it
+    /// is then not told, only its end. Some of it may be.
+    fn passes_over(&self, _depth: usize) -> bool {
+        false
+    }
+
+    /// So many events were not told.
+    fn passed_over(&mut self, _events: u64) {}
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +137,8 @@ pub struct Scanner {
     start: u64,
     raw_length: u64,
     high_surrogate: Option<u16>,
+    /// The depth of a bracket whose inside is not told.
+    quiet: Option<usize>,
 }
 
 impl Default for Scanner {
@@ -138,6 +154,7 @@ impl Default for Scanner {
             start: 0,
             raw_length: 0,
             high_surrogate: None,
+            quiet: None,
         }
     }
 }
@@ -151,7 +168,11 @@ impl Scanner {
         let mut rest = chunk;
         let mut offset = at;
         while let Some((&byte, tail)) = rest.split_first() {
-            let run = self.run(byte, rest);
+            let run = match self.quiet {
+                None => 0,
+                Some(outermost) => self.pass_over(outermost, rest, sink),
+            };
+            let run = if run > 0 { run } else { self.run(byte, rest) };
             if run > 0 {
                 offset += run as u64;
                 rest = rest.get(run..).unwrap_or_default();
@@ -341,8 +362,10 @@ impl Scanner {
             return Err(SyntaxError::TooDeep);
         }
         sink.event(Event::Open { object }, self.depth, at, at + 1);
-        let bit = 1u64 << self.depth;
-        self.objects = if object { self.objects | bit } else { self.objects & !bit };
+        if self.quiet.is_none() && sink.passes_over(self.depth) {
+            self.quiet = Some(self.depth);
+        }
+        self.objects = with_bracket(self.objects, self.depth, object);
         self.depth += 1;
         self.state = if object { State::NameOrClose } else { State::ValueOrClose };
         Ok(())
@@ -350,6 +373,7 @@ impl Scanner {
 
     fn close(&mut self, object: bool, at: u64, sink: &mut impl Sink) -> Result<(), SyntaxError> {
         self.depth = self.depth.checked_sub(1).ok_or(SyntaxError::Unexpected(at))?;
+        self.quiet = self.quiet.filter(|quiet| *quiet < self.depth);
         self.after_value();
         sink.event(Event::Close { object }, self.depth, at, at + 1);
         Ok(())
@@ -463,14 +487,7 @@ impl Scanner {
         at: u64,
         sink: &mut impl Sink,
     ) -> Result<(), SyntaxError> {
-        let whole = matches!(
-            part,
-            NumberPart::Zero
-                | NumberPart::Integer
-                | NumberPart::Fraction
-                | NumberPart::ExponentDigits
-        );
-        if !whole {
+        if !part.may_end() {
             return Err(SyntaxError::Unexpected(at));
         }
         let text = Text { bytes: &self.text, complete: !self.cut };

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use crate::gateway::Gateway;
+use crate::list_scan;
 use crate::profile::Profile;
 use crate::trace::{Phase, TraceLevel};
 
@@ -77,7 +78,8 @@ impl Scanned {
 
 /// Sends every body through the shipped filter.
 pub fn measure_all() -> Result<Vec<Scanned>> {
-    SCANS.iter().map(|scan| scan.measure().with_context(|| scan.name)).collect()
+    let bodies = SCANS.iter().map(|scan| scan.measure().with_context(|| scan.name));
+    bodies.chain(list_scan::measure_all()?.into_iter().map(Ok)).collect()
 }
 
 impl Scan {
@@ -112,7 +114,7 @@ impl Scan {
 pub fn render(scanned: &[Scanned]) -> String {
     let head = format!(
         "{:<28} {:>9} {:>11} {:>9} {:>8}\n",
-        "request body, model last", "bytes", "fuel", "per byte", "ceiling"
+        "request or answer", "bytes", "fuel", "per byte", "ceiling"
     );
     scanned.iter().fold(head, |table, scanned| {
         let Scanned { name, bytes, fuel, ceiling } = scanned;

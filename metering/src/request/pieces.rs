@@ -37,4 +37,12 @@ impl<S: Sink> Sink for Counted<'_, S> {
     fn wants_string(&self, depth: usize) -> bool {
         self.sink.wants_string(depth)
     }
+
+    fn passes_over(&self, depth: usize) -> bool {
+        self.sink.passes_over(depth)
+    }
+
+    fn passed_over(&mut self, events: u64) {
+        self.pieces = self.pieces.saturating_add(events);
+    }
 }

@@ -347,6 +347,10 @@ impl Sink for Reader<'_> {
         }
     }
 
+    fn passes_over(&self, _: usize) -> bool {
+        self.skipped.is_some() && self.awaited.is_none()
+    }
+
     fn wants_string(&self, _: usize) -> bool {
         if self.awaited.is_some_and(Parameter::wants_string) {
             return true;
