@@ -8,6 +8,7 @@ mod quiet;
 #[cfg(test)]
 mod quiet_tests;
 mod run;
+mod sink;
 mod utf8;
 
 use std::fmt;
@@ -17,6 +18,7 @@ pub use number::count;
 use number::{NumberPart, next_number_part};
 use quiet::with_bracket;
 pub(crate) use run::split_behind;
+pub use sink::{Event, Sink, Text};
 pub(crate) use utf8::is_utf8;
 
 /// Deepest nesting. Real requests stay below 20; a cap keeps recursive parsers behind us safe too.
@@ -47,65 +49,6 @@ impl fmt::Display for SyntaxError {
 }
 
 impl std::error::Error for SyntaxError {}
-
-/// An unescaped text, cut at [`LONGEST_TEXT`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Text<'a> {
-    /// The bytes, unescaped.
-    pub bytes: &'a [u8],
-    /// Nothing was cut off and the text was wanted.
-    pub complete: bool,
-}
-
-/// What was seen. `depth` counts open brackets outside the thing itself: members of the outermost
-/// object are at depth 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// `{` or `[`.
-    Open {
-        /// It is an object.
-        object: bool,
-    },
-    /// `}` or `]`.
-    Close {
-        /// It was an object.
-        object: bool,
-    },
-    /// A member's name.
-    Name(Text<'a>),
-    /// A string value, its bytes kept only if the sink wanted them; `length` is that of the raw
-    /// text between the quotes.
-    Str {
-        /// The text.
-        text: Text<'a>,
-        /// Raw length in bytes.
-        length: u64,
-    },
-    /// A number as written (cut numbers cannot be read and count as malformed values).
-    Number(Text<'a>),
-    /// `true` or `false`.
-    Bool(bool),
-    /// `null`.
-    Null,
-}
-
-/// Receives what the scanner sees.
-pub trait Sink {
-    /// One event: `start..end` are offsets as fed.
-    fn event(&mut self, event: Event<'_>, depth: usize, start: u64, end: u64);
-
-    /// Whether the text of the string value that begins now is wanted.
-    fn wants_string(&self, depth: usize) -> bool;
-
-    /// Whether nothing inside the bracket that has just opened at this depth says anything: most of it
-    /// is then not told, only its end. Some of it may be.
-    fn passes_over(&self, _depth: usize) -> bool {
-        false
-    }
-
-    /// So many events were not told.
-    fn passed_over(&mut self, _events: u64) {}
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -172,7 +115,7 @@ impl Scanner {
                 None => 0,
                 Some(outermost) => self.pass_over(outermost, rest, sink),
             };
-            let run = if run > 0 { run } else { self.run(byte, rest) };
+            let run = if run > 0 { run } else { self.run(byte, rest, sink) };
             if run > 0 {
                 offset += run as u64;
                 rest = rest.get(run..).unwrap_or_default();
@@ -216,7 +159,7 @@ impl Scanner {
     }
 
     /// Consumes bytes, of which `first` is the first, that leave the state as it is: says how many.
-    fn run(&mut self, first: u8, bytes: &[u8]) -> usize {
+    fn run(&mut self, first: u8, bytes: &[u8], sink: &mut impl Sink) -> usize {
         use NumberPart::{ExponentDigits, Fraction, Integer};
         match self.state {
             State::Text if first == b'"' => 0,
@@ -225,6 +168,9 @@ impl Scanner {
                 let run = run::digits(bytes);
                 self.keep(bytes.get(..run).unwrap_or_default());
                 run
+            }
+            State::Value | State::ValueOrClose if first.is_ascii_digit() => {
+                self.count_numbers(bytes, sink)
             }
             State::Number(_) | State::Escape | State::Unicode { .. } | State::Literal { .. } => 0,
             _ if first > b' ' => 0,

@@ -105,6 +105,32 @@ impl Scanner {
     }
 }
 
+impl Scanner {
+    /// Takes numbers of a list in which they are only counted, each with the comma behind it: says how
+    /// many bytes. The last one, behind which there is none, is told.
+    pub(super) fn count_numbers(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+        if self.depth == 0 || self.in_object() || !sink.counts_numbers() {
+            return 0;
+        }
+        let (mut taken, mut count) = (0, 0);
+        while let Some(behind) = whole(bytes, taken)
+            && bytes.get(behind) == Some(&b',')
+        {
+            taken = behind + 1;
+            count += 1;
+            // As most programs write lists.
+            if bytes.get(taken) == Some(&b' ') {
+                taken += 1;
+            }
+        }
+        if count > 0 {
+            self.state = State::Value;
+            sink.counted(count);
+        }
+        taken
+    }
+}
+
 /// Where the numbers that begin at `at` end, in a list with the comma behind each, and how many they are;
 /// none where the first is not here as a whole.
 #[inline]
