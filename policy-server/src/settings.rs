@@ -201,7 +201,8 @@ impl Default for UserKeyLifetime {
     }
 }
 
-/// For how long records of the request log are kept after their arrival. Sums and money stay.
+/// For how long records of the request log are kept after their arrival, and leases that have ended
+/// after their grant. Sums and money stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepRequests {
     /// Days; at least [`KeepRequests::SHORTEST_DAYS`].
@@ -209,8 +210,8 @@ pub struct KeepRequests {
 }
 
 impl KeepRequests {
-    /// A call is told from a repeated report of it by its record: no filter repeats one after so
-    /// long.
+    /// A call is told from a repeated report of it by its record: no filter repeats one, or says anything
+    /// of a lease that has ended, after so long.
     pub const SHORTEST_DAYS: u32 = 30;
     /// A hundred years: as good as for ever.
     pub const LONGEST_DAYS: u32 = 36_525;

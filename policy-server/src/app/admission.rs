@@ -164,6 +164,9 @@ impl Work<'_> {
             self.rows.save_lease(&lease)?;
             return Ok(());
         }
+        if self.rows.is_forgotten(id)? {
+            return Ok(());
+        }
         let mut money = LeaseMoney::granted(NanoUsd::ZERO);
         money.void();
         let lease = LeaseRow {
@@ -220,9 +223,13 @@ impl Work<'_> {
         n: u64,
         key: Option<&KeyRow>,
     ) -> Result<Option<LeaseAnswer>, FilterError> {
-        let Some(lease) = self.rows.lease(&lease_id(holder, n)?)? else { return Ok(None) };
+        let id = lease_id(holder, n)?;
+        let Some(lease) = self.rows.lease(&id)? else {
+            let is_forgotten = self.rows.is_forgotten(&id)?;
+            return Ok(is_forgotten.then(|| LeaseAnswer::Refused(contended())));
+        };
         let is_kept = !lease.scarce;
-        let (id, windows) = (lease.id.clone(), lease.windows.clone());
+        let windows = lease.windows.clone();
         let answer = same_again(lease, key)?;
         if is_kept && matches!(answer, LeaseAnswer::Granted(_)) {
             let shares = self.rows.shares(&id)?;

@@ -107,8 +107,10 @@ impl Work<'_> {
         }
         let more_keys = self.sweep_keys()?;
         let more_audit = self.forget_old_audit()?;
-        let more_days = self.close_wallet_days()?;
-        Ok(self.release_due()? || more_keys || more_audit || more_days)
+        let more_days = self.part("a day of a wallet", Self::close_wallet_days)?;
+        let more_parked = self.part("parked money", Self::release_due)?;
+        let more = [more_days, more_parked].contains(&Some(true));
+        Ok(more || more_keys || more_audit)
     }
 
     fn park_lapsed(&mut self, mut lease: LeaseRow) -> Result<(), FilterError> {

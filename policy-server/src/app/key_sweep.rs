@@ -16,11 +16,11 @@ impl Work<'_> {
     /// # Errors
     /// When the store fails.
     pub fn has_due_work(&mut self) -> Result<bool, FilterError> {
-        Ok(self.has_due_releases()?
+        Ok(is_due(self.has_due_releases())?
             || is_due(self.has_ended_secrets())?
             || is_due(self.has_expired_keys())?
             || is_due(self.has_removals())?
-            || self.has_ended_wallet_days()?
+            || is_due(self.has_ended_wallet_days())?
             || is_due(self.has_old_user_keys())?
             || self.rows.has_repeatables_before(self.known_since())?
             || self.has_old_audit()?)

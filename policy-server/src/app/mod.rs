@@ -8,6 +8,7 @@ mod aliases;
 mod audit;
 mod budgets;
 mod catalogue;
+mod ended_leases;
 mod entitled;
 mod error;
 mod filter_export;

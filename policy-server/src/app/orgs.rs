@@ -124,8 +124,9 @@ impl Work<'_> {
         Ok(Page::of(views, limit, |view| view.org.id.as_str().to_owned()))
     }
 
-    /// Removes an organisation that has no keys but deleted ones. Its ledger and records stay,
-    /// and count again should it be made anew.
+    /// Removes an organisation that has no keys but deleted ones, with its people, their tokens, those that
+    /// they issued for others, and its webhooks. Its ledger and records stay, and count again should it
+    /// be made anew.
     ///
     /// # Errors
     /// When there is none, it has keys, or the store fails.
@@ -144,6 +145,7 @@ impl Work<'_> {
             });
         }
         self.assign_plan(Level::Org, id.as_str(), None)?;
+        self.end_issued_tokens(id, None)?;
         self.rows.remove_org(id)?;
         let revision = self.publish(below(id))?;
         Ok(Changed { value, revision })

@@ -68,15 +68,18 @@ impl Work<'_> {
         self.shared.live().ran_ms(self.now)
     }
 
-    /// Releases parked money whose time has come, a bounded number of shares per call. Answers
-    /// whether there may be more.
+    /// Releases parked money whose time has come, a bounded number of shares per call. Where a row is
+    /// damaged its share stays for the next sweep. Answers whether there may be more.
     pub(super) fn release_due(&mut self) -> Result<bool, FilterError> {
         let due = self.rows.due_releases(self.ran_ms(), RELEASED_PER_SWEEP)?;
         let full = u32::try_from(due.len()).is_ok_and(|found| found >= RELEASED_PER_SWEEP);
+        let mut any = false;
         for share in due {
-            self.release(share, "system")?;
+            let what = share.lease.as_str().to_owned();
+            any |= self.part(&what, |work| work.release(share, "system"))?.is_some();
         }
-        Ok(full)
+        // Where none could be, the same are found again.
+        Ok(full && any)
     }
 
     /// Releases what is parked for a key in every budget above it: an operator has seen to it that

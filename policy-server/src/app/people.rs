@@ -114,7 +114,7 @@ impl Work<'_> {
         }
         check_rank(by, role)?;
         if known.as_ref().is_some_and(|known| known.role.rank() > role.rank()) {
-            self.end_issued_tokens(org, &id)?;
+            self.end_issued_tokens(org, Some(&id))?;
         }
         let mut problems = Vec::new();
         let limits = self.checked_limits(form.limits, &mut problems)?;
@@ -210,7 +210,7 @@ impl Work<'_> {
         check_other(by, org, id)?;
         let (ended, revision) = self.end_keys_of(org, id, None)?;
         self.rows.revoke_personal_tokens(org, id, self.now.unix_ms)?;
-        self.end_issued_tokens(org, id)?;
+        self.end_issued_tokens(org, Some(id))?;
         self.rows.remove_user(org, id)?;
         Ok(Changed { value: (user, ended), revision })
     }

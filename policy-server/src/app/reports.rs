@@ -82,6 +82,9 @@ impl Work<'_> {
 
     fn settle(&mut self, request: &ReportRequest, report: &LeaseReport) -> Result<(), FilterError> {
         let Some(mut lease) = self.rows.lease(&report.lease)? else {
+            if self.rows.is_forgotten(&report.lease)? {
+                return Ok(());
+            }
             Counters::add(&self.counters.unknown_leases, 1);
             tracing::error!(
                 lease = %report.lease,
@@ -167,8 +170,8 @@ impl Work<'_> {
                 Ok(!self.rows.shares(id)?.is_empty())
             }
             Some(_) => Ok(true),
-            // A restored database does not know it: nothing else would settle its calls.
-            None => Ok(false),
+            // Where a restored database does not know it, nothing else would settle its calls.
+            None => self.rows.is_forgotten(id),
         }
     }
 

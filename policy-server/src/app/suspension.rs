@@ -50,6 +50,10 @@ impl Work<'_> {
                     let row = OrgRow { suspended_unix_ms: since, updated_unix_ms: now, ..org };
                     self.rows.save_org(&row)?;
                 }
+                if stop && changes {
+                    // Its own people's do not sign in while it is suspended.
+                    self.end_issued_tokens(id, None)?;
+                }
                 changes
             }
             Suspendable::Team(org, id) => {
@@ -69,7 +73,7 @@ impl Work<'_> {
                     self.rows.save_user(&row)?;
                 }
                 if stop && changes {
-                    self.end_issued_tokens(org, id)?;
+                    self.end_issued_tokens(org, Some(id))?;
                 }
                 changes
             }

@@ -211,16 +211,20 @@ impl Work<'_> {
         Ok(token)
     }
 
-    /// Ends the tokens that somebody issued for others, who may issue none any more: whoever has kept
-    /// one would go on as somebody else.
+    /// Ends the tokens that somebody issued for others, who may issue none any more, or whoever belongs to
+    /// an organisation for those of others: whoever has kept one would go on as somebody else, and so
+    /// he would by one that he has issued by it.
     pub(super) fn end_issued_tokens(
         &mut self,
         org: &OrgId,
-        issuer: &UserId,
+        issuer: Option<&UserId>,
     ) -> Result<(), AdminError> {
         let ended = self.rows.revoke_tokens_issued(org, issuer, self.now.unix_ms)?;
         if ended > 0 {
-            let target = Target::User(org.clone(), issuer.clone());
+            let target = match issuer {
+                Some(issuer) => Target::User(org.clone(), issuer.clone()),
+                None => Target::Org(org.clone()),
+            };
             let line = self.author.line("token.revoke_by_issuer", &target, Some(org.clone()));
             let after = Some(json!({"revoked_tokens": ended}).to_string());
             self.note(AuditRow { after, ..line })?;
@@ -271,6 +275,7 @@ impl Work<'_> {
             name,
             prefix,
             issued_by,
+            issued_with: self.author.token.clone(),
             created_unix_ms: now,
             expires_unix_ms,
             revoked_unix_ms: None,

@@ -162,7 +162,7 @@ struct ServeArgs {
     #[arg(long, default_value_t = SessionTimes::default().pull_ttl_ms,
           value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     pull_session_ttl_ms: u64,
-    /// For how many days the request log is kept. Sums by day are kept for ever.
+    /// For how many days the request log is kept, and leases that have ended. Sums by day are kept for ever.
     #[arg(long, env = "TOLLGATE_KEEP_REQUESTS_DAYS", default_value_t = KeepRequests::default().days,
           value_parser = clap::value_parser!(u32)
               .range(i64::from(KeepRequests::SHORTEST_DAYS)..=i64::from(KeepRequests::LONGEST_DAYS)))]

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::admin_token::{RotateError, rotate_admin_token};
 use crate::clock::{Clock as _, OsEntropy, SystemClock};
-use crate::restore::{RestoreError, Restored, restore};
+use crate::restore::{RestoreError, Restored, restore, restore_without_journal};
 use crate::store::sqlite::{OpenError, Sqlite};
 
 /// `tollgate backup`
@@ -34,17 +34,24 @@ pub struct RestoreArgs {
     /// Database file, copied back from a backup; the server must not run.
     #[arg(long, env = "TOLLGATE_DATABASE", default_value = "tollgate.sqlite")]
     database: PathBuf,
-    /// The journal that was kept since the backup. Without it a new epoch begins and budgets are
-    /// frozen.
-    #[arg(long, value_name = "FILE")]
+    /// The journal that was kept since the backup. Where none was kept a new epoch begins and budgets
+    /// are frozen.
+    #[arg(long, env = "TOLLGATE_JOURNAL", value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// The journal that was kept is lost as well: begin a new epoch and freeze budgets.
+    #[arg(long)]
+    journal_lost: bool,
 }
 
 impl RestoreArgs {
     /// Carries it out and answers what to print.
     pub fn run(self) -> Result<String, RestoreError> {
         let now = SystemClock::start().now();
-        Ok(match restore(&self.database, self.journal.as_deref(), now.unix_ms)? {
+        let restored = match self.journal_lost {
+            true => restore_without_journal(&self.database, now.unix_ms),
+            false => restore(&self.database, self.journal.as_deref(), now.unix_ms),
+        };
+        Ok(match restored? {
             Restored::Replayed { entries } => format!("replayed {entries} entries of the journal"),
             Restored::Began(begun) => format!(
                 "began epoch {}; froze {} budgets: see `tollgate budgets frozen`",

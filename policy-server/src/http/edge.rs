@@ -167,8 +167,8 @@ impl Edge {
         }
     }
 
-    /// Does what time brings about: see [`Work::sweep`]; and forgets old records. Answers whether there
-    /// is more to do.
+    /// Does what time brings about: see [`Work::sweep`]; and forgets old records and ended leases. Answers
+    /// whether there is more to do.
     ///
     /// # Errors
     /// When the store fails or the ledger does not add up.
@@ -178,7 +178,16 @@ impl Edge {
             tracing::error!(%error, "refusals could not be counted in the audit");
         }
         let more = self.sweep_money().await?;
+        let more = self.forget_leases().await? || more;
         Ok(self.forget_records().await? || more)
+    }
+
+    async fn forget_leases(&self) -> Result<bool, FilterError> {
+        let before = self.keep_requests.beginning(self.now().unix_ms);
+        if !self.look(move |work| work.has_ended_leases(before)).await? {
+            return Ok(false);
+        }
+        self.write(move |work| work.forget_ended_leases(before)).await
     }
 
     async fn forget_records(&self) -> Result<bool, FilterError> {

@@ -122,7 +122,7 @@ pub trait OrgRows {
     fn save_org(&mut self, org: &OrgRow) -> StoreResult<()>;
     /// Whether calls of the organisation were ever to be priced by this multiplier.
     fn had_multiplier(&mut self, id: &OrgId, multiplier: PriceMultiplier) -> StoreResult<bool>;
-    /// Removes the organisation with its teams, users and their tokens; ledger, records and
+    /// Removes the organisation with its teams, users, their tokens and its webhooks; ledger, records and
     /// multipliers stay.
     fn remove_org(&mut self, id: &OrgId) -> StoreResult<()>;
 }
@@ -274,6 +274,12 @@ pub trait LeaseRows {
     fn open_lease_count(&mut self) -> StoreResult<u64>;
     /// Open leases of a holder, at most `limit`.
     fn open_leases(&mut self, holder: &HolderId, limit: u32) -> StoreResult<Vec<LeaseRow>>;
+    /// Ended leases that were granted before a wall time, the oldest first, at most `limit`.
+    fn ended_leases(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<Vec<LeaseId>>;
+    /// Removes an ended lease.
+    fn forget_lease(&mut self, id: &LeaseId) -> StoreResult<()>;
+    /// Whether a lease that is not there ended and was removed.
+    fn is_forgotten(&mut self, id: &LeaseId) -> StoreResult<bool>;
 }
 
 /// The audit.
@@ -411,12 +417,12 @@ pub trait PersonalTokenRows {
     fn usable_token_count(&mut self, org: &OrgId, user: &UserId, unix_ms: u64) -> StoreResult<u64>;
     /// Inserts or replaces; digest and owner stay.
     fn save_personal_token(&mut self, token: &PersonalTokenRow) -> StoreResult<()>;
-    /// Ends every token that somebody issued for others and that would sign in at a wall time.
-    /// Answers how many there were.
+    /// Ends every token that a user, or anybody of an organisation, issued for others, and that was issued
+    /// by one of these in turn, and that would sign in at a wall time. Answers how many there were.
     fn revoke_tokens_issued(
         &mut self,
         org: &OrgId,
-        issuer: &UserId,
+        issuer: Option<&UserId>,
         unix_ms: u64,
     ) -> StoreResult<usize>;
     /// Ends every token of a user for good.

@@ -138,6 +138,8 @@ pub struct PersonalTokenRow {
     pub prefix: String,
     /// Who issued it, as the audit names actors.
     pub issued_by: String,
+    /// The id of the token that was signed in with then; none for the admin token.
+    pub issued_with: Option<String>,
     /// Creation in milliseconds since 1970 UTC.
     pub created_unix_ms: u64,
     /// When it ends, in milliseconds since 1970 UTC.

@@ -11,10 +11,13 @@ use super::{Attempt, Post, Sender, ServerSecret};
 use crate::app::AdminError;
 use crate::clock::{Entropy as _, OsEntropy};
 use crate::http::Edge;
-use crate::store::{DeliveryRow, WebhookRow};
+use crate::store::{DeliveryRow, StoreError, WebhookRow};
 
 /// How often the outbox is looked into.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long to wait before what came of an attempt is noted again, where it could not be.
+const NOTE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Attempts at once: each keeps a thread for as long as its receiver takes.
 const AT_ONCE: usize = 16;
@@ -123,8 +126,8 @@ async fn attempt(
                 posted.await.unwrap_or_else(|error| Attempt::failed(&error))
             }
             Err(error) => {
-                tracing::error!(%error, "the secret of webhooks cannot be had");
-                Attempt::failed(&"the server cannot sign: its secret cannot be read")
+                tracing::error!(?secret, %error, "the secret of webhooks cannot be had");
+                Attempt::failed(&"the server cannot sign: the file of its secret cannot be read")
             }
         },
     };
@@ -132,12 +135,18 @@ async fn attempt(
     if let Err(error) = OsEntropy.fill(&mut random) {
         tracing::error!(%error, "no random bytes for the next attempt");
     }
-    let id = delivery.id;
-    let noted =
-        edge.write(move |work| work.note_attempt(&id, &attempt, u16::from_le_bytes(random)));
-    if let Err(error) = noted.await {
-        // It is posted again, under the same id.
-        tracing::error!(%error, "an attempt to reach a webhook could not be noted");
+    let random = u16::from_le_bytes(random);
+    // Until it is written down the message counts as due: posted again it would come again and again,
+    // as fast as the receiver answers. Meanwhile its webhook is told nothing else.
+    loop {
+        let (id, attempt) = (delivery.id.clone(), attempt.clone());
+        match edge.write(move |work| work.note_attempt(&id, &attempt, random)).await {
+            Ok(()) | Err(AdminError::Store(StoreError::Stopped)) => return,
+            Err(error) => {
+                tracing::error!(%error, "an attempt to reach a webhook could not be noted");
+                tokio::time::sleep(NOTE_AGAIN_AFTER).await;
+            }
+        }
     }
 }
 

@@ -24,7 +24,8 @@ type HmacSha256 = Hmac<Sha256>;
 
 const SECRET_BYTES: usize = 32;
 
-/// The server's secret: read from its file when it is needed first, and made where there is none.
+/// The server's secret: read from its file when it is needed first, and made where there is none when a
+/// webhook is given one.
 pub struct ServerSecret {
     file: PathBuf,
     bytes: Mutex<Option<[u8; SECRET_BYTES]>>,
@@ -43,33 +44,45 @@ impl ServerSecret {
         Self { file, bytes: Mutex::new(None) }
     }
 
-    /// The key by which a webhook's messages are signed. Another generation is another key.
+    /// The key of a new webhook or generation, which is told now. Another generation is another key.
     ///
     /// # Errors
     /// When the file cannot be read or made, or holds no secret.
+    pub fn new_signing_key(
+        &self,
+        org: &OrgId,
+        webhook: &str,
+        generation: u64,
+    ) -> io::Result<SigningKey> {
+        derived(&self.bytes(Self::make)?, org, webhook, generation)
+    }
+
+    /// The key by which a webhook's messages are signed, which its receiver has been told.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds no secret. Where there is none, none is made: by that nobody
+    /// could know a message.
     pub fn signing_key(
         &self,
         org: &OrgId,
         webhook: &str,
         generation: u64,
     ) -> io::Result<SigningKey> {
-        let mut mac = keyed(&self.bytes()?)?;
-        // Neither an organisation's id nor a webhook's holds a zero byte.
-        for part in ["webhook", org.as_str(), webhook, &generation.to_string()] {
-            mac.update(part.as_bytes());
-            mac.update(&[0]);
-        }
-        Ok(SigningKey(mac.finalize().into_bytes().into()))
+        let missing = |_: &Self| Err(io::ErrorKind::NotFound.into());
+        derived(&self.bytes(missing)?, org, webhook, generation)
     }
 
-    fn bytes(&self) -> io::Result<[u8; SECRET_BYTES]> {
+    fn bytes(
+        &self,
+        missing: impl FnOnce(&Self) -> io::Result<[u8; SECRET_BYTES]>,
+    ) -> io::Result<[u8; SECRET_BYTES]> {
         let mut known = lock(&self.bytes);
         if let Some(bytes) = *known {
             return Ok(bytes);
         }
         let bytes = match fs::read_to_string(&self.file) {
             Ok(text) => parse(&text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing(self)?,
             Err(error) => return Err(error),
         };
         *known = Some(bytes);
@@ -91,6 +104,21 @@ impl ServerSecret {
         tracing::info!(file = %self.file.display(), "made the secret that webhooks' are derived from");
         Ok(bytes)
     }
+}
+
+fn derived(
+    secret: &[u8; SECRET_BYTES],
+    org: &OrgId,
+    webhook: &str,
+    generation: u64,
+) -> io::Result<SigningKey> {
+    let mut mac = keyed(secret)?;
+    // Neither an organisation's id nor a webhook's holds a zero byte.
+    for part in ["webhook", org.as_str(), webhook, &generation.to_string()] {
+        mac.update(part.as_bytes());
+        mac.update(&[0]);
+    }
+    Ok(SigningKey(mac.finalize().into_bytes().into()))
 }
 
 fn parse(text: &str) -> io::Result<[u8; SECRET_BYTES]> {
@@ -160,8 +188,10 @@ mod tests {
         let file = folder.path().join("secret");
         let (acme, beta) = (OrgId::new("acme").unwrap(), OrgId::new("beta").unwrap());
         let secret = ServerSecret::in_file(file.clone());
+        let missing = secret.signing_key(&acme, "wh_1", 1).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
         let keys = [
-            secret.signing_key(&acme, "wh_1", 1).unwrap(),
+            secret.new_signing_key(&acme, "wh_1", 1).unwrap(),
             secret.signing_key(&acme, "wh_1", 2).unwrap(),
             secret.signing_key(&acme, "wh_2", 1).unwrap(),
             secret.signing_key(&beta, "wh_1", 1).unwrap(),

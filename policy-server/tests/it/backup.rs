@@ -44,6 +44,15 @@ impl Site {
         text(&output.stdout)
     }
 
+    /// What an offline command says that is not carried out.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let mut command = tollgate();
+        command.args(arguments).args(["--database", &self.path("t.sqlite")]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
+        text(&output.stderr)
+    }
+
     fn administer(&self, server: &Process, arguments: &[&str]) -> String {
         let output = tollgate()
             .args(arguments)
@@ -102,7 +111,7 @@ fn a_backup_and_the_journal_bring_everything_back() {
 fn a_backup_alone_freezes_what_has_a_cap() {
     let site = site();
     site.put_back();
-    let said = site.run(&["restore"]);
+    let said = site.run(&["restore", "--journal-lost"]);
     assert!(said.contains("froze 1 budgets"), "{said}");
     let refusal = site.refusal();
     assert!(refusal.contains("used without the journal"), "{refusal}");
@@ -112,6 +121,77 @@ fn a_backup_alone_freezes_what_has_a_cap() {
     assert!(site.administer(&server, &["budgets", "frozen"]).contains("before"));
     site.administer(&server, &["budgets", "release", "org", "before"]);
     assert!(!site.administer(&server, &["budgets", "frozen"]).contains("before"));
+}
+
+/// A part of a copy must not be taken for one, nor be in the way of the next.
+#[test]
+fn a_backup_for_which_there_is_no_room_leaves_no_file() {
+    let site = site();
+    // The signal of the limit would end the process, and a full disk sends none.
+    let launcher = "trap '' XFSZ; ulimit -f 64; exec \"$@\"";
+    let output = std::process::Command::new("bash")
+        .args(["-c", launcher, "bash", env!("CARGO_BIN_EXE_tollgate"), "backup"])
+        .args(["--database", &site.path("t.sqlite"), "--to", &site.path("full")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    let said = text(&output.stderr);
+    assert!(said.contains("full"), "{said}");
+    assert!(!std::path::Path::new(&site.path("full")).exists(), "a part of it is left");
+    // a file that was there before is not the backup's to remove
+    let said = site.refused(&["backup", "--to", &site.path("backup")]);
+    assert!(said.contains("backup"), "{said}");
+    site.put_back();
+    site.run(&["restore", "--journal", &site.path("journal")]);
+}
+
+/// It would end the journal, which has everything: whoever forgets it must not lose what it holds.
+#[test]
+fn a_journal_is_given_up_only_by_who_says_that_it_is_lost() {
+    let site = site();
+    site.put_back();
+    let copy = std::fs::read(site.path("backup")).unwrap();
+    let said = site.refused(&["restore"]);
+    assert!(said.contains("--journal-lost") && said.contains("name it with --journal"), "{said}");
+    assert!(std::fs::read(site.path("t.sqlite")).unwrap() == copy, "something was written into it");
+    // as the server is told it
+    let mut command = tollgate();
+    command.args(["restore", "--database", &site.path("t.sqlite")]);
+    let output = command.env("TOLLGATE_JOURNAL", site.path("journal")).output().unwrap();
+    let (said, why) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(said, "replayed 2 entries of the journal\n", "{why}");
+    assert_eq!(site.orgs(&site.server()), 3);
+    // and who says so need not unset that
+    site.put_back();
+    let mut command = tollgate();
+    command.args(["restore", "--journal-lost", "--database", &site.path("t.sqlite")]);
+    let output = command.env("TOLLGATE_JOURNAL", site.path("journal")).output().unwrap();
+    assert!(text(&output.stdout).contains("froze 1 budgets"), "{}", text(&output.stderr));
+}
+
+/// The log of the lost database holds pages of that one: read into the copy they make neither of the two.
+#[test]
+fn the_log_of_a_lost_database_is_not_read_into_its_copy() {
+    let site = site();
+    std::fs::copy(site.path("backup"), site.path("t.sqlite")).unwrap();
+    assert!(std::fs::metadata(site.path("t.sqlite-wal")).unwrap().len() > 0, "it shows nothing");
+    let journal = ["--journal", &site.path("journal")];
+    let said = [
+        site.refused(&["restore"]),
+        site.refused(&[&["restore"], &journal[..]].concat()),
+        site.refused(&[&["admin-token", "rotate"], &journal[..]].concat()),
+        site.refused(&["admin-token", "rotate"]),
+        site.refused(&["backup", "--to", &site.path("another")]),
+        site.refusal(),
+    ];
+    for said in said {
+        assert!(said.contains("t.sqlite-wal") && said.contains("remove"), "{said}");
+    }
+    let is_copy = |name: &str| std::fs::read(site.path(name)).unwrap();
+    assert!(is_copy("t.sqlite") == is_copy("backup"), "something was written into it");
+    site.put_back();
+    site.run(&["restore", "--journal", &site.path("journal")]);
+    assert_eq!(site.orgs(&site.server()), 3);
 }
 
 #[test]

@@ -122,6 +122,80 @@ async fn tokens_for_others_end_with_what_let_their_issuer_issue_them() {
     assert_eq!(crate::people::ask(&world, token, "GET", "me", Value::Null).await.0, 200);
 }
 
+/// Whoever kept a token that he issued for somebody can sign in by it and make others, which somebody
+/// else seems to have issued.
+#[tokio::test]
+async fn tokens_that_were_made_by_issued_tokens_end_with_their_issuer() {
+    let world = World::with_org(None).await;
+    let boss = person(&world, "acme", "boss", "org_admin").await;
+    let eve = person(&world, "acme", "eve", "org_admin").await;
+    let ada = person(&world, "acme", "ada", "org_member").await;
+    let me =
+        async |token: &str| crate::people::ask(&world, token, "GET", "me", Value::Null).await.0;
+    let make = async |token: &str, path: &str| {
+        let named = if path.ends_with("rotate") { json!({}) } else { json!({"name": "another"}) };
+        let (status, made) = crate::people::ask(&world, token, "POST", path, named).await;
+        assert!((200..300).contains(&status), "{path}: {made}");
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        (text("token"), text("id"))
+    };
+    // as an administrator, and by his token as a member, who rotates hers and ends the first one
+    let (as_eve, _) = make(&boss.token, "orgs/acme/users/eve/tokens").await;
+    let (first, first_id) = make(&as_eve, "orgs/acme/users/ada/tokens").await;
+    let (second, second_id) = make(&first, "me/tokens").await;
+    let (third, _) = make(&second, &format!("me/tokens/{second_id}/rotate")).await;
+    let revoke = format!("me/tokens/{first_id}/revoke");
+    crate::people::ask(&world, &third, "POST", &revoke, Value::Null).await;
+    // what others have of their own
+    let (of_ada, _) = make(&ada.token, "me/tokens").await;
+    let (by_eve, _) = make(&eve.token, "orgs/acme/users/ada/tokens").await;
+    let (of_boss, _) = make(&as_eve, "orgs/acme/users/boss/tokens").await;
+    for token in [&as_eve, &third, &of_ada, &by_eve, &of_boss] {
+        assert_eq!(me(token).await, 200);
+    }
+    assert_eq!((me(&first).await, me(&second).await), (401, 401));
+    world.admin_ok("PUT", "orgs/acme/users/boss", json!({"role": "org_member"})).await;
+    let went_on = [&as_eve, &third, &of_ada, &by_eve, &of_boss, &ada.token, &eve.token];
+    let mut after = Vec::new();
+    for token in went_on {
+        after.push(me(token).await);
+    }
+    assert_eq!(after, [401, 401, 200, 200, 200, 200, 200]);
+    let line = &lines(&world, "action=token.revoke_by_issuer").await[0];
+    assert_eq!(line["after"], json!({"revoked_tokens": 2}));
+}
+
+#[tokio::test]
+async fn tokens_for_others_end_with_the_organisation_of_their_issuer() {
+    for (method, path) in [("POST", "orgs/ops/suspend"), ("DELETE", "orgs/ops")] {
+        let world = World::with_org(None).await;
+        world.admin_ok("PUT", "orgs/ops", json!({})).await;
+        let root = person(&world, "ops", "root", "platform_admin").await;
+        let colleague = person(&world, "ops", "colleague", "org_admin").await;
+        person(&world, "acme", "ada", "org_member").await;
+        let issue = async |path: &str| {
+            let made = root.ok(&world, "POST", path, json!({"name": "kept"})).await;
+            made["token"].as_str().unwrap().to_owned()
+        };
+        let of_ada = issue("orgs/acme/users/ada/tokens").await;
+        issue("orgs/ops/users/colleague/tokens").await;
+        let me =
+            async |token: &str| crate::people::ask(&world, token, "GET", "me", Value::Null).await.0;
+        assert_eq!(me(&of_ada).await, 200);
+        world.admin_ok(method, path, Value::Null).await;
+        assert_eq!((me(&of_ada).await, me(&root.token).await), (401, 401), "{method} {path}");
+        let line = &lines(&world, "action=token.revoke_by_issuer").await[0];
+        assert_eq!(
+            (&line["target"], &line["after"]),
+            (&json!("ops"), &json!({"revoked_tokens": 1}))
+        );
+        if method == "POST" {
+            world.admin_ok("POST", "orgs/ops/resume", Value::Null).await;
+            assert_eq!((me(&of_ada).await, me(&colleague.token).await), (401, 200));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_flood_of_refusals_is_counted_in_one_line() {
     let world = World::with_org(None).await;

@@ -42,6 +42,7 @@ mod many_holders;
 mod metrics;
 mod model_bounds;
 mod money_commands;
+mod old_leases;
 mod parked;
 mod people;
 mod periods;

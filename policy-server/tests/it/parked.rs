@@ -172,3 +172,23 @@ async fn an_operator_releases_what_is_parked_for_a_key_in_all_its_budgets() {
     world.admin_refused("POST", "keys/nobody/release-parked", Value::Null, 404).await;
     world.admin_refused("POST", &path, json!({"amount": 1}), 400).await;
 }
+
+/// What cannot be released stays; nothing else waits for it.
+#[tokio::test]
+async fn a_damaged_account_keeps_nothing_else_from_being_swept() {
+    let (world, key, _) = lost().await;
+    let other = world.key_with_cap("0.01", "none").await;
+    let second = world.holder(2).await;
+    world.granted(&second, &other, 1, ask(1_000)).await;
+    world.pass(GONE_MS).await;
+    let damage = "UPDATE accounts SET parked = 0 WHERE level = 'key' AND owner = ?";
+    assert_eq!(world.tables().execute(damage, [key.id.as_str()]).unwrap(), 1);
+    world.pass(DAY_MS).await;
+    assert_eq!(world.spend(&other).await["parked_usd"], "0.00");
+    let third = world.holder(3).await;
+    world.granted(&third, &other, 1, ask(1_000)).await;
+    world.pass(GONE_MS).await;
+    assert_eq!(world.spend(&other).await["parked_usd"], "0.002", "its session is over");
+    let status = world.admin_ok("GET", "status", Value::Null).await;
+    assert!(status["damaged_rows"].as_u64().unwrap() > 0, "{status}");
+}

@@ -350,7 +350,7 @@ async fn what_cannot_be_a_webhook_is_refused() {
 fn post(url: &str) -> Post {
     let folder = tempfile::tempdir().unwrap();
     let secret = ServerSecret::in_file(folder.path().join("secret"));
-    let key = secret.signing_key(&OrgId::new("acme").unwrap(), "wh", 1).unwrap();
+    let key = secret.new_signing_key(&OrgId::new("acme").unwrap(), "wh", 1).unwrap();
     Post {
         url: url.to_owned(),
         id: "msg_1".to_owned(),
@@ -410,4 +410,66 @@ async fn https_goes_through_the_proxy_that_speaks_tls() {
     let received = &receiver.received()[0];
     assert_eq!(received.header("x-envoy-original-dst-host"), "8.8.8.8:443");
     assert_eq!(received.header("host"), "8.8.8.8");
+}
+
+/// Whoever is given its id is somebody else, and would tell the one before what is spent.
+#[tokio::test]
+async fn webhooks_end_with_their_organisation() {
+    let world = World::with_org(None).await;
+    let receiver = Receiver::start().await;
+    let (hook, _) = hook(&world, &receiver).await;
+    world.admin_ok("POST", &format!("{hook}/test"), Value::Null).await;
+    world.admin_ok("DELETE", "orgs/acme", Value::Null).await;
+    round(&world).await;
+    assert!(receiver.received().is_empty(), "it is told something after its end");
+    world.admin_ok("PUT", "orgs/acme", json!({})).await;
+    let there = world.admin_ok("GET", HOOKS, Value::Null).await;
+    assert_eq!(there["data"], json!([]));
+    let status = world.admin_ok("GET", "status", Value::Null).await;
+    assert_eq!(status["pending_deliveries"], 0);
+}
+
+/// A message that was taken is not sent again and again because the server cannot write that down.
+#[tokio::test]
+async fn a_receiver_is_not_flooded_while_nothing_can_be_written() {
+    let world = World::with_org(None).await;
+    let receiver = Receiver::start().await;
+    let (hook, _) = hook(&world, &receiver).await;
+    world.admin_ok("POST", &format!("{hook}/test"), Value::Null).await;
+    let courier = tokio::spawn(world.app.courier().run());
+    let blocked = world.tables();
+    blocked.execute_batch("BEGIN IMMEDIATE").unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(receiver.received().len(), 1);
+    blocked.execute_batch("ROLLBACK").unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    courier.abort();
+    assert!(receiver.received().is_empty());
+    assert_eq!(deliveries(&world, &hook).await[0]["status"], "delivered");
+}
+
+/// As after a restore on another machine: signed by a new secret, no receiver would believe a message, and
+/// none could be told which one it is signed by.
+#[tokio::test]
+async fn nothing_is_signed_by_another_secret_where_the_file_is_missing() {
+    let world = World::with_org(None).await;
+    let receiver = Receiver::start().await;
+    let (hook, secret) = hook(&world, &receiver).await;
+    let file = world.folder.path().join("tollgate.sqlite.secret");
+    let beside = world.folder.path().join("kept");
+    std::fs::rename(&file, &beside).unwrap();
+    let world = world.restart();
+    world.admin_ok("POST", &format!("{hook}/test"), Value::Null).await;
+    round(&world).await;
+    assert!(receiver.received().is_empty());
+    let delivery = deliveries(&world, &hook).await[0].clone();
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("pending"), &json!(1)));
+    let error = delivery["last_error"].as_str().unwrap();
+    assert!(error.contains("the server cannot sign"), "{error}");
+    assert!(!file.exists(), "another secret was made");
+    std::fs::rename(&beside, &file).unwrap();
+    world.clock.advance_ms(10_000);
+    round(&world).await;
+    let told = receiver.received();
+    assert!(told.len() == 1 && told[0].is_signed_by(&secret));
 }

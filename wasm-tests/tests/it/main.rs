@@ -15,6 +15,7 @@ mod fuel_table;
 mod header_maps;
 mod higress_host;
 mod imports;
+mod key_guesses;
 mod key_memory;
 mod lifecycle;
 mod local_replies;
@@ -31,3 +32,6 @@ mod stream_end;
 mod suite;
 mod with_server;
 mod without_server;
+
+#[path = "../../../policy-server/tests/it/attacks/welch.rs"]
+mod welch;

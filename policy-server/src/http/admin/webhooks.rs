@@ -184,7 +184,7 @@ fn with_secret(row: &WebhookRow, key: &SigningKey) -> Value {
 }
 
 fn signing_key(secret: &ServerSecret, row: &WebhookRow) -> Result<SigningKey, AdminError> {
-    secret.signing_key(&row.org, &row.id, row.generation).map_err(|error| {
+    secret.new_signing_key(&row.org, &row.id, row.generation).map_err(|error| {
         AdminError::Store(StoreError::Unreadable(format!(
             "the file of the server's secret: {error}"
         )))

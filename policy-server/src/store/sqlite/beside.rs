@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::history::{self, Mismatch};
-use super::{OpenError, Readers, Sqlite, lock_beside, refused};
+use super::{OpenError, Readers, Sqlite, check_log, lock_beside, refused};
 
 impl Sqlite {
     /// Opens a file that there is, for a change beside the server, which must not run. `seed` as for
@@ -26,6 +26,7 @@ impl Sqlite {
         }
         // Before anything is written: a commit that the journal lacks would end it.
         let _lock = lock_beside(path)?;
+        check_log(path)?;
         let connection = Readers::of(path).open().map_err(|source| refused(path, source.into()))?;
         if history::is_journaled(&connection).map_err(|source| refused(path, source))? {
             return Err(Mismatch::Unnamed { database: path.to_owned() }.into());

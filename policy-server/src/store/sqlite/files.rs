@@ -1,10 +1,10 @@
 //! Files of the store: private, locked, and known to their folder.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Opens a file for reading and writing, made readable for its owner alone where absent. SQLite
 /// gives its log files the mode of the database.
@@ -44,6 +44,33 @@ impl Drop for LockedFile {
     fn drop(&mut self) {
         // Nothing can be done about a failure; the lock ends with the process.
         let _ = self.0.unlock();
+    }
+}
+
+/// The log beside a database that cannot be its own: SQLite would read the pages of another database
+/// into it. Every database that a server has used says in its head that it has a log (bytes 18 and 19
+/// are 2, <https://www.sqlite.org/fileformat.html#file_format_version_numbers>); a backup does not.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn log_of_another(database: &Path) -> io::Result<Option<PathBuf>> {
+    // SQLite goes by the real name.
+    let real = database.canonicalize()?;
+    let mut log = real.clone().into_os_string();
+    log.push("-wal");
+    let log = PathBuf::from(log);
+    match log.metadata() {
+        Ok(found) if found.len() > 0 => {}
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut head = [0; 20];
+    match File::open(real)?.read_exact(&mut head) {
+        Ok(()) => Ok((!matches!(head, [.., 2, 2])).then_some(log)),
+        // Nothing was ever written into it, and SQLite removes such a log.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

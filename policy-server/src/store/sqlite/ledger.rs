@@ -297,6 +297,43 @@ impl LeaseRows for Rows<'_> {
             lease,
         )
     }
+
+    fn ended_leases(&mut self, before_unix_ms: u64, limit: u32) -> StoreResult<Vec<LeaseId>> {
+        self.all(
+            "SELECT holder, n FROM leases INDEXED BY leases_ended
+             WHERE standing = 'closed' AND granted_ms < ?
+             ORDER BY granted_ms LIMIT ?",
+            params![integer(before_unix_ms), limit],
+            |row| lease_id(&Columns(row)),
+        )
+    }
+
+    fn forget_lease(&mut self, id: &LeaseId) -> StoreResult<()> {
+        let (holder, n) = parts(id)?;
+        self.execute(
+            "UPDATE holders SET forgotten_n = ?2 WHERE id = ?1 AND forgotten_n < ?2",
+            params![holder, integer(n)],
+        )?;
+        for sql in [
+            "DELETE FROM lease_accounts WHERE holder = ? AND n = ?",
+            "DELETE FROM leases WHERE holder = ? AND n = ? AND standing = 'closed'",
+        ] {
+            self.execute(sql, params![holder, integer(n)])?;
+        }
+        Ok(())
+    }
+
+    fn is_forgotten(&mut self, id: &LeaseId) -> StoreResult<bool> {
+        let Some((holder, n)) = split(id) else {
+            return Ok(false);
+        };
+        let found = self.one(
+            "SELECT 1 FROM holders WHERE id = ? AND forgotten_n >= ?",
+            params![holder, integer(n)],
+            |_| Ok(()),
+        )?;
+        Ok(found.is_some())
+    }
 }
 
 /// A lease's id is its holder's id and the holder's number for it, which no other lease has.
@@ -313,11 +350,15 @@ fn budget_id(columns: &Columns<'_, '_>) -> rusqlite::Result<BudgetId> {
     Ok(BudgetId { level: columns.word("level")?, owner: columns.text("owner")? })
 }
 
+fn lease_id(columns: &Columns<'_, '_>) -> rusqlite::Result<LeaseId> {
+    let n: u64 = columns.number("n")?;
+    columns.checked("holder", |holder| LeaseId::new(format!("{holder}-{n}")))
+}
+
 fn share(row: &Row<'_>) -> rusqlite::Result<Share> {
     let columns = Columns(row);
-    let n: u64 = columns.number("n")?;
     Ok(Share {
-        lease: columns.checked("holder", |holder| LeaseId::new(format!("{holder}-{n}")))?,
+        lease: lease_id(&columns)?,
         account: AccountId {
             budget: budget_id(&columns)?,
             schedule: columns.schedule("period")?,
@@ -332,7 +373,7 @@ fn lease(row: &Row<'_>) -> rusqlite::Result<LeaseRow> {
     let holder = columns.checked("holder", HolderId::new)?;
     let n = columns.number("n")?;
     Ok(LeaseRow {
-        id: columns.checked("holder", |holder| LeaseId::new(format!("{holder}-{n}")))?,
+        id: lease_id(&columns)?,
         holder,
         n,
         key: columns.optional("key", KeyId::new)?,

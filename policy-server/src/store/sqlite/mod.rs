@@ -14,6 +14,7 @@ mod key_grams;
 mod key_search;
 mod keys;
 mod ledger;
+mod open_error;
 mod people;
 mod personal_tokens;
 mod records;
@@ -46,6 +47,7 @@ use self::files::{LockedFile, open_private};
 pub use self::history::Mismatch;
 use self::journal::{Journal, Opened};
 pub use self::journal::{JournalError, Position};
+pub use self::open_error::OpenError;
 use self::statements::Statements;
 use super::{
     PartBegun, Parts, ServerRow, ServerRows, StoreError, StoreResult, TokenRows, Transaction,
@@ -62,39 +64,6 @@ const STATEMENTS_KEPT: usize = 160;
 
 /// Idle read connections kept for the next list; more are opened when needed and closed after.
 const READERS_KEPT: usize = 4;
-
-/// Why the database could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another server has it.
-    #[error("{0} is in use by another server; two servers on one file would grant money twice")]
-    InUse(PathBuf),
-    /// The file system refused.
-    #[error("cannot open {path}: {source}")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// SQLite refused.
-    #[error("cannot use {path} as a database: {source}")]
-    Database {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: StoreError,
-    },
-    /// There is no such file.
-    #[error("there is no database {0}")]
-    Missing(PathBuf),
-    /// The journal cannot be used.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// Database and journal do not fit together.
-    #[error(transparent)]
-    Mismatch(#[from] Mismatch),
-}
 
 /// The writing side: exactly one per file, held by an advisory lock.
 #[derive(Debug)]
@@ -170,13 +139,24 @@ impl Sqlite {
         if !path.is_file() {
             return Err(OpenError::Missing(path.to_owned()));
         }
+        check_log(path)?;
         let failed = |source| OpenError::File { path: copy.to_owned(), source };
         let name = copy.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
         let file = open_private(copy).map_err(failed)?;
-        let connection = Readers::of(path).open().map_err(|source| refused(path, source.into()))?;
-        let copied = connection.execute("VACUUM INTO ?", [name]);
-        copied.map_err(|source| refused(copy, source.into()))?;
-        file.sync_all().and_then(|()| files::sync_folder(copy)).map_err(failed)
+        if file.metadata().map_err(failed)?.len() > 0 {
+            return Err(failed(io::ErrorKind::AlreadyExists.into()));
+        }
+        let copied = Readers::of(path)
+            .open()
+            .and_then(|connection| connection.execute("VACUUM INTO ?", [name]));
+        let copied = copied
+            .map_err(|source| refused(copy, source.into()))
+            .and_then(|_| file.sync_all().and_then(|()| files::sync_folder(copy)).map_err(failed));
+        if copied.is_err() {
+            // A part of it must not be taken for a backup. Should it stay, the error is said all the same.
+            let _ = std::fs::remove_file(copy);
+        }
+        copied
     }
 
     /// A database that lives in memory only, for simulations.
@@ -454,9 +434,19 @@ fn take_up(path: &Path) -> Result<(Connection, LockedFile), OpenError> {
     // Made before it is locked, so that its real path is known.
     open_private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     let lock = lock_beside(path)?;
+    check_log(path)?;
     let opened = Connection::open(path).map_err(StoreError::from).and_then(prepare);
     let connection = opened.map_err(|source| refused(path, source))?;
     Ok((connection, lock))
+}
+
+/// Before SQLite reads a log into a database that it is not of.
+fn check_log(path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::File { path: path.to_owned(), source };
+    match files::log_of_another(path).map_err(failed)? {
+        Some(log) => Err(OpenError::LogOfAnother { database: path.to_owned(), log }),
+        None => Ok(()),
+    }
 }
 
 fn refused(path: &Path, source: StoreError) -> OpenError {

@@ -48,8 +48,8 @@ impl PersonalTokenRows for Rows<'_> {
     fn save_personal_token(&mut self, token: &PersonalTokenRow) -> StoreResult<()> {
         self.execute(
             "INSERT INTO personal_tokens (id, digest, org, user, name, prefix, issued_by,
-                 created_ms, expires_ms, revoked_ms, last_used_ms, last_address)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                 issued_with, created_ms, expires_ms, revoked_ms, last_used_ms, last_address)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET name = excluded.name,
                  expires_ms = excluded.expires_ms, revoked_ms = excluded.revoked_ms,
                  last_used_ms = excluded.last_used_ms, last_address = excluded.last_address",
@@ -61,6 +61,7 @@ impl PersonalTokenRows for Rows<'_> {
                 token.name,
                 token.prefix,
                 token.issued_by,
+                token.issued_with,
                 integer(token.created_unix_ms),
                 integer(token.expires_unix_ms),
                 token.revoked_unix_ms.map(integer),
@@ -73,14 +74,27 @@ impl PersonalTokenRows for Rows<'_> {
     fn revoke_tokens_issued(
         &mut self,
         org: &OrgId,
-        issuer: &UserId,
+        issuer: Option<&UserId>,
         unix_ms: u64,
     ) -> StoreResult<usize> {
+        // No organisation's id has a slash, and nothing comes behind the last character.
+        let (first, last) = match issuer {
+            Some(issuer) => (format!("{org}/{issuer}"), format!("{org}/{issuer}")),
+            None => (format!("{org}/"), format!("{org}/{}", char::MAX)),
+        };
         self.change(
-            "UPDATE personal_tokens INDEXED BY personal_tokens_by_issuer SET revoked_ms = ?1
-             WHERE issued_by = ?2 AND revoked_ms IS NULL AND expires_ms > ?1
-               AND NOT (org = ?3 AND user = ?4)",
-            params![integer(unix_ms), format!("{org}/{issuer}"), org.as_str(), issuer.as_str()],
+            "WITH RECURSIVE issued (id) AS (
+                 SELECT id FROM personal_tokens INDEXED BY personal_tokens_by_issuer
+                 WHERE issued_by BETWEEN ?2 AND ?3
+                   AND NOT (org = ?4 AND (?5 IS NULL OR user = ?5))
+                 UNION
+                 SELECT by_it.id FROM issued CROSS JOIN personal_tokens AS by_it
+                     INDEXED BY personal_tokens_issued_with
+                     ON by_it.issued_with IS NOT NULL AND by_it.issued_with = issued.id)
+             UPDATE personal_tokens SET revoked_ms = ?1
+             WHERE id IN (SELECT id FROM issued) AND revoked_ms IS NULL AND expires_ms > ?1
+               AND NOT (org = ?4 AND (?5 IS NULL OR user = ?5))",
+            params![integer(unix_ms), first, last, org.as_str(), issuer.map(UserId::as_str)],
         )
     }
 
@@ -126,6 +140,7 @@ fn token(row: &Row<'_>) -> rusqlite::Result<PersonalTokenRow> {
         name: columns.text("name")?,
         prefix: columns.text("prefix")?,
         issued_by: columns.text("issued_by")?,
+        issued_with: row.get("issued_with")?,
         created_unix_ms: columns.number("created_ms")?,
         expires_unix_ms: columns.number("expires_ms")?,
         revoked_unix_ms: columns.optional_number("revoked_ms")?,

@@ -25,6 +25,8 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0016_removals.sql"),
     include_str!("../../../migrations/sqlite/0018_holders_without_push.sql"),
     include_str!("../../../migrations/sqlite/0019_shadow.sql"),
+    include_str!("../../../migrations/sqlite/0020_token_lineage.sql"),
+    include_str!("../../../migrations/sqlite/0021_ended_leases.sql"),
 ];
 
 /// The number of the last step.

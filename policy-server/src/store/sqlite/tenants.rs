@@ -57,6 +57,8 @@ impl OrgRows for Rows<'_> {
             "DELETE FROM personal_tokens WHERE org = ?",
             "DELETE FROM users WHERE org = ?",
             "DELETE FROM teams WHERE org = ?",
+            "DELETE FROM webhook_deliveries WHERE org = ?",
+            "DELETE FROM webhooks WHERE org = ?",
             "DELETE FROM orgs WHERE id = ?",
         ] {
             self.execute(sql, params![id.as_str()])?;

@@ -6,3 +6,4 @@ mod hostile_text;
 mod nobody;
 mod slow_senders;
 mod timing;
+mod welch;

@@ -9,38 +9,24 @@ use policy_server::permissions::Sight;
 use policy_server::settings::FilterToken;
 use serde_json::json;
 
+use super::welch::{self, CERTAIN, Numbers};
 use crate::people::person;
 use crate::world::{FILTER_TOKEN, World};
 
 const GUESSES: usize = 100_000;
 
-/// Beyond this the two halves differ: `dudect` calls 4.5 suspicious and 10 certain.
-const CERTAIN: f64 = 10.0;
-
 /// Guesses of each half. They are used again and again: the halves must not differ in memory either.
 const EACH: usize = 512;
 
-/// Numbers that are random enough for an order that nothing follows (SplitMix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn letter(&mut self) -> u8 {
-        b"0123456789abcdef"[self.next() as usize % 16]
-    }
+fn letter(numbers: &mut Numbers) -> u8 {
+    b"0123456789abcdef"[numbers.next() as usize % 16]
 }
 
 /// Guesses that have nothing of the secret beyond `shared` letters, and guesses that lack one letter.
 fn guesses(secret: &str, shared: usize) -> [Vec<Vec<u8>>; 2] {
     let numbers = &mut Numbers(7);
     let far = (0..EACH).map(|_| {
-        let random = (shared..secret.len()).map(|_| numbers.letter());
+        let random = (shared..secret.len()).map(|_| letter(numbers));
         secret.bytes().take(shared).chain(random).collect()
     });
     let far = far.collect();
@@ -48,7 +34,7 @@ fn guesses(secret: &str, shared: usize) -> [Vec<Vec<u8>>; 2] {
         let mut near = secret.as_bytes().to_vec();
         let last = near.last_mut().unwrap();
         while *last == *secret.as_bytes().last().unwrap() {
-            *last = numbers.letter();
+            *last = letter(numbers);
         }
         near
     });
@@ -72,15 +58,10 @@ fn t_of(guesses: &[Vec<Vec<u8>>; 2], mut check: impl FnMut(&[u8]) -> bool, seed:
     let mut all: Vec<_> = times.concat();
     all.sort_by(f64::total_cmp);
     let most = all[all.len() / 2];
-    let [far, near] = times.map(|times| {
-        let kept: Vec<_> = times.into_iter().filter(|time| *time <= most).collect();
-        let count = kept.len() as f64;
-        let mean = kept.iter().sum::<f64>() / count;
-        let variance = kept.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0);
-        (mean, variance / count)
-    });
-    let error = (far.1 + near.1).sqrt().max(f64::MIN_POSITIVE);
-    (near.0 - far.0) / error
+    for times in &mut times {
+        times.retain(|time| *time <= most);
+    }
+    welch::t_of(&times)
 }
 
 /// The least of three runs: what follows from the guess is there each time, what the machine did is not.
