@@ -104,6 +104,7 @@ impl Work<'_> {
             events: form.events.value().unwrap_or_default(),
             enabled: form.enabled.unwrap_or(true),
             generation: 1,
+            secret_mark: None,
             created_unix_ms: now,
             updated_unix_ms: now,
         };
@@ -140,6 +141,20 @@ impl Work<'_> {
         let mut webhook = self.webhook(org, id)?;
         webhook.generation = webhook.generation.saturating_add(1);
         webhook.updated_unix_ms = self.now.unix_ms;
+        self.rows.save_webhook(&webhook)?;
+        Ok(webhook)
+    }
+
+    /// Notes from which secret of the server a webhook's was derived just now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn note_webhook_secret(
+        &mut self,
+        webhook: WebhookRow,
+        mark: String,
+    ) -> Result<WebhookRow, AdminError> {
+        let webhook = WebhookRow { secret_mark: Some(mark), ..webhook };
         self.rows.save_webhook(&webhook)?;
         Ok(webhook)
     }

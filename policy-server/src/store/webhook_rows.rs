@@ -19,6 +19,8 @@ pub struct WebhookRow {
     pub enabled: bool,
     /// Which of its secrets is the valid one.
     pub generation: u64,
+    /// By what the secret that it was derived from is known again; none: that was not noted yet.
+    pub secret_mark: Option<String>,
     /// Creation in milliseconds since 1970 UTC.
     pub created_unix_ms: u64,
     /// Last change in milliseconds since 1970 UTC.

@@ -19,6 +19,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait before what came of an attempt is noted again, where it could not be.
 const NOTE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+const CANNOT_SIGN: &str = "the server cannot sign: the file of its secret is not that by which this webhook \
+                           was given its own; put it back, or rotate the webhook";
+
 /// Attempts at once: each keeps a thread for as long as its receiver takes.
 const AT_ONCE: usize = 16;
 
@@ -127,7 +130,7 @@ async fn attempt(
             }
             Err(error) => {
                 tracing::error!(?secret, %error, "the secret of webhooks cannot be had");
-                Attempt::failed(&"the server cannot sign: the file of its secret cannot be read")
+                Attempt::failed(&CANNOT_SIGN)
             }
         },
     };
@@ -156,7 +159,12 @@ fn sealed(
     webhook: &WebhookRow,
     unix_s: u64,
 ) -> std::io::Result<Post> {
-    let key = secret.signing_key(&webhook.org, &webhook.id, webhook.generation)?;
+    let key = secret.signing_key(
+        &webhook.org,
+        &webhook.id,
+        webhook.generation,
+        webhook.secret_mark.as_deref(),
+    )?;
     Ok(Post {
         url: webhook.url.clone(),
         id: delivery.id.clone(),

@@ -44,7 +44,8 @@ impl ServerSecret {
         Self { file, bytes: Mutex::new(None) }
     }
 
-    /// The key of a new webhook or generation, which is told now. Another generation is another key.
+    /// The key of a new webhook or generation, which is told now, and by what this secret is known again.
+    /// Another generation is another key.
     ///
     /// # Errors
     /// When the file cannot be read or made, or holds no secret.
@@ -53,23 +54,32 @@ impl ServerSecret {
         org: &OrgId,
         webhook: &str,
         generation: u64,
-    ) -> io::Result<SigningKey> {
-        derived(&self.bytes(Self::make)?, org, webhook, generation)
+    ) -> io::Result<(SigningKey, String)> {
+        let secret = self.bytes(Self::make)?;
+        Ok((derived(&secret, org, webhook, generation)?, mark(&secret)?))
     }
 
-    /// The key by which a webhook's messages are signed, which its receiver has been told.
+    /// The key by which a webhook's messages are signed, which its receiver has been told. `noted` is by what
+    /// its secret was to be known again.
     ///
     /// # Errors
-    /// When the file cannot be read, or holds no secret. Where there is none, none is made: by that nobody
-    /// could know a message.
+    /// When the file cannot be read, or holds no secret or another. Where there is none, none is made: by
+    /// another nobody could know a message.
     pub fn signing_key(
         &self,
         org: &OrgId,
         webhook: &str,
         generation: u64,
+        noted: Option<&str>,
     ) -> io::Result<SigningKey> {
         let missing = |_: &Self| Err(io::ErrorKind::NotFound.into());
-        derived(&self.bytes(missing)?, org, webhook, generation)
+        let secret = self.bytes(missing)?;
+        let mark = mark(&secret)?;
+        if noted.is_some_and(|noted| noted != mark) {
+            let another = "the webhook's secret was derived from another one of the server";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, another));
+        }
+        derived(&secret, org, webhook, generation)
     }
 
     fn bytes(
@@ -119,6 +129,12 @@ fn derived(
         mac.update(&[0]);
     }
     Ok(SigningKey(mac.finalize().into_bytes().into()))
+}
+
+fn mark(secret: &[u8; SECRET_BYTES]) -> io::Result<String> {
+    let mut mac = keyed(secret)?;
+    mac.update(b"mark");
+    Ok(STANDARD.encode(mac.finalize().into_bytes()))
 }
 
 fn parse(text: &str) -> io::Result<[u8; SECRET_BYTES]> {
@@ -188,22 +204,23 @@ mod tests {
         let file = folder.path().join("secret");
         let (acme, beta) = (OrgId::new("acme").unwrap(), OrgId::new("beta").unwrap());
         let secret = ServerSecret::in_file(file.clone());
-        let missing = secret.signing_key(&acme, "wh_1", 1).unwrap_err();
+        let missing = secret.signing_key(&acme, "wh_1", 1, None).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let (first, mark) = secret.new_signing_key(&acme, "wh_1", 1).unwrap();
         let keys = [
-            secret.new_signing_key(&acme, "wh_1", 1).unwrap(),
-            secret.signing_key(&acme, "wh_1", 2).unwrap(),
-            secret.signing_key(&acme, "wh_2", 1).unwrap(),
-            secret.signing_key(&beta, "wh_1", 1).unwrap(),
+            first,
+            secret.signing_key(&acme, "wh_1", 2, None).unwrap(),
+            secret.signing_key(&acme, "wh_2", 1, None).unwrap(),
+            secret.signing_key(&beta, "wh_1", 1, None).unwrap(),
         ];
         let texts: std::collections::BTreeSet<_> = keys.iter().map(SigningKey::expose).collect();
         assert_eq!(texts.len(), keys.len());
         let again = ServerSecret::in_file(file.clone());
-        assert_eq!(again.signing_key(&acme, "wh_1", 1).unwrap(), keys[0]);
+        assert_eq!(again.signing_key(&acme, "wh_1", 1, Some(&mark)).unwrap(), keys[0]);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!format!("{secret:?}{:?}", keys[0]).contains(&texts.first().unwrap()[6..]));
         fs::write(&file, "too short").unwrap();
         let broken = ServerSecret::in_file(file);
-        assert!(broken.signing_key(&acme, "wh_1", 1).is_err());
+        assert!(broken.signing_key(&acme, "wh_1", 1, None).is_err());
     }
 }

@@ -355,7 +355,7 @@ fn post(url: &str) -> Post {
         url: url.to_owned(),
         id: "msg_1".to_owned(),
         unix_s: 1,
-        signature: key.sign("msg_1", 1, "{}").unwrap(),
+        signature: key.0.sign("msg_1", 1, "{}").unwrap(),
         body: "{}".to_owned(),
     }
 }
@@ -472,4 +472,26 @@ async fn nothing_is_signed_by_another_secret_where_the_file_is_missing() {
     round(&world).await;
     let told = receiver.received();
     assert!(told.len() == 1 && told[0].is_signed_by(&secret));
+}
+
+#[tokio::test]
+async fn a_webhook_is_not_signed_for_by_a_secret_that_was_made_after_it() {
+    let world = World::with_org(None).await;
+    let receiver = Receiver::start().await;
+    let (old, _) = hook(&world, &receiver).await;
+    std::fs::remove_file(world.folder.path().join("tollgate.sqlite.secret")).unwrap();
+    let world = world.restart();
+    let (new, of_new) = hook(&world, &receiver).await;
+    for hook in [&old, &new] {
+        world.admin_ok("POST", &format!("{hook}/test"), Value::Null).await;
+    }
+    round(&world).await;
+    let told = receiver.received();
+    assert!(told.len() == 1 && told[0].is_signed_by(&of_new));
+    let error = deliveries(&world, &old).await[0]["last_error"].to_string();
+    assert!(error.contains("rotate"), "{error}");
+    let rotated = world.admin_ok("POST", &format!("{old}/rotate"), Value::Null).await;
+    world.clock.advance_ms(10_000);
+    round(&world).await;
+    assert!(receiver.received()[0].is_signed_by(rotated["secret"].as_str().unwrap()));
 }

@@ -14,7 +14,7 @@ use super::{
     Answer, Body, Id, Pairs, Parameters, Routes, Visitor, asked, bytes, id, ids, made, no_fields,
     parameters,
 };
-use crate::app::{AdminError, Target};
+use crate::app::{AdminError, Target, Work};
 use crate::http::answer::AdminProblem;
 use crate::http::operation::Operation;
 use crate::http::show;
@@ -99,7 +99,7 @@ async fn create(
     let secret = Arc::clone(&visitor.edge.secret);
     let changed = visitor.change(Target::Org(org.clone()), move |work, deed| {
         let row = work.create_webhook(&org, form?)?;
-        let key = signing_key(&secret, &row)?;
+        let (row, key) = given_secret(work, &secret, row)?;
         deed.target = Target::Webhook(org, row.id.clone());
         Ok((row, key))
     });
@@ -133,8 +133,7 @@ async fn rotate(visitor: Visitor, path: Ids, pairs: Pairs, body: Body) -> Answer
     let target = Target::Webhook(org.clone(), id.clone());
     let changed = visitor.change(target, move |work, _| {
         let row = work.rotate_webhook(&org, &id)?;
-        let key = signing_key(&secret, &row)?;
-        Ok((row, key))
+        given_secret(work, &secret, row)
     });
     let (row, key) = changed.await?;
     Ok(Json(with_secret(&row, &key)))
@@ -183,10 +182,16 @@ fn with_secret(row: &WebhookRow, key: &SigningKey) -> Value {
     Value::Object(shown)
 }
 
-fn signing_key(secret: &ServerSecret, row: &WebhookRow) -> Result<SigningKey, AdminError> {
-    secret.new_signing_key(&row.org, &row.id, row.generation).map_err(|error| {
+fn given_secret(
+    work: &mut Work<'_>,
+    secret: &ServerSecret,
+    row: WebhookRow,
+) -> Result<(WebhookRow, SigningKey), AdminError> {
+    let derived = secret.new_signing_key(&row.org, &row.id, row.generation);
+    let (key, mark) = derived.map_err(|error| {
         AdminError::Store(StoreError::Unreadable(format!(
             "the file of the server's secret: {error}"
         )))
-    })
+    })?;
+    Ok((work.note_webhook_secret(row, mark)?, key))
 }

@@ -27,6 +27,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0019_shadow.sql"),
     include_str!("../../../migrations/sqlite/0020_token_lineage.sql"),
     include_str!("../../../migrations/sqlite/0021_ended_leases.sql"),
+    include_str!("../../../migrations/sqlite/0022_webhook_secret_mark.sql"),
 ];
 
 /// The number of the last step.

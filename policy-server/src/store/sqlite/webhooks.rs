@@ -22,9 +22,9 @@ impl WebhookRows for Rows<'_> {
 
     fn save_webhook(&mut self, webhook: &WebhookRow) -> StoreResult<()> {
         self.execute(
-            "INSERT OR REPLACE INTO webhooks (org, id, url, events, enabled, generation, created_ms,
-                 updated_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO webhooks (org, id, url, events, enabled, generation,
+                 secret_mark, created_ms, updated_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 webhook.org.as_str(),
                 webhook.id,
@@ -32,6 +32,7 @@ impl WebhookRows for Rows<'_> {
                 json(&webhook.events)?,
                 webhook.enabled,
                 integer(webhook.generation),
+                webhook.secret_mark,
                 integer(webhook.created_unix_ms),
                 integer(webhook.updated_unix_ms)
             ],
@@ -187,6 +188,7 @@ fn webhook(row: &Row<'_>) -> rusqlite::Result<WebhookRow> {
         events: columns.json("events")?,
         enabled: columns.flag("enabled")?,
         generation: columns.number("generation")?,
+        secret_mark: row.get("secret_mark")?,
         created_unix_ms: columns.number("created_ms")?,
         updated_unix_ms: columns.number("updated_ms")?,
     })
