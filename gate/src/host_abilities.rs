@@ -155,6 +155,15 @@ impl HostAbilities {
         }
     }
 
+    /// What a VM may use of a limit that is no key's own. It always leaves room for one call, and where a
+    /// worker is not told how many there are, each of them has it whole.
+    pub(crate) fn share_of(&self, max: u64) -> u64 {
+        match self.counting {
+            Counting::Shared | Counting::Server => max,
+            Counting::PerWorker(workers) => max.checked_div(workers).unwrap_or(max).max(1),
+        }
+    }
+
     /// Some of these windows cannot be counted here: a call that they limit must not be made.
     pub(crate) fn cannot_count(&self, groups: &[Group]) -> bool {
         match self.counting {
@@ -215,6 +224,19 @@ mod tests {
             localized(Windows::Shared, 4),
             [(Proxy, 60), (Proxy, 3), (Proxy, 60), (Proxy, 1_000), (Proxy, 3)]
         );
+    }
+
+    #[test]
+    fn of_a_bound_on_every_key_each_worker_has_its_part_and_room_for_one_call() {
+        let share = |windows, workers| {
+            let settings =
+                HostSettings { windows: Some(windows), workers, ..HostSettings::default() };
+            HostAbilities::of(HostKind::NgxWasm, &settings).share_of(1_000)
+        };
+        assert_eq!(share(Windows::Shared, 4), 1_000);
+        assert_eq!(share(Windows::Server, 1), 1_000);
+        assert_eq!(share(Windows::PerWorker, 4), 250);
+        assert_eq!(share(Windows::PerWorker, 4_096), 1);
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod rate_headers;
 mod refusal;
 mod repetition;
 mod route;
+mod running_calls;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace_parent;

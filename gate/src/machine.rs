@@ -44,6 +44,7 @@ use crate::policy_calls::Purpose;
 use crate::pool::{Pool, Said};
 use crate::refusal::Refusal;
 use crate::repetition;
+use crate::running_calls::RunningCalls;
 use crate::url_query;
 use crate::windows::{self, Group};
 
@@ -72,6 +73,7 @@ pub struct Gate {
     next_lease: u64,
     next_request: u64,
     pool: Pool,
+    running_calls: RunningCalls,
     /// What is asked for ahead of need: for which key, under which number.
     aheads: BTreeMap<CallId, (KeyId, u64)>,
     outbox: Outbox,
@@ -158,6 +160,7 @@ impl Gate {
             next_lease: 0,
             next_request: 0,
             pool: Pool::default(),
+            running_calls: RunningCalls::default(),
             aheads: BTreeMap::new(),
             outbox: Outbox::default(),
             unfinished: VecDeque::new(),

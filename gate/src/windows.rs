@@ -33,13 +33,20 @@ pub(crate) fn groups(limits: &[Limit], model: &ModelName) -> Vec<Group> {
         if !applies || limit.scope != Scope::Proxy {
             continue;
         }
-        let subject = SubjectId::of(&limit.subject);
-        match groups.iter_mut().find(|group| group.subject == subject) {
-            Some(group) => group.limits.push(limit.clone()),
-            None => groups.push(Group { subject, limits: vec![limit.clone()] }),
-        }
+        hold(&mut groups, limit.clone());
     }
     groups
+}
+
+/// Has a call counted under one more limit.
+pub(crate) fn hold(groups: &mut Vec<Group>, limit: Limit) {
+    let is_its = |group: &&mut Group| {
+        group.limits.first().is_some_and(|other| other.subject == limit.subject)
+    };
+    match groups.iter_mut().find(is_its) {
+        Some(group) => group.limits.push(limit),
+        None => groups.push(Group { subject: SubjectId::of(&limit.subject), limits: vec![limit] }),
+    }
 }
 
 /// Whether a call of the model needs a permit: some window counts requests of all proxies together.
@@ -176,6 +183,7 @@ pub(crate) fn commit(
             Ok(group
                 .limits
                 .iter()
+                .filter(|limit| limit.unit != Unit::Concurrent)
                 .map(|limit| (limit.unit, standing(counter, limit, now_ms)))
                 .collect())
         });

@@ -4,7 +4,11 @@
 
 mod escape;
 mod number;
+mod quiet;
+#[cfg(test)]
+mod quiet_tests;
 mod run;
+mod sink;
 mod utf8;
 
 use std::fmt;
@@ -12,6 +16,9 @@ use std::fmt;
 use escape::{code_unit, hex_digit, unescaped};
 pub use number::count;
 use number::{NumberPart, next_number_part};
+use quiet::with_bracket;
+pub(crate) use run::split_behind;
+pub use sink::{Event, Sink, Text};
 pub(crate) use utf8::is_utf8;
 
 /// Deepest nesting. Real requests stay below 20; a cap keeps recursive parsers behind us safe too.
@@ -43,56 +50,6 @@ impl fmt::Display for SyntaxError {
 
 impl std::error::Error for SyntaxError {}
 
-/// An unescaped text, cut at [`LONGEST_TEXT`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Text<'a> {
-    /// The bytes, unescaped.
-    pub bytes: &'a [u8],
-    /// Nothing was cut off and the text was wanted.
-    pub complete: bool,
-}
-
-/// What was seen. `depth` counts open brackets outside the thing itself: members of the outermost
-/// object are at depth 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// `{` or `[`.
-    Open {
-        /// It is an object.
-        object: bool,
-    },
-    /// `}` or `]`.
-    Close {
-        /// It was an object.
-        object: bool,
-    },
-    /// A member's name.
-    Name(Text<'a>),
-    /// A string value, its bytes kept only if the sink wanted them; `length` is that of the raw
-    /// text between the quotes.
-    Str {
-        /// The text.
-        text: Text<'a>,
-        /// Raw length in bytes.
-        length: u64,
-    },
-    /// A number as written (cut numbers cannot be read and count as malformed values).
-    Number(Text<'a>),
-    /// `true` or `false`.
-    Bool(bool),
-    /// `null`.
-    Null,
-}
-
-/// Receives what the scanner sees.
-pub trait Sink {
-    /// One event: `start..end` are offsets as fed.
-    fn event(&mut self, event: Event<'_>, depth: usize, start: u64, end: u64);
-
-    /// Whether the text of the string value that begins now is wanted.
-    fn wants_string(&self, depth: usize) -> bool;
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Value,
@@ -123,6 +80,8 @@ pub struct Scanner {
     start: u64,
     raw_length: u64,
     high_surrogate: Option<u16>,
+    /// The depth of a bracket whose inside is not told.
+    quiet: Option<usize>,
 }
 
 impl Default for Scanner {
@@ -138,6 +97,7 @@ impl Default for Scanner {
             start: 0,
             raw_length: 0,
             high_surrogate: None,
+            quiet: None,
         }
     }
 }
@@ -151,7 +111,11 @@ impl Scanner {
         let mut rest = chunk;
         let mut offset = at;
         while let Some((&byte, tail)) = rest.split_first() {
-            let run = self.run(byte, rest);
+            let run = match self.quiet {
+                None => 0,
+                Some(outermost) => self.pass_over(outermost, rest, sink),
+            };
+            let run = if run > 0 { run } else { self.run(byte, rest, sink) };
             if run > 0 {
                 offset += run as u64;
                 rest = rest.get(run..).unwrap_or_default();
@@ -195,7 +159,7 @@ impl Scanner {
     }
 
     /// Consumes bytes, of which `first` is the first, that leave the state as it is: says how many.
-    fn run(&mut self, first: u8, bytes: &[u8]) -> usize {
+    fn run(&mut self, first: u8, bytes: &[u8], sink: &mut dyn Sink) -> usize {
         use NumberPart::{ExponentDigits, Fraction, Integer};
         match self.state {
             State::Text if first == b'"' => 0,
@@ -204,6 +168,9 @@ impl Scanner {
                 let run = run::digits(bytes);
                 self.keep(bytes.get(..run).unwrap_or_default());
                 run
+            }
+            State::Value | State::ValueOrClose if first.is_ascii_digit() => {
+                self.count_numbers(bytes, sink)
             }
             State::Number(_) | State::Escape | State::Unicode { .. } | State::Literal { .. } => 0,
             _ if first > b' ' => 0,
@@ -341,8 +308,10 @@ impl Scanner {
             return Err(SyntaxError::TooDeep);
         }
         sink.event(Event::Open { object }, self.depth, at, at + 1);
-        let bit = 1u64 << self.depth;
-        self.objects = if object { self.objects | bit } else { self.objects & !bit };
+        if self.quiet.is_none() && sink.passes_over(self.depth) {
+            self.quiet = Some(self.depth);
+        }
+        self.objects = with_bracket(self.objects, self.depth, object);
         self.depth += 1;
         self.state = if object { State::NameOrClose } else { State::ValueOrClose };
         Ok(())
@@ -350,6 +319,7 @@ impl Scanner {
 
     fn close(&mut self, object: bool, at: u64, sink: &mut dyn Sink) -> Result<(), SyntaxError> {
         self.depth = self.depth.checked_sub(1).ok_or(SyntaxError::Unexpected(at))?;
+        self.quiet = self.quiet.filter(|quiet| *quiet < self.depth);
         self.after_value();
         sink.event(Event::Close { object }, self.depth, at, at + 1);
         Ok(())
@@ -463,14 +433,7 @@ impl Scanner {
         at: u64,
         sink: &mut dyn Sink,
     ) -> Result<(), SyntaxError> {
-        let whole = matches!(
-            part,
-            NumberPart::Zero
-                | NumberPart::Integer
-                | NumberPart::Fraction
-                | NumberPart::ExponentDigits
-        );
-        if !whole {
+        if !part.may_end() {
             return Err(SyntaxError::Unexpected(at));
         }
         let text = Text { bytes: &self.text, complete: !self.cut };

@@ -25,6 +25,7 @@ mod headers;
 mod host;
 mod host_state;
 pub mod key_memory;
+mod list_scan;
 mod memory;
 mod metrics;
 mod module;

@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use super::keys::{KeyList, WrittenKey};
 use super::reference::names_in;
 use super::{
-    Authority, Config, DEFAULT_BODY_BYTES, DEFAULT_TIMEOUT_MS, MOST_BODY_BYTES, Profile, Server,
+    Authority, Config, DEFAULT_BODY_BYTES, DEFAULT_CONCURRENT_CALLS, DEFAULT_TIMEOUT_MS,
+    MOST_BODY_BYTES, MOST_CONCURRENT_CALLS, Profile, Server,
 };
 
 /// One thing that is wrong with a configuration.
@@ -75,6 +76,13 @@ impl Checker {
         self.known("limits", limits, names_in!("limits"));
         let body_bytes =
             self.number("limits", limits, "body_bytes", DEFAULT_BODY_BYTES, 1..=MOST_BODY_BYTES);
+        let concurrent_calls = self.number(
+            "limits",
+            limits,
+            "concurrent_calls_per_key",
+            DEFAULT_CONCURRENT_CALLS,
+            0..=MOST_CONCURRENT_CALLS,
+        );
         let name = self.text("", &root, "name", Some("tollgate"));
         let profile = self.profile(&root);
         let paths = self.paths(&root);
@@ -89,6 +97,7 @@ impl Checker {
         Some(Config {
             authority: authority?,
             body_bytes: usize::try_from(body_bytes?).ok()?,
+            concurrent_calls_per_key: Some(concurrent_calls?).filter(|most| *most > 0),
             name: name?,
             profile: profile?,
             paths: paths?,

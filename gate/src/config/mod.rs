@@ -29,6 +29,8 @@ pub struct Config {
     pub authority: Authority,
     /// Largest request body in bytes.
     pub body_bytes: usize,
+    /// Most running calls of a key that has no limit of its own on them; none: any number.
+    pub concurrent_calls_per_key: Option<u64>,
     /// Name of this plugin instance, for the server's list of holders.
     pub name: String,
     /// Paths that are served beside those of the known operations, at a price per call.
@@ -115,6 +117,12 @@ pub const MOST_PATHS: usize = 64;
 pub const DEFAULT_BODY_BYTES: u64 = 10 << 20;
 /// Most that `limits.body_bytes` may be: a VM has 1 GiB of memory for all its streams.
 pub const MOST_BODY_BYTES: u64 = 64 << 20;
+/// Default of `limits.concurrent_calls_per_key`. A proxy holds 10,000 connections of clients, each with a
+/// place towards the providers, so that one key takes a tenth of them; and a thousand calls of 10 s each are a
+/// hundred a second, more than most applications make.
+pub const DEFAULT_CONCURRENT_CALLS: u64 = 1_000;
+/// Most that it may be: calls cost some 60 KiB of the proxy each, so that more could not run anyway.
+pub const MOST_CONCURRENT_CALLS: u64 = 1_000_000;
 /// Default of `server.timeout_ms`: the server answers in milliseconds but may wait 250 ms for
 /// money to come back.
 pub const DEFAULT_TIMEOUT_MS: u64 = 2_000;

@@ -356,6 +356,13 @@ pub const MEMBERS: &[Member] = &[
         "largest request body in bytes. The proxy's own buffer must be larger",
     ),
     member(
+        "limits.concurrent_calls_per_key",
+        "integer, 0 to 1000000",
+        "1000",
+        "most calls of one key that run at the same time in this proxy, where the key has no limit `concurrent` of its \
+         own; `0` for any number. See [the security of the gateway](security.md#running-calls-of-one-key)",
+    ),
+    member(
         "name",
         "string",
         "`tollgate`",
@@ -535,7 +542,7 @@ mod tests {
     #[test]
     fn names_are_those_of_one_object() {
         assert_eq!(names_in!("paths[]"), &["method", "path", "model", "keys"]);
-        assert_eq!(names_in!("limits"), &["body_bytes"]);
+        assert_eq!(names_in!("limits"), &["body_bytes", "concurrent_calls_per_key"]);
         assert!(names_in!("").contains(&"limits"));
         assert!(!names_in!("").contains(&"body_bytes"));
         assert!(count_in("limit") == 0 && count_in("paths") == 0);

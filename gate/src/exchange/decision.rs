@@ -24,6 +24,7 @@ use crate::profile::Profile;
 use crate::refusal::Refusal;
 use crate::repetition;
 use crate::route::ListedPath;
+use crate::running_calls::Place;
 use crate::windows;
 
 /// What a request needs before it can go on.
@@ -191,6 +192,10 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) allow: &'a [FeatureKind],
     pub(crate) profile: Profile,
     pub(crate) vm: u64,
+    /// Where the call would stand among those of its key.
+    pub(crate) place: Option<Place>,
+    /// Most calls of a key that has no limit of its own on them.
+    pub(crate) concurrent_calls: Option<u64>,
     pub(crate) outbox_has_room: bool,
     /// Nothing is refused on its path.
     pub(crate) in_shadow: bool,
@@ -228,12 +233,25 @@ fn window_refusal(
     memory: &mut dyn SharedMemory,
 ) -> Option<Refusal> {
     let model = ModelName::new(open.model()?).ok()?;
-    let groups = windows::groups(&known.policy.limits, &model);
-    if known.host.cannot_count(&groups) {
-        return None;
-    }
+    let groups = groups_of(known, &model).ok()?;
     let call = WindowCall { vm: known.vm, tokens: 0 };
     windows::check(memory, &groups, call, now.monotonic_ms).err()
+}
+
+/// What a call of a model is counted under.
+fn groups_of(known: &Knowledge<'_>, model: &ModelName) -> Result<Vec<windows::Group>, Refusal> {
+    let mut groups = windows::groups(&known.policy.limits, model);
+    if known.host.cannot_count(&groups) {
+        return Err(Refusal::NotEnforceable);
+    }
+    // Every host can count this one, if need be each worker for itself.
+    let place = known.place.as_ref();
+    let bound =
+        place.and_then(|place| place.bound(known.policy, known.concurrent_calls, known.host));
+    if let Some(bound) = bound {
+        windows::hold(&mut groups, bound);
+    }
+    Ok(groups)
 }
 
 /// A call that nothing is wrong with, before windows and money.
@@ -321,12 +339,9 @@ fn admit(
     if let Some(id) = repeatable {
         repetition::check(memory, id, now_ms)?;
     }
-    let groups = windows::groups(&policy.limits, &model.name);
+    let groups = groups_of(known, &model.name)?;
     let costs = metered != Metered::Nothing;
     let counts_tokens = costs && windows::count_tokens(&groups);
-    if known.host.cannot_count(&groups) {
-        return Err(Refusal::NotEnforceable);
-    }
     let version = (known.models.version, price.multiplier);
     let mut ask = ask_of(request, model, known.writing, version);
     let mut bounds = Bounds::new(&ask, policy.default_max_output_tokens);

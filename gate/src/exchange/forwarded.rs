@@ -88,6 +88,7 @@ pub(super) fn forward_of(
         metadata: open.metadata.clone().unwrap_or_default(),
         drawn: terms.drawn,
         groups: terms.groups,
+        place: known.place.clone(),
         window_call: terms.window_call,
         standings: terms.standings,
         once: terms.once,

@@ -26,6 +26,7 @@ use crate::pool::Want;
 use crate::profile::Voice;
 use crate::repetition::Once;
 use crate::route::Target;
+use crate::running_calls::Place;
 use crate::trace_parent::TraceParent;
 use crate::windows::Group;
 
@@ -182,6 +183,9 @@ pub(crate) struct Running {
     /// What it has drawn, and on which lease.
     pub(crate) drawn: Option<(LeaseId, Draw)>,
     pub(crate) groups: Vec<Group>,
+    /// Among the running calls of its key; none where it counts on nobody's account.
+    #[expect(dead_code, reason = "it is given back when the call is dropped")]
+    pub(crate) place: Option<Place>,
     pub(crate) window_call: WindowCall,
     pub(crate) standings: crate::windows::Standings,
     /// What is remembered of it, where it must not be made twice.

@@ -179,6 +179,8 @@ impl Gate {
                     allow: &self.config.allow,
                     profile: self.config.profile,
                     vm: self.vm,
+                    place: Some(self.running_calls.place(&policy.key)),
+                    concurrent_calls: self.config.concurrent_calls_per_key,
                     outbox_has_room: self.outbox_has_room(open),
                     in_shadow,
                     host: &self.host,

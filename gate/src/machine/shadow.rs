@@ -131,6 +131,8 @@ impl Gate {
             allow: &self.config.allow,
             profile: self.config.profile,
             vm: self.vm,
+            place: None,
+            concurrent_calls: None,
             outbox_has_room: true,
             in_shadow,
             host: &self.host,

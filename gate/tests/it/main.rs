@@ -7,6 +7,7 @@ mod examples;
 mod host_sequences;
 mod observed;
 mod reload;
+mod running_calls;
 mod scripts;
 mod sequences;
 mod shadow;

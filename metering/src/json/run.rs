@@ -31,6 +31,23 @@ const fn less_than(word: u64, limit: u64) -> u64 {
     word.wrapping_sub(LOW * limit) & !word & HIGH
 }
 
+/// The bytes up to the first one that is this, with it, and those behind it.
+pub(crate) fn split_behind(bytes: &[u8], last: u8) -> (&[u8], &[u8]) {
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    let marks =
+        |word: &[u8; WORD]| less_than(u64::from_le_bytes(*word) ^ (LOW * u64::from(last)), 1);
+    let found = words.iter().position(|word| marks(word) != 0);
+    let place = match found.and_then(|index| Some((index, words.get(index)?))) {
+        // As above, the lowest mark is right.
+        Some((index, word)) => index * WORD + marks(word).trailing_zeros() as usize / 8,
+        None => {
+            let of_rest = rest.iter().position(|byte| *byte == last);
+            words.len() * WORD + of_rest.unwrap_or(rest.len())
+        }
+    };
+    bytes.split_at(bytes.len().min(place + 1))
+}
+
 /// How many bytes of white space the bytes begin with.
 pub(super) fn blank(bytes: &[u8]) -> usize {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
@@ -66,6 +83,15 @@ mod tests {
             }
         }
         assert_eq!(plain(b""), 0);
+        for length in 0..20 {
+            assert_eq!(split_behind(&vec![b'|'; length], b'}'), (&*vec![b'|'; length], &[][..]));
+            for place in 0..length {
+                let mut text = vec![b'|'; length];
+                text[place] = b'}';
+                text[length - 1] = b'}';
+                assert_eq!(split_behind(&text, b'}'), text.split_at(place + 1));
+            }
+        }
         assert_eq!((blank(b" \t\r\n x"), blank(b"x"), blank(b"  ")), (5, 0, 2));
         assert_eq!((digits(b"0129.5"), digits(b"-1"), digits(b"77")), (4, 0, 2));
     }

@@ -4,10 +4,11 @@
 
 use crate::json::{Event, Sink};
 
-/// Most names, values and brackets of one body. More than three times as many tokens as OpenAI takes
-/// for embeddings in one request (300,000, each a number at worst), and as many messages as some
-/// context of a million tokens could hold.
-pub const MOST_PIECES: u64 = 1_000_000;
+/// Most names, values and brackets of one body. A third more than the tokens that OpenAI takes for
+/// embeddings in one request (300,000, each a number at worst), and some 30,000 messages, each a text in a
+/// list of parts, with which a context of a million tokens would leave 30 for each. The dearest of them,
+/// members of names that no API has, take a worker a fifth of a second.
+pub const MOST_PIECES: u64 = 400_000;
 
 /// Bytes that are read before the pieces are looked at again.
 pub(super) const PART: usize = 64 << 10;
@@ -36,5 +37,22 @@ impl<S: Sink> Sink for Counted<'_, S> {
 
     fn wants_string(&self, depth: usize) -> bool {
         self.sink.wants_string(depth)
+    }
+
+    fn passes_over(&self, depth: usize) -> bool {
+        self.sink.passes_over(depth)
+    }
+
+    fn counts_numbers(&self) -> bool {
+        self.sink.counts_numbers()
+    }
+
+    fn counted(&mut self, numbers: u64) {
+        self.pieces = self.pieces.saturating_add(numbers);
+        self.sink.counted(numbers);
+    }
+
+    fn passed_over(&mut self, events: u64) {
+        self.pieces = self.pieces.saturating_add(events);
     }
 }

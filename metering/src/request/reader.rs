@@ -56,6 +56,13 @@ pub(super) struct Frame {
     switch: Option<Parameter>,
 }
 
+impl Frame {
+    /// It is the list of prompts, not one of them.
+    pub(super) fn is_among_prompts(&self) -> bool {
+        matches!(self.rule, Rule::PromptItem)
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Place {
     Object(&'static Shape),
@@ -112,11 +119,11 @@ impl<'a> Reader<'a> {
             frame.rule = shape.rest();
             frame.name = None;
             if matches!(frame.rule, Rule::Unknown | Rule::Needs(_)) {
-                self.unknown_name = if self.unknown < MOST_UNKNOWN {
-                    Cow::Owned(shown(text.bytes))
-                } else {
-                    Cow::Borrowed(MORE_UNKNOWN)
-                };
+                if self.unknown >= MOST_UNKNOWN {
+                    self.unknown_name = Cow::Borrowed(MORE_UNKNOWN);
+                } else if self.unknown_name.as_bytes() != text.bytes {
+                    self.unknown_name = Cow::Owned(shown(text.bytes));
+                }
             }
             return;
         };
@@ -149,8 +156,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn feature(&mut self, kind: FeatureKind, name: Option<&'static str>) {
-        let param = name.map_or_else(|| self.unknown_name.clone(), Cow::Borrowed);
-        self.add_feature(Feature { kind, param });
+        // A body may have the same one a hundred thousand times: nothing is made of it but once.
+        let param = name.unwrap_or(&self.unknown_name);
+        let is_it = |known: &Feature| known.kind == kind && known.param == param;
+        if !self.found.features.iter().rev().any(is_it) {
+            let param = name.map_or_else(|| self.unknown_name.clone(), Cow::Borrowed);
+            self.add_feature(Feature { kind, param });
+        }
     }
 
     pub(super) fn add_feature(&mut self, mut feature: Feature) {
@@ -348,6 +360,23 @@ impl Sink for Reader<'_> {
             Event::Open { object } => self.open(rule, name, object, span, depth),
             value => self.scalar(rule, name, &value, span),
         }
+    }
+
+    fn passes_over(&self, _: usize) -> bool {
+        self.skipped.is_some() && self.awaited.is_none()
+    }
+
+    /// A list of tokens says how many they are.
+    fn counts_numbers(&self) -> bool {
+        let frame = self.frames.last().filter(|_| self.skipped.is_none() && self.awaited.is_none());
+        frame.is_some_and(|frame| {
+            let is_list = matches!(frame.place, Place::List);
+            is_list && matches!(frame.rule, Rule::Token | Rule::PromptItem)
+        })
+    }
+
+    fn counted(&mut self, numbers: u64) {
+        self.tokens(u128::from(numbers));
     }
 
     fn wants_string(&self, _: usize) -> bool {

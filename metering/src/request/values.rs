@@ -305,13 +305,7 @@ impl Reader<'_> {
         let Some(frame) = self.frames.last_mut() else { return };
         match event {
             Event::Str { .. } => self.found.prompts = self.found.prompts.saturating_add(1),
-            Event::Number(_) => {
-                // a list has no members to mark, so its marks count
-                if frame.seen == 0 {
-                    self.found.prompts = self.found.prompts.saturating_add(1);
-                }
-                frame.seen = frame.seen.saturating_add(1);
-            }
+            Event::Number(_) => self.tokens(1),
             _ => {
                 let field = frame.name.unwrap_or_default();
                 self.invalid(field, PROMPT);
@@ -321,9 +315,20 @@ impl Reader<'_> {
 
     /// What is no token in a list of tokens is the upstream's to refuse.
     fn token(&mut self, event: &Event<'_>) {
-        if let (Some(frame), Event::Number(_)) = (self.frames.last_mut(), event) {
-            frame.seen = frame.seen.saturating_add(1);
+        if matches!(event, Event::Number(_)) {
+            self.tokens(1);
         }
+    }
+
+    /// So many further tokens in a list.
+    pub(super) fn tokens(&mut self, count: u128) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        // Tokens beside lists of tokens are one prompt more.
+        if frame.seen == 0 && frame.is_among_prompts() {
+            self.found.prompts = self.found.prompts.saturating_add(1);
+        }
+        // a list has no members to mark, so its marks count
+        frame.seen = frame.seen.saturating_add(count);
     }
 }
 

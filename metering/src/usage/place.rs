@@ -94,6 +94,16 @@ pub(super) fn place(format: AnswerFormat, path: &[Name]) -> Place {
     }
 }
 
+/// Whether nothing counts inside a member of a document, whatever stands there: no API has anything below
+/// a name that is not known, and those of embeddings have nothing but their report.
+pub(super) fn is_beside_all(format: AnswerFormat, member: Name) -> bool {
+    match format {
+        AnswerFormat::OpenAiEmbeddings => member != N::Usage,
+        AnswerFormat::GeminiEmbed => member != N::UsageMetadata,
+        _ => member == N::Other,
+    }
+}
+
 /// Whether the text of a string there is needed.
 pub(super) fn is_word(place: Place) -> bool {
     matches!(place, Place::ItemKind | Place::OutputKind | Place::EventKind | Place::AnnotationKind)

@@ -6,7 +6,7 @@ use wire::v1::Usage;
 use super::output_watch::OutputWatch;
 use super::reader::Reader;
 use super::{AnswerFormat, Seen};
-use crate::json::Scanner;
+use crate::json::{Scanner, split_behind};
 
 /// Reads a plain answer as it passes and writes its cost into the usage block. Nothing is held
 /// back: when the block's closing brace comes by, every count in it is known. Tools that Responses
@@ -66,7 +66,10 @@ impl PlainAnswer {
         let mut copied = 0;
         let mut read = 0;
         // A piece ends where an object ends, if anywhere: one usage block at most.
-        for piece in bytes.split_inclusive(|byte| *byte == b'}') {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, behind) = split_behind(rest, b'}');
+            rest = behind;
             let closed_at = self.at.saturating_add(piece.len() as u64);
             self.feed(piece);
             read += piece.len();

@@ -301,6 +301,10 @@ impl Sink for Reader {
         self.value_ends(depth, end);
     }
 
+    fn passes_over(&self, depth: usize) -> bool {
+        depth == self.base + 1 && place::is_beside_all(self.format, self.at(depth))
+    }
+
     fn wants_string(&self, depth: usize) -> bool {
         place::is_word(self.place(depth))
     }

@@ -21,10 +21,10 @@ fn a_model_behind_8_mebibytes_is_found() {
 #[test]
 fn many_small_members_and_messages_are_read() {
     let message = r#"{"role":"user","content":[{"type":"text","text":"x"}]},"#;
-    let messages = message.repeat(4 * MEBIBYTE / message.len());
+    let messages = message.repeat(30_000);
     let body = format!(r#"{{"messages":[{messages}{{}}],"model":"m"}}"#);
     assert_eq!(read_as(Chat, &body).unwrap().model, "m");
-    let numbers = "1,".repeat(999_000);
+    let numbers = "1,".repeat(399_000);
     let body = format!(r#"{{"input":[{numbers}1],"model":"m"}}"#);
     assert_eq!(read_as(Embeddings, &body).unwrap().prompts, 1);
 }
@@ -46,6 +46,32 @@ fn pieces_are_bounded_whatever_they_are() {
     let members = vec![r#""a":0"#; 10 * MEBIBYTE / 6].join(",");
     let problem = read_as(Chat, &format!(r#"{{{members},"model":"m"}}"#)).unwrap_err();
     assert_eq!((&problem, problem.code()), (&Problem::TooManyPieces, "body_too_large"));
+}
+
+/// Numbers with a comma behind them are counted together, those before a blank one by one.
+#[test]
+fn lists_of_tokens_are_the_same_however_they_are_counted() {
+    for (list, prompts, longest) in [
+        ("[1,2,3]", 1, 3),
+        ("[1]", 1, 1),
+        ("[]", 1, 0),
+        ("[0,-1,2.5,1e3, 4]", 1, 5),
+        ("[[1,2,3],[4,5,6,7],[8]]", 3, 4),
+        (r#"["a",1,2,"b",3]"#, 3, 3),
+        (r#"[1,"a",2]"#, 2, 2),
+        ("[[1,2],3,4]", 2, 2),
+        (r#"[[1,"a",null,2,3]]"#, 1, 3),
+    ] {
+        for list in [list.to_owned(), list.replace(',', ", "), list.replace(',', " ,")] {
+            let body = format!(r#"{{"model":"m","input":{list}}}"#);
+            let request = read_as(Embeddings, &body).unwrap();
+            assert_eq!((request.prompts, request.least_input_tokens), (prompts, longest), "{list}");
+        }
+    }
+    for list in ["[1,2", "[1,]", "[01,2]", "[1.,2]", "[-,2]", "[1,2}", "[1,,2]", "[1, ,2]"] {
+        let problem = read_as(Embeddings, &format!(r#"{{"model":"m","input":{list}}}"#));
+        assert!(matches!(problem, Err(Problem::Syntax(_))), "{list}");
+    }
 }
 
 #[test]
