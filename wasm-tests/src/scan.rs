@@ -36,8 +36,8 @@ pub const SCANS: &[Scan] = &[
     Scan { name: "8 MiB of escapes", ceiling: 50.0, members: || message(r"\n\u00e9", 8) },
     Scan { name: "8 MiB of an image", ceiling: 8.0, members: image },
     Scan { name: "1 MiB of short messages", ceiling: 180.0, members: short_messages },
-    Scan { name: "1 MiB of numbers", ceiling: 112.0, members: numbers },
-    Scan { name: "1,000 small members", ceiling: 260.0, members: small_members },
+    Scan { name: "1 MiB of numbers", ceiling: 125.0, members: numbers },
+    Scan { name: "1,000 small members", ceiling: 275.0, members: small_members },
     // The dearest bytes that there are.
     Scan { name: "1 MiB of members of a letter", ceiling: 420.0, members: || tiny_members(1) },
     Scan { name: "700 KiB of one-digit numbers", ceiling: 70.0, members: one_digit_numbers },
