@@ -152,7 +152,9 @@ impl<'a> Reader<'a> {
 
     #[inline(never)]
     fn signed(self) -> Result<i64, Unreadable> {
-        self.written(self.of_kind(Kind::Number)?)?.parse().map_err(|_| Unreadable)
+        // `-0` is a zero that only a floating-point number has.
+        let written = self.written(self.of_kind(Kind::Number)?)?;
+        written.parse().ok().filter(|number| *number != 0 || written == "0").ok_or(Unreadable)
     }
 
     /// What is in an object or an array.

@@ -1,5 +1,7 @@
 //! Messages of the filter API, in both directions: what is read is written, and read again as the
-//! same.
+//! same. What the filter reads in an answer of the server, serde_json reads in it, too.
+
+use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +22,16 @@ fn same_again<T: Serialize + DeserializeOwned>(bytes: &[u8]) {
     );
 }
 
+/// One kind of answer, which the filter reads by a reader of its own. That one refuses more: what
+/// serde_json looks at only where it is wanted, and what is nested deeper.
+fn as_the_filter<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
+    if let Ok(read) = gate::message::read::<T>(bytes) {
+        let expected = serde_json::from_slice::<T>(bytes).expect("the filter has read it");
+        assert_eq!(read, expected, "the filter reads something else");
+    }
+    same_again::<T>(bytes);
+}
+
 /// Readers, those of the server first.
 const MESSAGES: [fn(&[u8]); 18] = [
     same_again::<v1::RegisterRequest>,
@@ -28,18 +40,18 @@ const MESSAGES: [fn(&[u8]); 18] = [
     same_again::<v1::ReportRequest>,
     same_again::<v1::ExchangeRequest>,
     same_again::<v1::UsageRequest>,
-    same_again::<v1::RegisterReply>,
-    same_again::<v1::AdmitReply>,
-    same_again::<v1::LeaseReply>,
-    same_again::<v1::ReportReply>,
-    same_again::<v1::ExchangeReply>,
-    same_again::<v1::UsageReply>,
-    same_again::<v1::ChangesReply>,
-    same_again::<v1::Catalogue>,
-    same_again::<v1::Problem>,
-    same_again::<v1::KeyPolicy>,
-    same_again::<v1::Price>,
-    same_again::<wire::Metadata>,
+    as_the_filter::<v1::RegisterReply>,
+    as_the_filter::<v1::AdmitReply>,
+    as_the_filter::<v1::LeaseReply>,
+    as_the_filter::<v1::ReportReply>,
+    as_the_filter::<v1::ExchangeReply>,
+    as_the_filter::<v1::UsageReply>,
+    as_the_filter::<v1::ChangesReply>,
+    as_the_filter::<v1::Catalogue>,
+    as_the_filter::<v1::Problem>,
+    as_the_filter::<v1::KeyPolicy>,
+    as_the_filter::<v1::Price>,
+    as_the_filter::<wire::Metadata>,
 ];
 
 /// The first byte chooses the message.

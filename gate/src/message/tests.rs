@@ -137,3 +137,13 @@ fn a_known_member_that_stands_there_twice_is_refused() {
     let twice = br#"{"code":"a","message":"b","code":"c"}"#;
     assert_eq!(read::<v1::ProblemBody>(twice), Err(Unreadable));
 }
+
+#[test]
+fn a_zero_with_a_sign_is_no_whole_number() {
+    for (text, expected) in [("-0", None), ("0", Some(0)), ("-7", Some(-7)), ("7", Some(7))] {
+        assert_eq!(read::<i64>(text.as_bytes()).ok(), expected, "{text}");
+        assert_eq!(serde_json::from_str::<i64>(text).ok(), expected, "{text}");
+    }
+    let price = r#"{"input":1,"output":2,"cached_input":-0}"#;
+    assert!(!agrees::<v1::Price>(price), "{price}");
+}
