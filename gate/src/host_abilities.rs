@@ -66,6 +66,10 @@ pub struct HostAbilities {
     pub holds_for_body: bool,
     /// The body of a request or of an answer is shown only where that was asked for.
     pub shows_bodies_on_request: bool,
+    /// A request may wait for what another one brings about, and is let on then.
+    pub(crate) resumes_others: bool,
+    /// Of a body that grows, what is new can be shown: the host keeps all of it in one place.
+    pub(crate) shows_bodies_in_parts: bool,
     /// A head with fewer fields than this is shown as a whole. Of a longer one the rest would go on
     /// unseen: with a second credential, or names that only the filter may use.
     pub(crate) most_fields: usize,
@@ -89,6 +93,8 @@ impl HostAbilities {
             holds_head: settings.holds_headers,
             holds_for_body: settings.holds_headers,
             shows_bodies_on_request: false,
+            resumes_others: true,
+            shows_bodies_in_parts: true,
             most_fields: usize::MAX,
             writes_answers: true,
             writes_paths: true,
@@ -101,6 +107,8 @@ impl HostAbilities {
             // Nothing goes upstream before the body has come, so heads can be changed until then.
             holds_head: true,
             holds_for_body: false,
+            resumes_others: false,
+            shows_bodies_in_parts: false,
             most_fields: NGINX_FIELDS,
             writes_answers: false,
             writes_paths: false,

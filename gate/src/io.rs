@@ -63,6 +63,19 @@ pub enum Input<'a> {
         /// Bytes buffered so far.
         size: usize,
     },
+    /// More of the body is buffered by the host, and this is what [`Gate::body_read`] does not count yet.
+    ///
+    /// [`Gate::body_read`]: crate::Gate::body_read
+    RequestBodyPart {
+        /// The stream.
+        stream: StreamId,
+        /// The bytes behind those.
+        part: &'a [u8],
+        /// Bytes buffered so far, these among them.
+        size: usize,
+        /// The body has ended with them.
+        end: bool,
+    },
     /// The whole body is there.
     RequestBody {
         /// The stream.

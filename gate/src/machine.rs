@@ -14,6 +14,7 @@ mod housekeeping;
 mod lost_holder;
 mod observe;
 mod order;
+mod queue;
 mod recheck;
 mod shadow;
 mod stop;
@@ -27,7 +28,7 @@ use std::rc::Rc;
 
 use metering::window::Call as WindowCall;
 use wire::v1::{Basis, KeyPolicy};
-use wire::{KeyId, Nonce, RequestId};
+use wire::{KeyDigest, KeyId, Nonce, RequestId};
 
 use crate::catalogue::Models;
 use crate::config::Config;
@@ -69,6 +70,8 @@ pub struct Gate {
     keys: KeyCache,
     streams: IdMap<StreamId, Exchange>,
     calls: IdMap<CallId, Pending>,
+    /// Requests that wait for what others have asked for; each is one of `streams`, or was.
+    queue: Vec<StreamId>,
     next_call: u64,
     next_lease: u64,
     next_request: u64,
@@ -79,6 +82,8 @@ pub struct Gate {
     outbox: Outbox,
     unfinished: VecDeque<Unfinished>,
     touch_at_ms: u64,
+    /// Running calls that have not given a sign of life since then.
+    to_touch: Vec<StreamId>,
     /// Some running call has just been asked to end.
     stops_asked: bool,
     /// Keys of running calls of which nothing is known any more.
@@ -105,6 +110,8 @@ struct Pending {
     sent: Sent,
     /// The same in microseconds, to measure how long the answer took.
     sent_us: u64,
+    /// What it asks for on behalf of a request: a key's digest, or that of no key for what all need.
+    asks_for: Option<KeyDigest>,
     /// As whom it was made: an answer to a holder that is no more says nothing.
     nonce: Nonce,
 }
@@ -156,6 +163,7 @@ impl Gate {
             keys: KeyCache::default(),
             streams: IdMap::default(),
             calls: IdMap::default(),
+            queue: Vec::new(),
             next_call: 0,
             next_lease: 0,
             next_request: 0,
@@ -165,6 +173,7 @@ impl Gate {
             outbox: Outbox::default(),
             unfinished: VecDeque::new(),
             touch_at_ms: 0,
+            to_touch: Vec::new(),
             stops_asked: false,
             rechecks: recheck::Rechecks::default(),
             token_complaint_ms: None,
@@ -224,18 +233,18 @@ impl Gate {
                 self.request_headers(stream, (headers, address, end), now, memory);
             }
             Input::RequestBodyGrows { stream, size } => {
-                self.body_grows(stream, size, now, memory);
+                self.body_grows(stream, (&[], size, false), now, memory);
+            }
+            Input::RequestBodyPart { stream, part, size, end } => {
+                self.body_grows(stream, (part, size, end), now, memory);
+                if end {
+                    self.body_is_there(stream, now, memory, Open::body_ends);
+                }
             }
             Input::RequestBody { stream, body } => {
                 let most = self.config.body_bytes;
                 self.more_of_the_request(stream, now);
-                let holds_for_body = self.host.holds_for_body;
-                if let Some(Stage::Open(open)) = self.stage(stream) {
-                    open.body_complete(body, most);
-                    // What it waited for before is over.
-                    open.waited &= holds_for_body;
-                    self.advance(stream, now, memory);
-                }
+                self.body_is_there(stream, now, memory, |open| open.body_complete(body, most));
             }
             Input::ResponseHeaders { stream, headers, details, end } => {
                 self.response_headers(stream, headers, details, end, now);
@@ -245,6 +254,7 @@ impl Gate {
             }
             Input::CallDone { call, status, body } => {
                 self.call_done(call, status, body, now, memory);
+                self.take_up_queued(now, memory);
                 self.stop_if_asked(now);
             }
             Input::EditRefused { stream } => self.edit_refused(stream, now, memory),
@@ -274,7 +284,7 @@ impl Gate {
     pub fn holds_head(&self, stream: StreamId) -> bool {
         match self.streams.get(&stream).map(|exchange| &exchange.stage) {
             Some(Stage::Open(open)) => {
-                let only_body = matches!(open.body, Body::Coming) && open.waits_for.is_none();
+                let only_body = matches!(open.body, Body::Coming(_)) && open.waits_for.is_none();
                 self.host.holds_for_body || !only_body
             }
             _ => self.holds(stream),
@@ -355,18 +365,47 @@ impl Gate {
         }
     }
 
+    /// Bytes of the request body that have been read, so that [`Input::RequestBodyPart`] shows those
+    /// behind them; more than there can be where no further ones matter. None where the body is to be
+    /// shown as a whole, by [`Input::RequestBody`].
+    #[must_use]
+    pub fn body_read(&self, stream: StreamId) -> Option<usize> {
+        match self.streams.get(&stream).map(|exchange| &exchange.stage) {
+            Some(Stage::Open(open)) if self.host.shows_bodies_in_parts => open.body_read(),
+            _ => None,
+        }
+    }
+
+    fn body_is_there(
+        &mut self,
+        stream: StreamId,
+        now: Now,
+        memory: &mut dyn SharedMemory,
+        take: impl FnOnce(&mut Open),
+    ) {
+        let holds_for_body = self.host.holds_for_body;
+        if let Some(Stage::Open(open)) = self.stage(stream) {
+            take(open);
+            // What it waited for before is over.
+            open.waited &= holds_for_body;
+            self.advance(stream, now, memory);
+        }
+    }
+
     fn body_grows(
         &mut self,
         stream: StreamId,
-        size: usize,
+        (part, size, end): (&[u8], usize, bool),
         now: Now,
         memory: &mut dyn SharedMemory,
     ) {
         let most = self.config.body_bytes;
         self.more_of_the_request(stream, now);
         let Some(Stage::Open(open)) = self.stage(stream) else { return };
-        let too_large_now = open.body_grows(size, most);
-        if matches!(open.body, Body::TooLarge) && !self.is_large_body_let_through(stream, now) {
+        let too_large_now = open.body_part(part, size, most);
+        // What is there as a whole takes no more room, and may go on yet where nothing is refused.
+        let is_to_go = matches!(open.body, Body::TooLarge(_)) && (!end || open.body_is_dropped);
+        if is_to_go && !self.is_large_body_let_through(stream, now) {
             if let Some(Stage::Open(open)) = self.stage(stream) {
                 open.body_is_dropped = true;
             }

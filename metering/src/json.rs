@@ -19,7 +19,7 @@ use number::{NumberPart, next_number_part};
 use quiet::with_bracket;
 pub(crate) use run::split_behind;
 pub use sink::{Event, Sink, Text};
-pub(crate) use utf8::is_utf8;
+pub(crate) use utf8::Utf8;
 
 /// Deepest nesting. Real requests stay below 20; a cap keeps recursive parsers behind us safe too.
 pub const DEEPEST: usize = 64;

@@ -151,6 +151,11 @@ impl Vm {
         !self.gate.try_borrow().is_ok_and(|gate| !gate.holds_head(StreamId(stream)))
     }
 
+    /// Bytes of the request body that need not be shown again; none where it is to be shown as a whole.
+    pub fn body_read(&self, stream: u32) -> Option<usize> {
+        self.gate.try_borrow().ok()?.body_read(StreamId(stream))
+    }
+
     /// Whether the response body is to be read.
     pub fn reads_response(&self, stream: u32) -> bool {
         self.gate.try_borrow().is_ok_and(|gate| gate.reads_response(StreamId(stream)))

@@ -247,10 +247,17 @@ pub fn remove_header(map: Map, name: &[u8]) -> Result<(), Status> {
 
 /// Everything that a buffer holds; nothing where the host has no such buffer now.
 pub fn buffer(buffer: Buffer) -> Result<Vec<u8>, Status> {
+    buffer_from(buffer, 0)
+}
+
+/// What a buffer holds behind its first bytes, of which it must have so many. Only Envoy heeds where
+/// to begin.
+pub fn buffer_from(buffer: Buffer, start: usize) -> Result<Vec<u8>, Status> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: both pointers are to locals that live through the call.
-    let status =
-        unsafe { proxy_get_buffer_bytes(buffer as u32, 0, LONGEST_BUFFER, &mut data, &mut size) };
+    let status = unsafe {
+        proxy_get_buffer_bytes(buffer as u32, start, LONGEST_BUFFER, &mut data, &mut size)
+    };
     match status {
         OK => Ok(take(data, size)),
         NOT_FOUND => Ok(Vec::new()),

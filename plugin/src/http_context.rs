@@ -80,6 +80,33 @@ impl Http {
         Action::Continue
     }
 
+    /// More of the body has come, of which `size` bytes are there now; none are said where it has ended
+    /// with trailers.
+    fn body_grows(&self, size: Option<usize>, end: bool) {
+        let stream = StreamId(self.id);
+        let Some(read) = self.vm.as_ref().and_then(|vm| vm.body_read(self.id)) else {
+            return match size {
+                Some(size) if !end => self.input(Input::RequestBodyGrows { stream, size }),
+                size => self.body_complete(size.unwrap_or(0)),
+            };
+        };
+        let shown = match size {
+            // Envoy fails where it is asked for what lies beyond the end.
+            Some(size) if size <= read => Ok(Vec::new()),
+            Some(_) => host::buffer_from(Buffer::RequestBody, read),
+            None => host::buffer(Buffer::RequestBody)
+                .map(|body| body.get(read..).unwrap_or_default().to_vec()),
+        };
+        let part = shown.unwrap_or_default();
+        let there = read.saturating_add(part.len());
+        let size = size.unwrap_or(there);
+        if read < usize::MAX && size != there {
+            // Something else than what was read would go upstream.
+            return self.input(Input::EditRefused { stream });
+        }
+        self.input(Input::RequestBodyPart { stream, part: &part, size, end });
+    }
+
     fn body_complete(&self, size: usize) {
         let stream = StreamId(self.id);
         let shown = if size == 0 && self.kind() == HostKind::Apisix {
@@ -200,18 +227,14 @@ impl HttpContext for Http {
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if end_of_stream {
-            self.body_complete(size);
-        } else {
-            self.input(Input::RequestBodyGrows { stream: StreamId(self.id), size });
-        }
+        self.body_grows(Some(size), end_of_stream);
         self.decided(self.request_action())
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         self.strip_trailers();
         // With trailers no body callback ever says that it is the last.
-        self.body_complete(0);
+        self.body_grows(None, true);
         self.decided(self.request_action())
     }
 

@@ -75,7 +75,7 @@ fn happen(world: &mut World, input: &mut Input<'_>) {
         }
         4 => {
             let size = usize::from(input.number());
-            world.grows(id, size);
+            world.grows(id, size, BODIES[size % BODIES.len()]);
         }
         5..=7 => {
             let choice = input.byte();

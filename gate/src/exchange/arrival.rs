@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::answer::value;
-use super::{Body, Errands, Exchange, MOST_CALLS, Open, Stage};
+use super::{Body, Coming, Errands, Excess, Exchange, MOST_CALLS, Open, Stage};
 use crate::config::Config;
 use crate::credential::{self, NoCredential};
 use crate::dialect::Dialect;
@@ -23,7 +23,7 @@ use crate::trace_parent::TraceParent;
 use crate::url_query;
 use crate::user_key::{LONGEST_BODY, NO_KEY, key_in, other_key};
 use metering::api_key::ApiKey;
-use metering::request::{Operation, Problem, Request, Source, read};
+use metering::request::{BodyReader, Operation, Problem, Request};
 use wire::{Metadata, ModelName, RequestId};
 
 impl Exchange {
@@ -77,11 +77,11 @@ impl Exchange {
             return Err(refused(dialect, Refusal::Credential(NoCredential::InUrl)));
         }
         let body = match target {
-            Target::Call { .. } | Target::UserKey => Body::Coming,
+            Target::Call { .. } | Target::UserKey => Body::Coming(Coming::Nothing),
             // What a path of the configuration costs does not depend on its body.
             Target::Listed { .. } | Target::Models | Target::Model(_) | Target::Usage => Body::None,
         };
-        if matches!(body, Body::Coming) && !Open::body_is_sure_to_come(headers, host.body_end) {
+        if matches!(body, Body::Coming(_)) && !Open::body_is_sure_to_come(headers, host.body_end) {
             return Err(refused(dialect, Refusal::LengthRequired));
         }
         let open = Open {
@@ -105,6 +105,8 @@ impl Exchange {
             body,
             waits_for: None,
             calls_left: MOST_CALLS,
+            queued_for: None,
+            queued_at_ms: None,
             lease_number: None,
             granted: None,
             refused: None,
@@ -180,11 +182,69 @@ impl Open {
 
     /// More of the body is buffered. True when it has become too large just now.
     pub(crate) fn body_grows(&mut self, size: usize, most: usize) -> bool {
-        let too_large = size > self.most_bytes(most) && matches!(self.body, Body::Coming);
+        let too_large = size > self.most_bytes(most) && matches!(self.body, Body::Coming(_));
         if too_large {
-            self.body = Body::TooLarge;
+            self.body = Body::TooLarge(Excess::Bytes);
         }
         too_large
+    }
+
+    /// Bytes of its body that need not be shown again; none where it is to be shown as a whole.
+    pub(crate) fn body_read(&self) -> Option<usize> {
+        match (&self.target, &self.body) {
+            (Target::Call { .. }, Body::Coming(coming)) => Some(match coming {
+                Coming::Nothing => 0,
+                Coming::Part(reader) => usize::try_from(reader.bytes()).unwrap_or(usize::MAX),
+                Coming::Enough(_) => usize::MAX,
+            }),
+            _ => None,
+        }
+    }
+
+    /// More of the body is buffered, this behind what was read before. True when it has become too
+    /// large just now.
+    pub(crate) fn body_part(&mut self, part: &[u8], size: usize, most: usize) -> bool {
+        if self.body_grows(size, most) {
+            return true;
+        }
+        let Body::Coming(coming) = &mut self.body else { return false };
+        let coming = std::mem::take(coming);
+        let coming = match self.read_on(coming, part) {
+            Coming::Enough(Problem::TooManyPieces) => {
+                self.body = Body::TooLarge(Excess::Pieces);
+                return true;
+            }
+            coming => coming,
+        };
+        self.body = Body::Coming(coming);
+        false
+    }
+
+    /// The body has ended with what was shown of it.
+    pub(crate) fn body_ends(&mut self) {
+        let Body::Coming(coming) = &mut self.body else { return };
+        let coming = std::mem::take(coming);
+        let read = match self.read_on(coming, &[]) {
+            Coming::Part(reader) => reader.finish(&self.betas),
+            Coming::Enough(problem) => Err(problem),
+            Coming::Nothing => Err(Problem::NotAnObject),
+        };
+        self.body = Body::Read(read.map(Box::new));
+    }
+
+    fn read_on(&self, coming: Coming, part: &[u8]) -> Coming {
+        let mut reader = match (coming, &self.target) {
+            (Coming::Part(reader), _) => reader,
+            (Coming::Nothing, Target::Call { operation, path_model }) => {
+                let path_model = path_model.as_ref().map(|model| model.name.as_str());
+                Box::new(BodyReader::new(*operation, path_model))
+            }
+            (coming, _) => return coming,
+        };
+        match reader.feed(part) {
+            Ok(()) => Coming::Part(reader),
+            Err(problem) => Coming::Enough(problem),
+        }
     }
 
     /// The head says that no body follows. Some hosts say so of every request, so the host's word
@@ -204,24 +264,16 @@ impl Open {
         told != BodyEnd::ComesIfAny || !is_chunked
     }
 
-    fn read(&self, body: &[u8]) -> Result<Request, Problem> {
-        let Target::Call { operation, path_model } = &self.target else {
-            return Err(Problem::NotAnObject);
-        };
-        let path_model = path_model.as_ref().map(|model| model.name.as_str());
-        read(body, Source { operation: *operation, path_model, betas: &self.betas })
-    }
-
     /// The whole body is there.
     pub(crate) fn body_complete(&mut self, body: &[u8], most: usize) {
-        if body.len() > self.most_bytes(most) {
-            self.body = Body::TooLarge;
-        }
-        if matches!(self.body, Body::Coming) {
-            self.body = match self.target {
-                Target::UserKey => self.take_key(body),
-                _ => Body::Read(self.read(body).map(Box::new)),
-            };
+        if self.target == Target::UserKey {
+            if !self.body_grows(body.len(), most) && matches!(self.body, Body::Coming(_)) {
+                self.body = self.take_key(body);
+            }
+        } else {
+            // Whatever was shown of it before was not read: such a host shows it as a whole.
+            self.body_part(body, body.len(), most);
+            self.body_ends();
         }
     }
 
@@ -256,12 +308,21 @@ impl Open {
     /// When the body cannot be taken.
     pub(crate) fn check_body(&self, most: usize) -> Result<bool, Refusal> {
         match &self.body {
-            Body::TooLarge => Err(Refusal::BodyTooLarge(most)),
-            Body::Coming => Ok(false),
+            Body::TooLarge(excess) => Err(excess.refusal(most)),
+            Body::Coming(_) => Ok(false),
             Body::NoKey(why) => Err(Refusal::Credential(*why)),
             Body::Read(_) if !self.is_plain_json => Err(Refusal::UnsupportedEncoding),
             Body::Read(Err(problem)) => Err(Refusal::Body(problem.clone())),
             Body::Read(Ok(_)) | Body::None => Ok(true),
+        }
+    }
+}
+
+impl Excess {
+    pub(crate) fn refusal(self, most_bytes: usize) -> Refusal {
+        match self {
+            Self::Bytes => Refusal::BodyTooLarge(most_bytes),
+            Self::Pieces => Refusal::Body(Problem::TooManyPieces),
         }
     }
 }

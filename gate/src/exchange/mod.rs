@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use metering::charge::Admitted;
 use metering::held_lease::Draw;
-use metering::request::Request;
+use metering::request::{BodyReader, Request};
 use metering::window::Call as WindowCall;
 use wire::v1::{Ask, ExchangeAnswer, KeyPolicy, Refusal as LeaseRefusal, UsageAnswer};
 use wire::{CatalogueVersion, KeyDigest, KeyId, LeaseId, Metadata, ModelName, RequestId};
@@ -100,6 +100,10 @@ pub(crate) struct Open {
     /// The call to the server that it waits for.
     pub(crate) waits_for: Option<CallId>,
     pub(crate) calls_left: u8,
+    /// It is in the queue of those that wait until others have asked for this: a key, or what all need.
+    pub(crate) queued_for: Option<KeyDigest>,
+    /// Since when it has waited there, in monotonic milliseconds.
+    pub(crate) queued_at_ms: Option<u64>,
     /// Number of its lease while one is asked for.
     pub(crate) lease_number: Option<u64>,
     /// The lease that was granted for it. Others may draw on it, too, unless money is scarce.
@@ -155,15 +159,33 @@ impl Default for Errands {
 #[derive(Debug)]
 pub(crate) enum Body {
     /// Still coming.
-    Coming,
-    /// Above the limit: it is thrown away and answered 413 if nothing else is wrong first.
-    TooLarge,
+    Coming(Coming),
+    /// Above a limit: it is thrown away and answered 413 if nothing else is wrong first.
+    TooLarge(Excess),
     /// All there and read.
     Read(Result<Box<Request>, metering::request::Problem>),
     /// The route has none, or what it had is known.
     None,
     /// It was to name a key, and names none.
     NoKey(NoCredential),
+}
+
+/// How much of a body that is still coming has been read.
+#[derive(Debug, Default)]
+pub(crate) enum Coming {
+    #[default]
+    Nothing,
+    Part(Box<BodyReader>),
+    /// Enough to know that it will be refused. It is answered when all of it has come: a client that is
+    /// still sending does not see why.
+    Enough(metering::request::Problem),
+}
+
+/// Of what a body has too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Excess {
+    Bytes,
+    Pieces,
 }
 
 /// A call that the upstream works on.

@@ -7,6 +7,7 @@ use wire::v1::{
 };
 use wire::{Epoch, LeaseId, NanoUsd, PROTOCOL_VERSION, Revision};
 
+use super::queue::asked_for;
 use super::{Gate, Pending};
 use crate::catalogue::Models;
 use crate::exchange::{Open, Stage};
@@ -38,6 +39,9 @@ impl Gate {
     ) -> Option<CallId> {
         Caller::of(&self.config, self.token.as_ref())?;
         let id = self.pending(purpose, Some(stream), now);
+        if let Some(pending) = self.calls.get_mut(&id) {
+            pending.asks_for = asked_for(open, purpose);
+        }
         if ask.is_some() {
             self.number_the_ask(open, ask.as_deref(), now);
         }
@@ -180,7 +184,8 @@ impl Gate {
         let id = CallId(self.next_call);
         let nonce = self.link.nonce;
         let (sent, sent_us) = (Sent::at(now), now.monotonic_us());
-        self.calls.insert(id, Pending { purpose, stream, sent, sent_us, nonce });
+        let asks_for = None;
+        self.calls.insert(id, Pending { purpose, stream, sent, sent_us, asks_for, nonce });
         id
     }
 

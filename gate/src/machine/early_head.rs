@@ -18,7 +18,7 @@ impl Gate {
         let known = if self.may_use_what_it_knows(now) { self.known(&open.digest) } else { None };
         let Some(exchange) = self.streams.get_mut(&stream) else { return };
         let Stage::Open(open) = &mut exchange.stage else { return };
-        if !matches!(open.body, Body::Coming) || open.waits_for.is_some() {
+        if !matches!(open.body, Body::Coming(_)) || open.waits_for.is_some() {
             return;
         }
         open.head_is_gone = true;

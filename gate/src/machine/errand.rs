@@ -31,7 +31,7 @@ impl Gate {
     pub(super) fn errand(&mut self, open: &mut Open, now: Now) -> Option<Purpose> {
         // With its money in hand it goes on at once.
         let may_call =
-            !self.host.timers && !matches!(open.body, Body::Coming) && open.granted.is_none();
+            !self.host.timers && !matches!(open.body, Body::Coming(_)) && open.granted.is_none();
         if !may_call || open.calls_left <= CALLS_KEPT || !now.is_exact {
             return None;
         }

@@ -56,9 +56,13 @@ impl Gate {
                 self.abandon(&open, now);
                 self.refuse(stream, Some(open), &Refusal::PolicyUnavailable, now);
             }
+            Step::Call(purpose, _) if self.waits_for_others(&open, purpose, now) => {
+                self.queue(stream, &mut open, purpose, now);
+                self.put_back(stream, open);
+            }
             Step::Call(purpose, ask) => {
                 open.calls_left -= 1;
-                open.called_since_body = !matches!(open.body, Body::Coming);
+                open.called_since_body = !matches!(open.body, Body::Coming(_));
                 open.waits_for = self.call_for(stream, &mut open, purpose, ask, now);
                 if open.waits_for.is_none() {
                     return self.refuse(stream, Some(open), &Refusal::PolicyUnavailable, now);
@@ -118,7 +122,7 @@ impl Gate {
         let usable = self.may_use_what_it_knows(now);
         let known = if usable { self.known(&open.digest) } else { None };
         // Until the body is there, only a key that is known to be bad decides anything.
-        if matches!(open.body, Body::Coming) {
+        if matches!(open.body, Body::Coming(_)) {
             return match known {
                 Some(Known::NoKey) => Step::Refuse(Refusal::UnknownKey),
                 Some(Known::Key(policy)) => {

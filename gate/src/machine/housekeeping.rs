@@ -3,8 +3,8 @@
 use metering::window::CLAIM_TTL_MS;
 
 use super::Gate;
-use super::order::ascending;
-use crate::exchange::Stage;
+use super::order::{ascending, in_order};
+use crate::exchange::{Exchange, Stage};
 use crate::io::{CallId, Now, Output, SharedMemory};
 use crate::link::{POLL_MARGIN_MS, POLL_WAIT_MS};
 use crate::policy_calls::{Caller, Purpose};
@@ -12,6 +12,9 @@ use crate::windows::{self, Group};
 
 /// How often the VM repeats that its calls still run: three times before they would be forgotten.
 const TOUCH_EVERY_MS: u64 = CLAIM_TTL_MS / 3;
+/// Running calls of which that is said in one tick: with ten thousand of as many keys it would else hold
+/// all other requests of the worker up. They all have their turn within seconds.
+const TOUCHED_PER_TICK: usize = 200;
 /// Calls whose place in a window is given back in one tick; the rest waits for the next.
 const UNFINISHED_PER_TICK: usize = 100;
 /// A report or a question about a key that was not answered by then counts as lost.
@@ -23,6 +26,7 @@ impl Gate {
     pub(super) fn tick(&mut self, now: Now, memory: &mut dyn SharedMemory) {
         self.stop_running(now);
         self.forget_lost_calls(now);
+        self.take_up_queued(now, memory);
         if self.link.poll_is_due(now.monotonic_ms) {
             self.poll(now);
             self.stop_if_asked(now);
@@ -53,9 +57,30 @@ impl Gate {
         }
         if now.monotonic_ms >= self.touch_at_ms {
             self.touch_at_ms = now.monotonic_ms.saturating_add(TOUCH_EVERY_MS);
-            let groups = self.running_groups();
+            let is_running = |exchange: &Exchange| matches!(exchange.stage, Stage::Running(_));
+            let running = self.streams.iter().filter(|(_, exchange)| is_running(exchange));
+            self.to_touch = in_order(running.map(|(stream, _)| *stream).collect());
+        }
+        if !self.to_touch.is_empty() {
+            let groups = self.groups_to_touch();
             windows::touch(memory, &groups, self.vm, now.monotonic_ms);
         }
+    }
+
+    /// What the next calls are counted under whose signs of life are due.
+    fn groups_to_touch(&mut self) -> Vec<Group> {
+        let rest = self.to_touch.len().saturating_sub(TOUCHED_PER_TICK);
+        let mut groups: Vec<Group> = Vec::new();
+        for stream in self.to_touch.split_off(rest) {
+            if let Some(Stage::Running(running)) = self.streams.get(&stream).map(|one| &one.stage) {
+                for group in &running.groups {
+                    if !groups.contains(group) {
+                        groups.push(group.clone());
+                    }
+                }
+            }
+        }
+        groups
     }
 
     pub(super) fn report(&mut self, now: Now) {
@@ -93,17 +118,4 @@ impl Gate {
         self.forget_lost_aheads(now);
     }
 
-    fn running_groups(&self) -> Vec<Group> {
-        let mut groups: Vec<Group> = Vec::new();
-        for exchange in self.streams.values() {
-            if let Stage::Running(running) = &exchange.stage {
-                for group in &running.groups {
-                    if !groups.contains(group) {
-                        groups.push(group.clone());
-                    }
-                }
-            }
-        }
-        groups
-    }
 }

@@ -282,7 +282,13 @@ impl Filter for Native {
         request.body.extend_from_slice(bytes);
         let body = request.body.clone();
         let id = StreamId(stream);
-        if end {
+        if let Some(read) = self.gate.body_read(id) {
+            let part = body.get(read..).unwrap_or_default();
+            self.drive(Input::RequestBodyPart { stream: id, part, size: body.len(), end });
+            if end {
+                self.go_on_unless_held(stream);
+            }
+        } else if end {
             self.drive(Input::RequestBody { stream: id, body: &body });
             self.go_on_unless_held(stream);
         } else {

@@ -11,6 +11,7 @@ const HIGH: u128 = (u128::MAX / 255) << 7;
 
 /// Bits of a state.
 const BITS: u32 = 6;
+const STATE: u64 = (1 << BITS) - 1;
 /// No character is begun.
 const ACCEPT: u64 = 0;
 /// What was read can be no UTF-8, whatever follows.
@@ -67,20 +68,46 @@ const fn within(byte: u16, least: u16, most: u16, next: u64) -> u64 {
     if least <= byte && byte <= most { next } else { REJECT }
 }
 
-/// Whether all of it is UTF-8.
-pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let mut state = ACCEPT;
-    for block in blocks {
-        if state == ACCEPT && u128::from_le_bytes(*block) & HIGH == 0 {
-            continue;
+/// The check of a text that comes in chunks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Utf8 {
+    state: u64,
+}
+
+impl Utf8 {
+    /// Reads on; how many bytes of the chunk there are before the first that cannot be. After less than
+    /// all of them it must not be fed again.
+    pub(crate) fn feed(&mut self, chunk: &[u8]) -> usize {
+        let (blocks, rest) = chunk.as_chunks::<BLOCK>();
+        let mut state = self.state;
+        let mut read = 0;
+        for block in blocks {
+            if state != ACCEPT || u128::from_le_bytes(*block) & HIGH != 0 {
+                let before = state;
+                state = block.iter().fold(state, next) & STATE;
+                if state == REJECT {
+                    return read + first_rejected(before, block);
+                }
+            }
+            read += BLOCK;
         }
-        state = block.iter().fold(state, next) & ((1 << BITS) - 1);
-        if state == REJECT {
-            return false;
-        }
+        self.state = rest.iter().fold(state, next) & STATE;
+        if self.state == REJECT { read + first_rejected(state, rest) } else { chunk.len() }
     }
-    rest.iter().fold(state, next) & ((1 << BITS) - 1) == ACCEPT
+
+    /// No character is left unfinished.
+    pub(crate) fn is_complete(self) -> bool {
+        self.state == ACCEPT
+    }
+}
+
+#[cold]
+fn first_rejected(mut state: u64, bytes: &[u8]) -> usize {
+    let is_rejected = |byte| {
+        state = next(state, byte) & STATE;
+        state == REJECT
+    };
+    bytes.iter().position(is_rejected).unwrap_or(bytes.len())
 }
 
 /// The next state in the lowest bits: only those are looked at by the shift, too.
@@ -100,8 +127,28 @@ mod tests {
         0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xf7, 0xf8, 0xfe, 0xff,
     ];
 
+    fn is_utf8(bytes: &[u8]) -> bool {
+        let mut check = Utf8::default();
+        check.feed(bytes) == bytes.len() && check.is_complete()
+    }
+
     fn agrees(bytes: &[u8]) {
         assert_eq!(is_utf8(bytes), std::str::from_utf8(bytes).is_ok(), "{bytes:x?}");
+    }
+
+    /// The bytes before the first that cannot be, read in chunks that end at these places.
+    fn good_bytes(bytes: &[u8], ends: &[usize]) -> usize {
+        let mut check = Utf8::default();
+        let mut read = 0;
+        for end in ends.iter().copied().chain([bytes.len()]) {
+            let chunk = &bytes[read..end.max(read)];
+            let good = check.feed(chunk);
+            read += good;
+            if good < chunk.len() {
+                break;
+            }
+        }
+        read
     }
 
     #[test]
@@ -147,6 +194,28 @@ mod tests {
                 bytes[place] = byte;
                 agrees(&bytes);
             }
+        }
+
+        #[test]
+        fn chunks_make_no_difference(
+            text in ".{0,40}", place in any::<prop::sample::Index>(), byte in any::<u8>(),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        ) {
+            let mut bytes = text.into_bytes();
+            bytes.push(b'a');
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+            let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            ends.sort_unstable();
+            let whole = good_bytes(&bytes, &[]);
+            prop_assert_eq!(good_bytes(&bytes, &ends), whole);
+            // One more byte than these is no beginning of a text.
+            let may_go_on = |text: &[u8]| match std::str::from_utf8(text) {
+                Ok(_) => true,
+                Err(why) => why.error_len().is_none(),
+            };
+            prop_assert!(may_go_on(&bytes[..whole]));
+            prop_assert!(whole == bytes.len() || !may_go_on(&bytes[..=whole]));
         }
     }
 }

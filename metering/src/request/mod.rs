@@ -7,6 +7,7 @@
 //! money is ignored for being new.
 
 mod anthropic;
+mod body_reader;
 mod bound;
 mod compatible;
 mod content;
@@ -24,6 +25,7 @@ mod rewrite;
 mod shape;
 mod values;
 
+pub use body_reader::BodyReader;
 pub use bound::{InputLimits, input_bound, server_tool_calls};
 pub use content::Media;
 pub use feature::{
@@ -35,10 +37,7 @@ pub use pieces::MOST_PIECES;
 pub use problem::Problem;
 pub use rewrite::{BodyEdit, Edits, WrittenLimit, apply_edits, edited_length};
 
-use crate::json::{Scanner, is_utf8};
 use found::{Found, Limit, Limits, OtherLimit, PathSpan, Slot};
-use pieces::Counted;
-use reader::Reader;
 use shape::Shape;
 use std::ops::Range;
 
@@ -164,37 +163,9 @@ pub fn read_chat(body: &[u8]) -> Result<Request, Problem> {
 /// The first problem of the body: no JSON object, a member that we read twice or of another kind
 /// than it must be, no model, or no output limit where the API demands one.
 pub fn read(body: &[u8], source: Source<'_>) -> Result<Request, Problem> {
-    if !is_utf8(body) {
-        return Err(Problem::NotUtf8);
-    }
-    let mut reader = Reader::new(
-        table(source.operation),
-        source.path_model,
-        source.operation.least_output_limit(),
-    );
-    let mut scanner = Scanner::default();
-    let mut counted = Counted::new(&mut reader);
-    let mut end: u64 = 0;
-    for part in body.chunks(pieces::PART) {
-        scanner.feed(part, end, &mut counted).map_err(Problem::Syntax)?;
-        end = end.saturating_add(part.len() as u64);
-        if counted.are_too_many() {
-            return Err(Problem::TooManyPieces);
-        }
-    }
-    scanner.finish(end, &mut counted).map_err(Problem::Syntax)?;
-    if source.operation == Operation::Messages {
-        for beta in feature::restricted_betas(source.betas) {
-            reader.add_feature(beta);
-        }
-    }
-    if matches!(reader.found.root, Slot::Absent) {
-        return Err(Problem::NotAnObject);
-    }
-    match reader.problem {
-        Some(problem) => Err(problem),
-        None => normalise(reader.found, source, end),
-    }
+    let mut reader = BodyReader::new(source.operation, source.path_model);
+    reader.feed(body)?;
+    reader.finish(source.betas)
 }
 
 /// Whether some API has a request member with this name, in its outermost object or as an optional
@@ -221,11 +192,15 @@ fn table(operation: Operation) -> &'static Shape {
     }
 }
 
-fn normalise(found: Found, source: Source<'_>, body_bytes: u64) -> Result<Request, Problem> {
-    let operation = source.operation;
+fn normalise(
+    found: Found,
+    operation: Operation,
+    path_model: Option<String>,
+    body_bytes: u64,
+) -> Result<Request, Problem> {
     let output_limit = output_limit(operation, &found);
-    let (model, model_place) = match source.path_model {
-        Some(model) => (model.to_owned(), ModelPlace::Path),
+    let (model, model_place) = match path_model {
+        Some(model) => (model, ModelPlace::Path),
         None => (found.model.ok_or(Problem::Missing("model"))?, ModelPlace::Body),
     };
     let output_limit = output_limit?;

@@ -10,17 +10,17 @@ use crate::json::{Event, Sink};
 /// members of names that no API has, take a worker a fifth of a second.
 pub const MOST_PIECES: u64 = 400_000;
 
-/// Bytes that are read before the pieces are looked at again.
+/// Bytes after which the pieces are looked at again, wherever the chunks end in which a body comes.
 pub(super) const PART: usize = 64 << 10;
 
 /// A sink that counts what another one gets.
-pub(super) struct Counted<'a, S> {
-    sink: &'a mut S,
+pub(super) struct Counted<S> {
+    pub(super) sink: S,
     pieces: u64,
 }
 
-impl<'a, S: Sink> Counted<'a, S> {
-    pub(super) fn new(sink: &'a mut S) -> Self {
+impl<S: Sink> Counted<S> {
+    pub(super) fn new(sink: S) -> Self {
         Self { sink, pieces: 0 }
     }
 
@@ -29,7 +29,7 @@ impl<'a, S: Sink> Counted<'a, S> {
     }
 }
 
-impl<S: Sink> Sink for Counted<'_, S> {
+impl<S: Sink> Sink for Counted<S> {
     fn event(&mut self, event: Event<'_>, depth: usize, start: u64, end: u64) {
         self.pieces = self.pieces.saturating_add(1);
         self.sink.event(event, depth, start, end);

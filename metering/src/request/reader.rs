@@ -24,10 +24,10 @@ const PROTOTYPE: &[u8] = b"__proto__";
 const NAMES_OF_ITEMS: [&str; 3] = ["type", "id", "status"];
 
 /// The sink that fills [`Found`].
-pub(super) struct Reader<'a> {
+pub(super) struct Reader {
     pub(super) found: Found,
     pub(super) problem: Option<Problem>,
-    pub(super) path_model: Option<&'a str>,
+    pub(super) path_model: Option<String>,
     /// The least bound on output.
     pub(super) least_limit: u64,
     root: &'static Shape,
@@ -69,8 +69,8 @@ enum Place {
     List,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(root: &'static Shape, path_model: Option<&'a str>, least_limit: u64) -> Self {
+impl Reader {
+    pub(super) fn new(root: &'static Shape, path_model: Option<String>, least_limit: u64) -> Self {
         Self {
             found: Found::default(),
             problem: None,
@@ -335,7 +335,7 @@ fn object_slot(inside: usize) -> Slot {
     Slot::Object { inside, is_empty: true }
 }
 
-impl Sink for Reader<'_> {
+impl Sink for Reader {
     fn event(&mut self, event: Event<'_>, depth: usize, start: u64, end: u64) {
         if let Some(parameter) = self.awaited {
             self.value_of(parameter, &event);
@@ -346,7 +346,7 @@ impl Sink for Reader<'_> {
             }
             return;
         }
-        // Bodies are in memory as a whole, so offsets fit.
+        // No body that is taken is longer than a memory, so offsets fit.
         let span = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
         let (rule, name) =
             self.frames.last().map_or((Rule::Skip, None), |frame| (frame.rule, frame.name));

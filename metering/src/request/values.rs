@@ -19,7 +19,7 @@ const LONGEST_MODEL: usize = 256;
 const LARGEST_COUNT: u64 = (1 << 53) - 1;
 const PROMPT: &str = "a string, a list of strings, a list of tokens or a list of those";
 
-impl Reader<'_> {
+impl Reader {
     /// A bracket stands where a plain value is expected (or any value will do).
     pub(super) fn misplaced(&mut self, rule: Rule, name: Option<&'static str>) {
         let field = name.unwrap_or_default();
@@ -211,7 +211,7 @@ impl Reader<'_> {
     }
 
     fn model(&mut self, text: Text<'_>, span: Range<usize>) {
-        if let Some(of_path) = self.path_model {
+        if let Some(of_path) = &self.path_model {
             let differs = name_of_model(text) != Some(of_path);
             return self.found.path_spans.push(PathSpan { span, is_resource: false, differs });
         }
@@ -227,15 +227,15 @@ impl Reader<'_> {
     fn path_model(&mut self, text: Text<'_>, span: Range<usize>) {
         let written = name_of_model(text).unwrap_or_default();
         let bare = written.strip_prefix("models/");
-        let expected = self.path_model.unwrap_or_default();
-        if expected.is_empty() || (written != expected && bare != Some(expected)) {
+        let expected = self.path_model.as_deref().unwrap_or_default();
+        let is_resource = written != expected;
+        if expected.is_empty() || (is_resource && bare != Some(expected)) {
             return self.invalid("model", "the model of the path");
         }
         if self.problem.is_some() {
             // Nothing will be edited, so no further place is kept.
             return;
         }
-        let is_resource = written != expected;
         self.found.path_spans.push(PathSpan { span, is_resource, differs: false });
     }
 

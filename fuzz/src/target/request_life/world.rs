@@ -60,6 +60,8 @@ struct Fate {
     /// The upstream's answer has begun.
     has_head: bool,
     body: Vec<u8>,
+    /// The body that is coming, where it comes in parts, and how much of it is there.
+    coming: Option<(&'static str, usize)>,
 }
 
 /// All of it.
@@ -237,21 +239,41 @@ impl World {
         self.look(stream);
     }
 
-    pub(super) fn grows(&mut self, stream: StreamId, size: usize) {
-        self.drive(Happened::RequestBodyGrows { stream, size });
+    /// Some bytes more; they are of this text where the body is shown in parts and is not begun.
+    pub(super) fn grows(&mut self, stream: StreamId, size: usize, text: &'static str) {
+        let read = self.gate.body_read(stream);
+        match self.fates.get_mut(&stream).zip(read).filter(|(fate, _)| !fate.is_complete) {
+            None => self.drive(Happened::RequestBodyGrows { stream, size }),
+            Some((fate, read)) => {
+                let (text, there) = fate.coming.get_or_insert((text, 0));
+                *there += size % (text.len() - *there + 1);
+                let (text, size) = (*text, *there);
+                let part = &text.as_bytes()[read.min(size)..size];
+                self.drive(Happened::RequestBodyPart { stream, part, size, end: false });
+            }
+        }
         self.look(stream);
     }
 
     pub(super) fn body(&mut self, stream: StreamId, body: &[u8]) {
+        let mut body = body;
         if let Some(fate) = self.fates.get_mut(&stream) {
             // The body is shown as a whole once, and is not another one afterwards.
             if fate.is_complete {
                 return;
             }
+            // What has begun goes on as it began.
+            body = fate.coming.map_or(body, |(text, _)| text.as_bytes());
             fate.body = body.to_vec();
             fate.is_complete = true;
         }
-        self.drive(Happened::RequestBody { stream, body });
+        match self.gate.body_read(stream) {
+            None => self.drive(Happened::RequestBody { stream, body }),
+            Some(read) => {
+                let (part, size) = (&body[read.min(body.len())..], body.len());
+                self.drive(Happened::RequestBodyPart { stream, part, size, end: true });
+            }
+        }
         self.look(stream);
     }
 

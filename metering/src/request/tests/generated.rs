@@ -195,6 +195,28 @@ proptest! {
         prop_assert_eq!(after, expected);
     }
 
+    /// A body, sound or damaged, that comes in chunks.
+    #[test]
+    fn chunks_make_no_difference(
+        wanted in wanted(),
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 12),
+        escape: u32, pretty: bool,
+        damage in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let mut body = written(&body_of(&wanted), &order, escape, pretty).into_bytes();
+        if let Some((place, byte)) = damage {
+            let place = place.index(body.len());
+            body[place] = byte;
+        }
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+        cuts.sort_unstable();
+        let source = source(wanted.operation);
+        prop_assert_eq!(read_in_chunks(&body, &cuts, source), read(&body, source));
+        let single: Vec<_> = (0..body.len()).collect();
+        prop_assert_eq!(read_in_chunks(&body, &single, source), read(&body, source));
+    }
+
     /// A second spelling of a member that we read never goes through.
     #[test]
     fn a_second_spelling_is_refused(

@@ -15,6 +15,17 @@ fn read_as(operation: Operation, body: &str) -> Result<Request, Problem> {
     read(body.as_bytes(), source(operation))
 }
 
+/// Reads a body that comes in chunks which end at these places.
+fn read_in_chunks(body: &[u8], ends: &[usize], source: Source<'_>) -> Result<Request, Problem> {
+    let mut reader = BodyReader::new(source.operation, source.path_model);
+    let mut read = 0;
+    for end in ends.iter().copied().chain([body.len()]) {
+        reader.feed(&body[read..end])?;
+        read = end;
+    }
+    reader.finish(source.betas)
+}
+
 fn source(operation: Operation) -> Source<'static> {
     let in_path = matches!(
         operation,

@@ -48,6 +48,43 @@ fn pieces_are_bounded_whatever_they_are() {
     assert_eq!((&problem, problem.code()), (&Problem::TooManyPieces, "body_too_large"));
 }
 
+/// It is known before the body has come, and at the same byte wherever its chunks end.
+#[test]
+fn too_many_pieces_are_known_early() {
+    let body = format!(r#"{{{},"model":"m"}}"#, vec![r#""a":0"#; 10 * MEBIBYTE / 6].join(","));
+    let refused_after = |chunk: usize| {
+        let mut reader = BodyReader::new(Chat, None);
+        let refused = body.as_bytes().chunks(chunk).find_map(|part| reader.feed(part).err());
+        assert_eq!(refused, Some(Problem::TooManyPieces), "chunks of {chunk}");
+        reader.bytes()
+    };
+    let bytes = refused_after(1_000);
+    assert!(bytes < 2 * MEBIBYTE as u64, "{bytes} bytes");
+    assert_eq!(refused_after(7), bytes);
+    assert_eq!(refused_after(MEBIBYTE), bytes);
+    // A body that ends before that is refused as well.
+    let short = &body.as_bytes()[..usize::try_from(bytes).unwrap() - 10];
+    let short = [short, br#","model":"m"}"#].concat();
+    assert_eq!(read(&short, source(Chat)), Err(Problem::TooManyPieces));
+}
+
+/// What is wrong first is what is told, wherever the chunks end.
+#[test]
+fn the_first_thing_wrong_is_told() {
+    let unexpected = |at| Err(Problem::Syntax(SyntaxError::Unexpected(at)));
+    for (body, problem) in [
+        (&b"{\"a\" \"b\":\"\xff\"}"[..], unexpected(5)),
+        (b"{\"a\":\"\xff\" \"b\"}", Err(Problem::NotUtf8)),
+        (b"{\"a\":\xc3\x28}", unexpected(5)),
+        (b"{\"a\":\"\xc3", Err(Problem::NotUtf8)),
+        (b"{\"a\":\"\xc3\xa4", Err(Problem::Syntax(SyntaxError::Truncated))),
+    ] {
+        for cut in 0..body.len() {
+            assert_eq!(read_in_chunks(body, &[cut], source(Chat)), problem, "{body:x?} at {cut}");
+        }
+    }
+}
+
 /// Numbers with a comma behind them are counted together, those before a blank one by one.
 #[test]
 fn lists_of_tokens_are_the_same_however_they_are_counted() {

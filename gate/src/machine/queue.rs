@@ -1,0 +1,110 @@
+//! Requests that need the same of the server at the same moment: its catalogue, a key, money of a key. A
+//! few of them ask, and the others wait for what comes of it: a thousand requests that come at once would
+//! otherwise be a thousand calls to the server, each for the money of one.
+
+use wire::KeyDigest;
+
+use super::Gate;
+use crate::exchange::{Open, Stage};
+use crate::io::{Now, SharedMemory, StreamId};
+use crate::policy_calls::Purpose;
+use crate::user_key::NO_KEY;
+
+/// Most asks for the same under way while others wait. What is asked for doubles with what is drawn, so
+/// a few answers serve a thousand requests. More than one, since at the end of a budget each answer is
+/// money for one call.
+const MOST_ASKS: usize = 4;
+/// Most requests that are taken up in one go, at some ten microseconds each: the worker's other
+/// requests wait meanwhile. The rest follows with the next tick.
+const MOST_TAKEN_UP: usize = 256;
+
+impl Gate {
+    /// Whether a request is to wait for the answers to others. Whoever has waited for as long as a call
+    /// may take asks for itself: nothing that goes wrong with others holds it up for longer.
+    pub(super) fn waits_for_others(&self, open: &Open, purpose: Purpose, now: Now) -> bool {
+        let busy = || {
+            asked_for(open, purpose).is_some_and(|what| self.asks_under_way(&what) >= MOST_ASKS)
+        };
+        self.host.resumes_others && !self.has_waited_enough(open, now) && busy()
+    }
+
+    /// Puts a request at the end of the queue.
+    pub(super) fn queue(
+        &mut self,
+        stream: StreamId,
+        open: &mut Open,
+        purpose: Purpose,
+        now: Now,
+    ) {
+        open.queued_at_ms.get_or_insert(now.monotonic_ms);
+        // Another one's event lets it go on.
+        open.waited = true;
+        let what = asked_for(open, purpose);
+        if std::mem::replace(&mut open.queued_for, what).is_none() {
+            self.queue.push(stream);
+        }
+    }
+
+    /// Takes up the requests that need not wait any more. As long as enough asks are under way for what
+    /// they wait for, they stay.
+    pub(super) fn take_up_queued(&mut self, now: Now, memory: &mut dyn SharedMemory) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let mut stay = Vec::new();
+        let mut taken = 0;
+        let mut busy: Option<KeyDigest> = None;
+        for stream in std::mem::take(&mut self.queue) {
+            let Some(Stage::Open(open)) = self.streams.get(&stream).map(|one| &one.stage) else {
+                continue;
+            };
+            let Some(what) = open.queued_for else { continue };
+            if open.waits_for.is_none() {
+                let has_waited = self.has_waited_enough(open, now);
+                let is_busy = !has_waited
+                    && (busy == Some(what) || self.asks_under_way(&what) >= MOST_ASKS);
+                if is_busy {
+                    busy = Some(what);
+                }
+                if is_busy || taken >= MOST_TAKEN_UP {
+                    stay.push(stream);
+                    continue;
+                }
+            }
+            if let Some(Stage::Open(open)) = self.stage(stream) {
+                open.queued_for = None;
+            }
+            taken += 1;
+            self.advance(stream, now, memory);
+            // The host calls nobody back for it.
+            if self.is_decided(stream) {
+                self.verdict_carried_out(stream, now);
+            }
+        }
+        stay.append(&mut self.queue);
+        self.queue = stay;
+    }
+
+    fn has_waited_enough(&self, open: &Open, now: Now) -> bool {
+        let most = self.config.server().map_or(0, |server| server.timeout_ms);
+        open.queued_at_ms.is_some_and(|since| now.monotonic_ms.saturating_sub(since) >= most)
+    }
+
+    /// Calls to the server that requests have made for this.
+    fn asks_under_way(&self, what: &KeyDigest) -> usize {
+        self.calls.values().filter(|call| call.asks_for.as_ref() == Some(what)).count()
+    }
+}
+
+/// What a call is for, which others may need as well: a key and its money, or what all need.
+pub(super) fn asked_for(open: &Open, purpose: Purpose) -> Option<KeyDigest> {
+    match purpose {
+        Purpose::Admit { .. } | Purpose::Lease => Some(open.digest),
+        Purpose::Register | Purpose::Catalogue | Purpose::Changes => Some(NO_KEY),
+        Purpose::Recheck(_)
+        | Purpose::Ahead
+        | Purpose::Report
+        | Purpose::Usage
+        | Purpose::UserKey => None,
+    }
+}
