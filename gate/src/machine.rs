@@ -404,7 +404,7 @@ impl Gate {
         let Some(Stage::Open(open)) = self.stage(stream) else { return };
         let too_large_now = open.body_part(part, size, most);
         // What is there as a whole takes no more room, and may go on yet where nothing is refused.
-        let is_to_go = matches!(open.body, Body::TooLarge(_)) && (!end || open.body_is_dropped);
+        let is_to_go = matches!(open.body, Body::TooLarge) && (!end || open.body_is_dropped);
         if is_to_go && !self.is_large_body_let_through(stream, now) {
             if let Some(Stage::Open(open)) = self.stage(stream) {
                 open.body_is_dropped = true;

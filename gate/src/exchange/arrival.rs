@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::answer::value;
-use super::{Body, Coming, Errands, Excess, Exchange, MOST_CALLS, Open, Stage};
+use super::{Body, Coming, Errands, Exchange, MOST_CALLS, Open, Stage};
 use crate::config::Config;
 use crate::credential::{self, NoCredential};
 use crate::dialect::Dialect;
@@ -184,7 +184,7 @@ impl Open {
     pub(crate) fn body_grows(&mut self, size: usize, most: usize) -> bool {
         let too_large = size > self.most_bytes(most) && matches!(self.body, Body::Coming(_));
         if too_large {
-            self.body = Body::TooLarge(Excess::Bytes);
+            self.body = Body::TooLarge;
         }
         too_large
     }
@@ -209,14 +209,7 @@ impl Open {
         }
         let Body::Coming(coming) = &mut self.body else { return false };
         let coming = std::mem::take(coming);
-        let coming = match self.read_on(coming, part) {
-            Coming::Enough(Problem::TooManyPieces) => {
-                self.body = Body::TooLarge(Excess::Pieces);
-                return true;
-            }
-            coming => coming,
-        };
-        self.body = Body::Coming(coming);
+        self.body = Body::Coming(self.read_on(coming, part));
         false
     }
 
@@ -308,21 +301,12 @@ impl Open {
     /// When the body cannot be taken.
     pub(crate) fn check_body(&self, most: usize) -> Result<bool, Refusal> {
         match &self.body {
-            Body::TooLarge(excess) => Err(excess.refusal(most)),
+            Body::TooLarge => Err(Refusal::BodyTooLarge(most)),
             Body::Coming(_) => Ok(false),
             Body::NoKey(why) => Err(Refusal::Credential(*why)),
             Body::Read(_) if !self.is_plain_json => Err(Refusal::UnsupportedEncoding),
             Body::Read(Err(problem)) => Err(Refusal::Body(problem.clone())),
             Body::Read(Ok(_)) | Body::None => Ok(true),
-        }
-    }
-}
-
-impl Excess {
-    pub(crate) fn refusal(self, most_bytes: usize) -> Refusal {
-        match self {
-            Self::Bytes => Refusal::BodyTooLarge(most_bytes),
-            Self::Pieces => Refusal::Body(Problem::TooManyPieces),
         }
     }
 }

@@ -160,8 +160,8 @@ impl Default for Errands {
 pub(crate) enum Body {
     /// Still coming.
     Coming(Coming),
-    /// Above a limit: it is thrown away and answered 413 if nothing else is wrong first.
-    TooLarge(Excess),
+    /// Above the limit: it is thrown away and answered 413 if nothing else is wrong first.
+    TooLarge,
     /// All there and read.
     Read(Result<Box<Request>, metering::request::Problem>),
     /// The route has none, or what it had is known.
@@ -179,13 +179,6 @@ pub(crate) enum Coming {
     /// Enough to know that it will be refused. It is answered when all of it has come: a client that is
     /// still sending does not see why.
     Enough(metering::request::Problem),
-}
-
-/// Of what a body has too much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Excess {
-    Bytes,
-    Pieces,
 }
 
 /// A call that the upstream works on.

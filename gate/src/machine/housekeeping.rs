@@ -117,5 +117,4 @@ impl Gate {
         });
         self.forget_lost_aheads(now);
     }
-
 }

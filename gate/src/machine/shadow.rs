@@ -4,7 +4,7 @@
 use wire::v1::KeyPolicy;
 
 use super::Gate;
-use crate::exchange::{Body, Excess, Forward, Knowledge, Open, Stage, Writing, check_not_ended, marked};
+use crate::exchange::{Forward, Knowledge, Open, Stage, Writing, check_not_ended, marked};
 use crate::header_filter::not_for_client;
 use crate::io::{Headers, Now, Output, StreamId};
 use crate::key_cache::Known;
@@ -79,20 +79,14 @@ impl Gate {
     pub(super) fn is_large_body_let_through(&self, stream: StreamId, now: Now) -> bool {
         let Some(exchange) = self.streams.get(&stream) else { return false };
         match &exchange.stage {
-            Stage::Open(open) => {
-                self.passes(exchange.in_shadow, open, &self.too_large(open), now)
-            }
+            Stage::Open(open) => self.passes(
+                exchange.in_shadow,
+                open,
+                &Refusal::BodyTooLarge(self.config.body_bytes),
+                now,
+            ),
             _ => false,
         }
-    }
-
-    /// What a body is refused with that has become too large.
-    fn too_large(&self, open: &Open) -> Refusal {
-        let excess = match &open.body {
-            Body::TooLarge(excess) => *excess,
-            _ => Excess::Bytes,
-        };
-        excess.refusal(self.config.body_bytes)
     }
 
     /// Lets a request with too large a body pass at once, whatever it waits for. False where it is
@@ -107,8 +101,8 @@ impl Gate {
         open.waited |= open.waits_for.is_some();
         self.note_whose(stream, &open);
         self.abandon(&open, now);
-        let refusal = self.too_large(&open);
-        self.refuse(stream, Some(open), &refusal, now);
+        let most = self.config.body_bytes;
+        self.refuse(stream, Some(open), &Refusal::BodyTooLarge(most), now);
         true
     }
 
