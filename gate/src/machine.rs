@@ -72,6 +72,8 @@ pub struct Gate {
     calls: IdMap<CallId, Pending>,
     /// Requests that wait for what others have asked for; each is one of `streams`, or was.
     queue: Vec<StreamId>,
+    /// Requests are just being taken up in the context of another one.
+    is_elsewhere: bool,
     next_call: u64,
     next_lease: u64,
     next_request: u64,
@@ -164,6 +166,7 @@ impl Gate {
             streams: IdMap::default(),
             calls: IdMap::default(),
             queue: Vec::new(),
+            is_elsewhere: false,
             next_call: 0,
             next_lease: 0,
             next_request: 0,
@@ -254,7 +257,7 @@ impl Gate {
             }
             Input::CallDone { call, status, body } => {
                 self.call_done(call, status, body, now, memory);
-                self.take_up_queued(now, memory);
+                self.take_up_in_passing(now, memory);
                 self.stop_if_asked(now);
             }
             Input::EditRefused { stream } => self.edit_refused(stream, now, memory),

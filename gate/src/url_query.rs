@@ -50,7 +50,10 @@ impl<'a> Parameter<'a> {
     }
 
     pub(crate) fn is_credential(&self) -> bool {
-        let name = self.name.strip_prefix(b"$").unwrap_or(&self.name);
+        // A second question mark comes of an address that had one already (`/v1?` and `?key=`).
+        let marks = self.name.iter().take_while(|byte| **byte == b'?').count();
+        let name = self.name.get(marks..).unwrap_or_default();
+        let name = name.strip_prefix(b"$").unwrap_or(name);
         CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known))
     }
 
@@ -117,6 +120,8 @@ mod tests {
         for name in [
             "key",
             "$key",
+            "?key",
+            "%3F?$key",
             "api_key",
             "API-KEY",
             "apikey",

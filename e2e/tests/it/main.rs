@@ -1,6 +1,7 @@
 //! The shipped filter in a real Envoy.
 
 mod bad_input;
+mod bursts;
 mod clock_step;
 mod cluster_windows;
 mod configuration;

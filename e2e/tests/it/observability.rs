@@ -107,7 +107,7 @@ fn as_shown(name: &str) -> String {
     if labels.is_empty() { family.to_owned() } else { format!("{family}{{{}}}", labels.join(",")) }
 }
 
-fn scraped(fixture: &Fixture) -> BTreeMap<String, f64> {
+pub(crate) fn scraped(fixture: &Fixture) -> BTreeMap<String, f64> {
     let page =
         fixture.stack.envoy_admin().get("/stats/prometheus").unwrap().success().unwrap().body;
     let lines = page.lines().filter(|line| line.starts_with("tollgate_"));

@@ -216,6 +216,7 @@ impl Gate {
             return;
         };
         open.waited = true;
+        let was_queued = open.queued_at_ms.is_some();
         let reporter = self.reporter();
         let effect = self.learn(&mut open, pending, status, body, now);
         if self.link.session.is_none() {
@@ -252,6 +253,10 @@ impl Gate {
             *stage = Stage::Open(open);
         }
         self.advance(stream, now, memory);
+        // A call that was made by the clock is answered there, and nobody calls back for its request.
+        if was_queued && self.is_decided(stream) {
+            self.verdict_carried_out(stream, now);
+        }
     }
 
     /// Not more often than once a second: clients decide how many calls there are.

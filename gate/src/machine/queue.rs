@@ -11,9 +11,9 @@ use crate::policy_calls::Purpose;
 use crate::user_key::NO_KEY;
 
 /// Most asks for the same under way while others wait. What is asked for doubles with what is drawn, so
-/// a few answers serve a thousand requests. More than one, since at the end of a budget each answer is
-/// money for one call.
-const MOST_ASKS: usize = 4;
+/// a few answers serve a thousand requests; at the end of a budget each answer is money for one call, and
+/// so many get theirs with each tick.
+const MOST_ASKS: usize = 16;
 /// Most requests that are taken up in one go, at some ten microseconds each: the worker's other
 /// requests wait meanwhile. The rest follows with the next tick.
 const MOST_TAKEN_UP: usize = 64;
@@ -24,7 +24,9 @@ impl Gate {
     pub(super) fn waits_for_others(&self, open: &Open, purpose: Purpose, now: Now) -> bool {
         let busy =
             || asked_for(open, purpose).is_some_and(|what| self.asks_under_way(&what) >= MOST_ASKS);
-        self.host.resumes_others && !self.has_waited_enough(open, now) && busy()
+        // A call made in the context of another request would end with that one.
+        self.is_elsewhere
+            || self.host.resumes_others && !self.has_waited_enough(open, now) && busy()
     }
 
     /// Puts a request at the end of the queue.
@@ -32,14 +34,22 @@ impl Gate {
         open.queued_at_ms.get_or_insert(now.monotonic_ms);
         // Another one's event lets it go on.
         open.waited = true;
-        let what = asked_for(open, purpose);
-        if std::mem::replace(&mut open.queued_for, what).is_none() {
+        let what = asked_for(open, purpose).unwrap_or(open.digest);
+        if open.queued_for.replace(what).is_none() {
             self.queue.push(stream);
         }
     }
 
-    /// Takes up the requests that need not wait any more. As long as enough asks are under way for what
-    /// they wait for, they stay.
+    /// Takes up the requests that can go on with what another one was answered. Those that must ask wait
+    /// for the next tick, which is nobody's.
+    pub(super) fn take_up_in_passing(&mut self, now: Now, memory: &mut dyn SharedMemory) {
+        self.is_elsewhere = true;
+        self.take_up_queued(now, memory);
+        self.is_elsewhere = false;
+    }
+
+    /// Takes up the requests that need not wait any more, in their order, until one of them must: then
+    /// those that wait for the same stay as well.
     pub(super) fn take_up_queued(&mut self, now: Now, memory: &mut dyn SharedMemory) {
         if self.queue.is_empty() {
             return;
@@ -52,17 +62,10 @@ impl Gate {
                 continue;
             };
             let Some(what) = open.queued_for else { continue };
-            let has_waited = self.has_waited_enough(open, now);
-            if open.waits_for.is_none() {
-                let is_busy =
-                    !has_waited && (busy == Some(what) || self.asks_under_way(&what) >= MOST_ASKS);
-                if is_busy {
-                    busy = Some(what);
-                }
-                if is_busy || taken >= MOST_TAKEN_UP {
-                    stay.push(stream);
-                    continue;
-                }
+            let has_waited = self.has_waited_enough(open, now) && !self.is_elsewhere;
+            if taken >= MOST_TAKEN_UP || (busy == Some(what) && !has_waited) {
+                stay.push(stream);
+                continue;
             }
             if let Some(Stage::Open(open)) = self.stage(stream) {
                 open.queued_for = None;
@@ -71,6 +74,10 @@ impl Gate {
             }
             taken += 1;
             self.advance(stream, now, memory);
+            if self.queue.pop_if(|last| *last == stream).is_some() {
+                busy = Some(what);
+                stay.push(stream);
+            }
             // The host calls nobody back for it.
             if self.is_decided(stream) {
                 self.verdict_carried_out(stream, now);

@@ -72,6 +72,8 @@ pub(super) struct World {
     memory: Memory,
     now: Now,
     calls: Vec<Call>,
+    /// The request in whose context the host calls.
+    context: Option<StreamId>,
     fates: BTreeMap<StreamId, Fate>,
     /// Which of the coming outputs are refused: a bit for each.
     refusals: u8,
@@ -113,6 +115,7 @@ impl World {
             memory: Memory::default(),
             now: Now { monotonic_ms: 1_000, micros: 0, wall_ms: 1_000, is_exact: true },
             calls: Vec::new(),
+            context: None,
             fates: BTreeMap::new(),
             refusals: 0,
             went_on: 0,
@@ -123,6 +126,23 @@ impl World {
     }
 
     fn drive(&mut self, input: Happened<'_>) {
+        self.context = match input {
+            Happened::Tick => None,
+            Happened::CallDone { .. } => unreachable!("whose it is says the call"),
+            Happened::RequestHeaders { stream, .. }
+            | Happened::RequestBodyGrows { stream, .. }
+            | Happened::RequestBodyPart { stream, .. }
+            | Happened::RequestBody { stream, .. }
+            | Happened::ResponseHeaders { stream, .. }
+            | Happened::ResponseBody { stream, .. }
+            | Happened::EditRefused { stream }
+            | Happened::Decided { stream }
+            | Happened::End { stream } => Some(stream),
+        };
+        self.drive_in_context(input);
+    }
+
+    fn drive_in_context(&mut self, input: Happened<'_>) {
         self.gate.handle(self.now, &mut self.memory, input);
         self.now.is_exact = true;
         self.carry_out();
@@ -150,7 +170,11 @@ impl World {
                 let failed = Happened::CallDone { call: call.id, status: None, body: &[] };
                 return self.gate.handle(self.now, &mut self.memory, failed);
             }
-            Output::Call(call) => self.calls.push(call),
+            Output::Call(call) => {
+                let is_own = call.stream.is_none_or(|of| self.context.is_none_or(|at| at == of));
+                assert!(is_own, "a call for a request in the context of another one");
+                self.calls.push(call);
+            }
             Output::Reply { stream, .. } => self.replied(stream, is_refused),
             Output::Resume { stream } => {
                 let fate = self.fates.entry(stream).or_default();
@@ -295,7 +319,8 @@ impl World {
         if policy_server::path(call).contains("reports") {
             self.note_records(&call.body);
         }
-        self.drive(Happened::CallDone { call: call.id, status, body });
+        self.context = call.stream;
+        self.drive_in_context(Happened::CallDone { call: call.id, status, body });
     }
 
     fn note_records(&mut self, body: &[u8]) {
