@@ -241,13 +241,15 @@ impl Gate {
             Input::RequestBodyPart { stream, part, size, end } => {
                 self.body_grows(stream, (part, size, end), now, memory);
                 if end {
-                    self.body_is_there(stream, now, memory, Open::body_ends);
+                    self.body_is_there(stream, now, memory, &mut Open::body_ends);
                 }
             }
             Input::RequestBody { stream, body } => {
                 let most = self.config.body_bytes;
                 self.more_of_the_request(stream, now);
-                self.body_is_there(stream, now, memory, |open| open.body_complete(body, most));
+                self.body_is_there(stream, now, memory, &mut |open| {
+                    open.body_complete(body, most);
+                });
             }
             Input::ResponseHeaders { stream, headers, details, end } => {
                 self.response_headers(stream, headers, details, end, now);
@@ -313,6 +315,7 @@ impl Gate {
         self.streams.get_mut(&stream).map(|exchange| &mut exchange.stage)
     }
 
+    #[inline(never)]
     fn request_headers(
         &mut self,
         stream: StreamId,
@@ -379,12 +382,13 @@ impl Gate {
         }
     }
 
+    #[inline(never)]
     fn body_is_there(
         &mut self,
         stream: StreamId,
         now: Now,
         memory: &mut dyn SharedMemory,
-        take: impl FnOnce(&mut Open),
+        take: &mut dyn FnMut(&mut Open),
     ) {
         let holds_for_body = self.host.holds_for_body;
         if let Some(Stage::Open(open)) = self.stage(stream) {
@@ -395,6 +399,7 @@ impl Gate {
         }
     }
 
+    #[inline(never)]
     fn body_grows(
         &mut self,
         stream: StreamId,

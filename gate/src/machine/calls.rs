@@ -190,6 +190,7 @@ impl Gate {
     }
 
     /// A call has been answered or has failed.
+    #[inline(never)]
     pub(super) fn call_done(
         &mut self,
         call: CallId,
@@ -268,6 +269,7 @@ impl Gate {
         }
     }
 
+    #[inline(never)]
     fn learn(
         &mut self,
         open: &mut Open,
