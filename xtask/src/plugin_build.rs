@@ -93,7 +93,7 @@ fn compiler_flags() -> String {
         std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
     let root = workspace::root();
     format!(
-        "-C llvm-args=-inline-threshold=60 --remap-path-prefix={}=cargo --remap-path-prefix={}=tollgate",
+        "-C llvm-args=-inline-threshold=45 --remap-path-prefix={}=cargo --remap-path-prefix={}=tollgate",
         cargo_home.display(),
         root.display()
     )
