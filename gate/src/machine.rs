@@ -114,6 +114,8 @@ struct Pending {
     sent_us: u64,
     /// What it asks for on behalf of a request: a key's digest, or that of no key for what all need.
     asks_for: Option<KeyDigest>,
+    /// It is a request's, and was made in the context of none.
+    by_the_clock: bool,
     /// As whom it was made: an answer to a holder that is no more says nothing.
     nonce: Nonce,
 }

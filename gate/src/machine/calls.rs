@@ -41,6 +41,7 @@ impl Gate {
         let id = self.pending(purpose, Some(stream), now);
         if let Some(pending) = self.calls.get_mut(&id) {
             pending.asks_for = asked_for(open, purpose);
+            pending.by_the_clock = open.queued_at_ms.is_some();
         }
         if ask.is_some() {
             self.number_the_ask(open, ask.as_deref(), now);
@@ -184,8 +185,9 @@ impl Gate {
         let id = CallId(self.next_call);
         let nonce = self.link.nonce;
         let (sent, sent_us) = (Sent::at(now), now.monotonic_us());
-        let asks_for = None;
-        self.calls.insert(id, Pending { purpose, stream, sent, sent_us, asks_for, nonce });
+        let (asks_for, by_the_clock) = (None, false);
+        let pending = Pending { purpose, stream, sent, sent_us, asks_for, by_the_clock, nonce };
+        self.calls.insert(id, pending);
         id
     }
 

@@ -18,7 +18,7 @@ const TOUCHED_PER_TICK: usize = 200;
 /// Calls whose place in a window is given back in one tick; the rest waits for the next.
 const UNFINISHED_PER_TICK: usize = 100;
 /// A report or a question about a key that was not answered by then counts as lost.
-const ANSWER_MARGIN_MS: u64 = 1_000;
+pub(super) const ANSWER_MARGIN_MS: u64 = 1_000;
 /// No host keeps a call of the VM itself for longer: the longest poll and its margins fit in twice.
 const LONGEST_CALL_MS: u64 = 2 * (POLL_WAIT_MS + 2 * POLL_MARGIN_MS);
 
@@ -26,6 +26,7 @@ impl Gate {
     pub(super) fn tick(&mut self, now: Now, memory: &mut dyn SharedMemory) {
         self.stop_running(now);
         self.forget_lost_calls(now);
+        self.fail_lost_asks(now, memory);
         self.take_up_queued(now, memory);
         if self.link.poll_is_due(now.monotonic_ms) {
             self.poll(now);

@@ -5,8 +5,10 @@
 use wire::KeyDigest;
 
 use super::Gate;
+use super::housekeeping::ANSWER_MARGIN_MS;
+use super::order::ascending;
 use crate::exchange::{Open, Stage};
-use crate::io::{Now, SharedMemory, StreamId};
+use crate::io::{CallId, Now, SharedMemory, StreamId};
 use crate::policy_calls::Purpose;
 use crate::user_key::NO_KEY;
 
@@ -86,6 +88,20 @@ impl Gate {
         }
         stay.append(&mut self.queue);
         self.queue = stay;
+    }
+
+    /// What the clock has asked for requests ends with the configuration under which it was asked, and
+    /// nobody is told: a request must not wait for it for ever.
+    pub(super) fn fail_lost_asks(&mut self, now: Now, memory: &mut dyn SharedMemory) {
+        let Some(server) = self.config.server() else { return };
+        let limit = server.timeout_ms.saturating_add(ANSWER_MARGIN_MS);
+        let lost = self.calls.iter().filter(|(_, pending)| {
+            pending.by_the_clock
+                && now.monotonic_ms.saturating_sub(pending.sent.monotonic_ms) > limit
+        });
+        for id in ascending(lost.map(|(id, _)| id.0).collect()) {
+            self.call_done(CallId(id), None, &[], now, memory);
+        }
     }
 
     fn has_waited_enough(&self, open: &Open, now: Now) -> bool {

@@ -249,6 +249,33 @@ fn nobody_waits_for_longer_than_a_call_may_take() {
     assert!((17..=40).all(|number| world.goes_on(number)), "{:?}", world.replies);
 }
 
+/// A call that the clock has made ends with the configuration under which it was made.
+#[test]
+fn a_call_that_the_host_forgets_is_made_again() {
+    let mut world = settled();
+    for number in 1..=20 {
+        world.request(number);
+    }
+    world.calls.clear();
+    world.now_ms += TIMEOUT_MS;
+    world.handle(Input::Tick);
+    let by_the_clock =
+        |world: &World| world.calls.iter().filter(|call| call.stream.is_some()).count();
+    assert_eq!(by_the_clock(&world), 4);
+    world.calls.clear();
+    for _ in 0..(TIMEOUT_MS + 1_000) / 50 {
+        world.now_ms += 50;
+        world.handle(Input::Tick);
+    }
+    assert_eq!((by_the_clock(&world), world.replies.len()), (0, 0));
+    world.now_ms += 50;
+    world.handle(Input::Tick);
+    let unavailable = (503, "policy_unavailable".to_owned());
+    let replies: Vec<_> = world.replies.iter().map(|(StreamId(n), reply)| (*n, reply)).collect();
+    let expected: Vec<_> = (17..=20).map(|number| (number, &unavailable)).collect();
+    assert_eq!(replies, expected);
+}
+
 #[test]
 fn requests_that_are_gone_hold_nobody_up() {
     let mut world = settled();
