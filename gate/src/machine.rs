@@ -16,6 +16,7 @@ mod observe;
 mod order;
 mod queue;
 mod recheck;
+mod request_body;
 mod shadow;
 mod stop;
 mod token;
@@ -243,15 +244,11 @@ impl Gate {
             Input::RequestBodyPart { stream, part, size, end } => {
                 self.body_grows(stream, (part, size, end), now, memory);
                 if end {
-                    self.body_is_there(stream, now, memory, &mut Open::body_ends);
+                    self.body_ends(stream, now, memory);
                 }
             }
             Input::RequestBody { stream, body } => {
-                let most = self.config.body_bytes;
-                self.more_of_the_request(stream, now);
-                self.body_is_there(stream, now, memory, &mut |open| {
-                    open.body_complete(body, most);
-                });
+                self.whole_body(stream, body, now, memory);
             }
             Input::ResponseHeaders { stream, headers, details, end } => {
                 self.response_headers(stream, headers, details, end, now);
@@ -317,7 +314,6 @@ impl Gate {
         self.streams.get_mut(&stream).map(|exchange| &mut exchange.stage)
     }
 
-    #[inline(never)]
     fn request_headers(
         &mut self,
         stream: StreamId,
@@ -370,62 +366,6 @@ impl Gate {
         }
         for name in not_for_upstream(headers, betas) {
             self.outputs.push_back(Output::RemoveRequestHeader { stream, name });
-        }
-    }
-
-    /// Bytes of the request body that have been read, so that [`Input::RequestBodyPart`] shows those
-    /// behind them; more than there can be where no further ones matter. None where the body is to be
-    /// shown as a whole, by [`Input::RequestBody`].
-    #[must_use]
-    pub fn body_read(&self, stream: StreamId) -> Option<usize> {
-        match self.streams.get(&stream).map(|exchange| &exchange.stage) {
-            Some(Stage::Open(open)) if self.host.shows_bodies_in_parts => open.body_read(),
-            _ => None,
-        }
-    }
-
-    #[inline(never)]
-    fn body_is_there(
-        &mut self,
-        stream: StreamId,
-        now: Now,
-        memory: &mut dyn SharedMemory,
-        take: &mut dyn FnMut(&mut Open),
-    ) {
-        let holds_for_body = self.host.holds_for_body;
-        if let Some(Stage::Open(open)) = self.stage(stream) {
-            take(open);
-            // What it waited for before is over.
-            open.waited &= holds_for_body;
-            self.advance(stream, now, memory);
-        }
-    }
-
-    #[inline(never)]
-    fn body_grows(
-        &mut self,
-        stream: StreamId,
-        (part, size, end): (&[u8], usize, bool),
-        now: Now,
-        memory: &mut dyn SharedMemory,
-    ) {
-        let most = self.config.body_bytes;
-        self.more_of_the_request(stream, now);
-        let Some(Stage::Open(open)) = self.stage(stream) else { return };
-        let too_large_now = open.body_part(part, size, most);
-        // What is there as a whole takes no more room, and may go on yet where nothing is refused.
-        let is_to_go = matches!(open.body, Body::TooLarge) && (!end || open.body_is_dropped);
-        if is_to_go && !self.is_large_body_let_through(stream, now) {
-            if let Some(Stage::Open(open)) = self.stage(stream) {
-                open.body_is_dropped = true;
-            }
-            self.outputs.push_back(Output::DropRequestBody { stream });
-        }
-        if too_large_now && self.let_large_body_pass(stream, now) {
-            return;
-        }
-        if too_large_now {
-            self.advance(stream, now, memory);
         }
     }
 

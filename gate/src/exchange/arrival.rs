@@ -264,7 +264,10 @@ impl Open {
                 self.body = self.take_key(body);
             }
         } else {
-            // Whatever was shown of it before was not read: such a host shows it as a whole.
+            // What was read of it before is among this.
+            if matches!(self.body, Body::Coming(_)) {
+                self.body = Body::Coming(Coming::Nothing);
+            }
             self.body_part(body, body.len(), most);
             self.body_ends();
         }

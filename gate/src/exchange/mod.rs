@@ -176,8 +176,8 @@ pub(crate) enum Coming {
     #[default]
     Nothing,
     Part(Box<BodyReader>),
-    /// Enough to know that it will be refused. It is answered when all of it has come: a client that is
-    /// still sending does not see why.
+    /// Enough to know that it will be refused. It is answered when all of it has come: a client that
+    /// reads nothing until it has sent everything would not see why.
     Enough(metering::request::Problem),
 }
 

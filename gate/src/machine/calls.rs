@@ -192,7 +192,6 @@ impl Gate {
     }
 
     /// A call has been answered or has failed.
-    #[inline(never)]
     pub(super) fn call_done(
         &mut self,
         call: CallId,
@@ -271,7 +270,6 @@ impl Gate {
         }
     }
 
-    #[inline(never)]
     fn learn(
         &mut self,
         open: &mut Open,

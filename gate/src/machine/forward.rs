@@ -56,7 +56,8 @@ impl Gate {
                 self.abandon(&open, now);
                 self.refuse(stream, Some(open), &Refusal::PolicyUnavailable, now);
             }
-            Step::Call(purpose, _) if self.waits_for_others(&open, purpose, now) => {
+            // Where nothing may be in the way, nobody waits for others besides.
+            Step::Call(purpose, _) if !in_shadow && self.waits_for_others(&open, purpose, now) => {
                 self.queue(stream, &mut open, purpose, now);
                 self.put_back(stream, open);
             }

@@ -52,7 +52,6 @@ impl Gate {
 
     /// Takes up the requests that need not wait any more, in their order, until one of them must: then
     /// those that wait for the same stay as well.
-    #[inline(never)]
     pub(super) fn take_up_queued(&mut self, now: Now, memory: &mut dyn SharedMemory) {
         if self.queue.is_empty() {
             return;

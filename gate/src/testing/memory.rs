@@ -10,6 +10,8 @@ pub struct ProcessMemory {
     values: HashMap<u32, (Vec<u8>, u32)>,
     /// So many swaps from now on are lost to an imagined other worker.
     pub lose_swaps: u32,
+    /// Swaps that were tried.
+    pub swaps: usize,
 }
 
 impl SharedMemory for ProcessMemory {
@@ -23,6 +25,7 @@ impl SharedMemory for ProcessMemory {
         value: &[u8],
         expected: Option<u32>,
     ) -> Result<bool, SharedMemoryFailed> {
+        self.swaps += 1;
         let version = self.values.get(&slot).map(|(_, version)| *version);
         if self.lose_swaps > 0 {
             self.lose_swaps -= 1;

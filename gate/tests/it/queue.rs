@@ -32,7 +32,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let config = parse(br#"{"server":{"cluster":"c","timeout_ms":2000}}"#).unwrap();
+        Self::with(r#"{"server":{"cluster":"c","timeout_ms":2000}}"#)
+    }
+
+    fn with(config: &str) -> Self {
+        let config = parse(config.as_bytes()).unwrap();
         let token = Token::new(&"t".repeat(40)).unwrap();
         Self {
             gate: Gate::new(config, token, [7; 32]),
@@ -251,7 +255,7 @@ fn nobody_waits_for_longer_than_a_call_may_take() {
 
 /// A call that the clock has made ends with the configuration under which it was made.
 #[test]
-fn a_call_that_the_host_forgets_is_made_again() {
+fn a_call_that_the_host_forgets_holds_nobody_for_ever() {
     let mut world = settled();
     for number in 1..=20 {
         world.request(number);
@@ -274,6 +278,41 @@ fn a_call_that_the_host_forgets_is_made_again() {
     let replies: Vec<_> = world.replies.iter().map(|(StreamId(n), reply)| (*n, reply)).collect();
     let expected: Vec<_> = (17..=20).map(|number| (number, &unavailable)).collect();
     assert_eq!(replies, expected);
+}
+
+#[test]
+fn a_call_that_the_host_forgets_is_made_again() {
+    let mut world = settled();
+    world.is_scarce = true;
+    for number in 1..=20 {
+        world.request(number);
+    }
+    for _ in 0..16 {
+        world.answer();
+    }
+    world.now_ms += 50;
+    world.handle(Input::Tick);
+    let by_the_clock = world.calls.iter().filter(|call| call.stream.is_some()).count();
+    assert_eq!(by_the_clock, 4);
+    world.calls.clear();
+    world.now_ms += TIMEOUT_MS + 1_001;
+    world.handle(Input::Tick);
+    world.settle();
+    assert!((1..=20).all(|number| world.goes_on(number)), "{:?}", world.replies);
+}
+
+/// One call that fails is all that a request waits for where nothing is refused.
+#[test]
+fn in_shadow_mode_nobody_waits_for_others() {
+    let mut world = World::with(r#"{"server":{"cluster":"c","timeout_ms":2000},"shadow":true}"#);
+    for number in 1..=50 {
+        world.request(number);
+    }
+    world.now_ms += TIMEOUT_MS;
+    for call in std::mem::take(&mut world.calls) {
+        world.handle(Input::CallDone { call: call.id, status: None, body: &[] });
+    }
+    assert!((1..=50).all(|number| world.goes_on(number)), "{:?}", world.replies);
 }
 
 #[test]

@@ -5,33 +5,10 @@ use std::fmt::Write;
 
 use gate::config::parse;
 use gate::testing::ProcessMemory;
-use gate::{Gate, Headers, Input, Now, Output, SharedMemory, SharedMemoryFailed, StreamId};
+use gate::{Gate, Headers, Input, Now, Output, StreamId};
 
 /// As many keys as calls, each of which may have one.
 const CALLS: u32 = 1_000;
-
-/// A memory that counts what is written.
-#[derive(Default)]
-struct Counted {
-    memory: ProcessMemory,
-    swaps: usize,
-}
-
-impl SharedMemory for Counted {
-    fn read(&mut self, slot: u32) -> Result<Option<(Vec<u8>, u32)>, SharedMemoryFailed> {
-        self.memory.read(slot)
-    }
-
-    fn swap(
-        &mut self,
-        slot: u32,
-        value: &[u8],
-        expected: Option<u32>,
-    ) -> Result<bool, SharedMemoryFailed> {
-        self.swaps += 1;
-        self.memory.swap(slot, value, expected)
-    }
-}
 
 fn key(number: u32) -> String {
     format!("sk-AbCdEfGhIjKlMnOpQr{number:06}")
@@ -64,7 +41,7 @@ fn now(now_ms: u64) -> Now {
 }
 
 /// Whether the call goes on.
-fn call(gate: &mut Gate, memory: &mut Counted, now_ms: u64, number: u32) -> bool {
+fn call(gate: &mut Gate, memory: &mut ProcessMemory, now_ms: u64, number: u32) -> bool {
     let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
     let body = br#"{"model":"m","stream":true}"#;
     let headers: Headers = vec![
@@ -88,7 +65,7 @@ fn call(gate: &mut Gate, memory: &mut Counted, now_ms: u64, number: u32) -> bool
 #[test]
 fn calls_of_many_keys_are_remembered_a_few_at_a_time() {
     let [mut first, mut second] = workers();
-    let mut memory = Counted::default();
+    let mut memory = ProcessMemory::default();
     for number in 0..CALLS {
         assert!(call(&mut first, &mut memory, 1_000, number), "call {number}");
     }
