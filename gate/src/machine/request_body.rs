@@ -5,9 +5,12 @@ use crate::exchange::{Body, Stage};
 use crate::io::{Now, Output, SharedMemory, StreamId};
 
 impl Gate {
-    /// Bytes of the request body that have been read, so that [`Input::RequestBodyPart`](crate::Input::RequestBodyPart) shows those
-    /// behind them; more than there can be where no further ones matter. None where the body is to be
-    /// shown as a whole, by [`Input::RequestBody`](crate::Input::RequestBody).
+    /// Bytes of the request body that have been read, so that [`RequestBodyPart`] shows those behind
+    /// them; more than there can be where no further ones matter. None where the body is to be shown
+    /// as a whole, by [`RequestBody`].
+    ///
+    /// [`RequestBodyPart`]: crate::Input::RequestBodyPart
+    /// [`RequestBody`]: crate::Input::RequestBody
     #[must_use]
     pub fn body_read(&self, stream: StreamId) -> Option<usize> {
         match self.streams.get(&stream).map(|exchange| &exchange.stage) {

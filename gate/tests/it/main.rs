@@ -1,6 +1,7 @@
 //! The machine, played by scripts and by random sequences of events.
 
 mod arrays;
+mod body_parts;
 mod canned;
 mod configuration_page;
 mod examples;
